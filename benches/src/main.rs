@@ -1,0 +1,3 @@
+//! Benchmarks of mobula beside its peers.
+
+fn main() {}

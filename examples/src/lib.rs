@@ -1,0 +1,1 @@
+//! Data sets and helpers that the examples share.

@@ -1,0 +1,1 @@
+//! A Ray-style runtime for Rust.
