@@ -1,0 +1,100 @@
+//! What a running task can ask about itself.
+
+use std::num::NonZeroUsize;
+
+use crate::api::object::ObjectId;
+use crate::error::{Error, ErrorKind, Result};
+use crate::local::cell::AnyRef;
+use crate::local::{current, ids, pool};
+
+/// A task, or a call of an actor, as it sees itself.
+#[derive(Debug)]
+pub struct Context {
+    running: Option<Running>,
+    worker: Option<usize>,
+}
+
+struct Running {
+    task: AnyRef,
+    actor: Option<NonZeroUsize>,
+}
+
+/// What runs here. Outside of tasks too there is a context: of nothing.
+///
+/// ```
+/// use mobula::prelude::*;
+///
+/// #[remote]
+/// fn who() -> Option<String> {
+///     mobula::context().name().map(str::to_owned)
+/// }
+///
+/// assert_eq!(mobula::get(who::remote())?.as_deref(), Some("who"));
+/// assert_eq!(mobula::context().name(), None);
+/// # mobula::Result::Ok(())
+/// ```
+pub fn context() -> Context {
+    let running = current::task().map(|task| Running {
+        // SAFETY: the thread is running the task at this very moment.
+        task: unsafe { task.running.to_ref() },
+        actor: NonZeroUsize::new(task.actor),
+    });
+    Context { running, worker: current::with_cpu(|cpu| cpu.map(pool::Cpu::index)) }
+}
+
+/// Whether somebody asked this task to stop: an error then, to be passed on with `?`.
+///
+/// # Errors
+/// `Cancelled` if somebody did.
+pub fn check_cancelled() -> Result<()> {
+    // SAFETY: the thread is running the task at this very moment.
+    let asked = current::task().is_some_and(|task| unsafe { task.running.cancel_requested() });
+    if asked {
+        Err(Error::new(ErrorKind::Cancelled, "it was cancelled while it ran, and stopped"))
+    } else {
+        Ok(())
+    }
+}
+
+impl Context {
+    /// The id of the task, which is that of its result; None outside of tasks.
+    pub fn task_id(&self) -> Option<ObjectId> {
+        Some(ObjectId::from(ids::id_of(&self.running.as_ref()?.task)))
+    }
+
+    /// The name of the task: its function's, unless the call was given one.
+    pub fn name(&self) -> Option<&str> {
+        Some(self.running.as_ref()?.task.call().function.name())
+    }
+
+    /// Which try this is, counted from 1.
+    pub fn attempt(&self) -> u32 {
+        1
+    }
+
+    /// The number of the CPU that it computes on, from 0; None where it waits, as async tasks do.
+    pub fn worker(&self) -> Option<usize> {
+        self.worker
+    }
+
+    /// How many CPUs it was granted: none outside of tasks and for tasks that wait.
+    pub fn num_cpus(&self) -> f64 {
+        if self.running.is_some() && self.worker.is_some() { 1.0 } else { 0.0 }
+    }
+
+    /// Whether it is a call of an actor.
+    pub fn is_actor(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.actor.is_some())
+    }
+
+    /// Whether somebody asked it to stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.task.cancel_requested())
+    }
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.task.call())
+    }
+}

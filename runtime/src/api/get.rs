@@ -1,0 +1,234 @@
+//! Getting values out of refs, by waiting for them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::api::object::ObjectRef;
+use crate::error::{Error, ErrorKind, Result};
+use crate::local::cell::AnyRef;
+use crate::local::waiting::{self, TimedOut};
+
+/// What [`get`] takes: a ref, or a slice, vector, array or tuple of what `get` takes.
+#[diagnostic::on_unimplemented(
+    message = "`get` cannot take `{Self}`",
+    label = "neither an `ObjectRef<T>` with `T: Clone`, nor a slice, vector, array or tuple of such",
+    note = "`mobula::get_arc(&object)` shares a value that is not `Clone`"
+)]
+pub trait Get: HasRefs + Sized {
+    /// The values, in the shape of the refs.
+    type Output;
+    #[doc(hidden)]
+    fn take(self) -> Result<Self::Output>;
+}
+
+/// Something that consists of refs.
+pub trait HasRefs {
+    #[doc(hidden)]
+    fn refs<'a>(&'a self, into: &mut Refs<'a>);
+}
+
+/// The refs of something that [`get`] takes, in order.
+#[derive(Default)]
+pub struct Refs<'a>(Vec<&'a AnyRef>);
+
+/// Waits for values and gives them in the shape of the refs: of a ref the value; of a slice, vector,
+/// array or tuple the same of values, in order.
+///
+/// A ref passed by reference keeps its value, and the caller gets a clone. A ref passed by value gives
+/// its value up: it is moved out, not cloned, where that was the last ref.
+///
+/// Called in a task, it first runs the awaited tasks that nobody has begun; while it has to wait,
+/// others compute on its CPU.
+///
+/// # Errors
+/// The first failure, in the order of the refs: what made the task fail, or the task it depended on.
+///
+/// ```
+/// use mobula::prelude::*;
+///
+/// let (a, b) = (mobula::put(1), mobula::put("two"));
+/// assert_eq!(mobula::get((&a, &b))?, (1, "two"));
+/// assert_eq!(mobula::get([a.clone(), a])?, [1, 1]);
+/// # mobula::Result::Ok(())
+/// ```
+pub fn get<G: Get>(objects: G) -> Result<G::Output> {
+    wait_for(&objects, None)?;
+    objects.take()
+}
+
+/// As [`get`], for at most `timeout`.
+///
+/// # Errors
+/// As `get`, and `Timeout` if a value was not there in time; the work goes on.
+pub fn get_timeout<G: Get>(objects: G, timeout: Duration) -> Result<G::Output> {
+    wait_for(&objects, Instant::now().checked_add(timeout)).map_err(|error| {
+        if error.kind() == ErrorKind::Timeout { describe_timeout(&objects, timeout) } else { error }
+    })?;
+    objects.take()
+}
+
+/// Waits for a value and shares it, without a copy.
+///
+/// # Errors
+/// What made the task fail, or the task it depended on.
+pub fn get_arc<T: Send + Sync + 'static>(object: &ObjectRef<T>) -> Result<Arc<T>> {
+    // Without a deadline the wait cannot end early.
+    let _ = waiting::wait(object.any(), None);
+    object.to_shared()
+}
+
+fn wait_for<G: Get>(objects: &G, deadline: Option<Instant>) -> Result<()> {
+    let mut refs = Refs::default();
+    objects.refs(&mut refs);
+    let waited = match refs.0[..] {
+        [any] => waiting::wait(any, deadline),
+        ref all => waiting::wait_all(all, deadline),
+    };
+    waited.map_err(|TimedOut| Error::new(ErrorKind::Timeout, ""))
+}
+
+fn describe_timeout<G: Get>(objects: &G, timeout: Duration) -> Error {
+    let mut refs = Refs::default();
+    objects.refs(&mut refs);
+    let mut pending = refs.0.iter().filter(|any| !any.is_complete());
+    let what = match (pending.next(), pending.count()) {
+        (None, _) => String::new(),
+        (Some(any), 0) => format!(" of {}", any.call()),
+        (Some(any), more) => format!(" of {} and {more} more", any.call()),
+    };
+    let message = format!("the result{what} was not there within {timeout:?}; the work goes on");
+    Error::new(ErrorKind::Timeout, message)
+}
+
+impl<T> HasRefs for ObjectRef<T> {
+    fn refs<'a>(&'a self, into: &mut Refs<'a>) {
+        into.0.push(self.any());
+    }
+}
+
+impl<R: HasRefs + ?Sized> HasRefs for &R {
+    fn refs<'a>(&'a self, into: &mut Refs<'a>) {
+        (**self).refs(into);
+    }
+}
+
+impl<R: HasRefs> HasRefs for [R] {
+    fn refs<'a>(&'a self, into: &mut Refs<'a>) {
+        into.0.reserve(self.len());
+        self.iter().for_each(|part| part.refs(into));
+    }
+}
+
+impl<R: HasRefs> HasRefs for Vec<R> {
+    fn refs<'a>(&'a self, into: &mut Refs<'a>) {
+        self.as_slice().refs(into);
+    }
+}
+
+impl<R: HasRefs, const N: usize> HasRefs for [R; N] {
+    fn refs<'a>(&'a self, into: &mut Refs<'a>) {
+        self.as_slice().refs(into);
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> Get for ObjectRef<T> {
+    type Output = T;
+    fn take(self) -> Result<T> {
+        self.into_value()
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> Get for &ObjectRef<T> {
+    type Output = T;
+    fn take(self) -> Result<T> {
+        self.to_value()
+    }
+}
+
+impl<G: Get> Get for Vec<G> {
+    type Output = Vec<G::Output>;
+    fn take(self) -> Result<Self::Output> {
+        self.into_iter().map(G::take).collect()
+    }
+}
+
+impl<'l, T: HasRefs> Get for &'l [T]
+where
+    &'l T: Get,
+{
+    type Output = Vec<<&'l T as Get>::Output>;
+    fn take(self) -> Result<Self::Output> {
+        self.iter().map(Get::take).collect()
+    }
+}
+
+impl<'l, T: HasRefs> Get for &'l Vec<T>
+where
+    &'l T: Get,
+{
+    type Output = Vec<<&'l T as Get>::Output>;
+    fn take(self) -> Result<Self::Output> {
+        self.as_slice().take()
+    }
+}
+
+impl<G: Get, const N: usize> Get for [G; N] {
+    type Output = [G::Output; N];
+    fn take(self) -> Result<Self::Output> {
+        in_array(self.into_iter().map(G::take).collect::<Result<_>>()?)
+    }
+}
+
+impl<'l, T: HasRefs, const N: usize> Get for &'l [T; N]
+where
+    &'l T: Get,
+{
+    type Output = [<&'l T as Get>::Output; N];
+    fn take(self) -> Result<Self::Output> {
+        in_array(self.as_slice().take()?)
+    }
+}
+
+fn in_array<T, const N: usize>(values: Vec<T>) -> Result<[T; N]> {
+    Ok(values.try_into().unwrap_or_else(|_| unreachable!("as many values as refs")))
+}
+
+macro_rules! tuples {
+    ($( ($($part:ident $index:tt),*) )*) => { $(
+        impl<$($part: HasRefs),*> HasRefs for ($($part,)*) {
+            fn refs<'a>(&'a self, into: &mut Refs<'a>) {
+                $( self.$index.refs(into); )*
+            }
+        }
+        impl<$($part: Get),*> Get for ($($part,)*) {
+            type Output = ($($part::Output,)*);
+            fn take(self) -> Result<Self::Output> {
+                Ok(($(self.$index.take()?,)*))
+            }
+        }
+        impl<'l, $($part: HasRefs),*> Get for &'l ($($part,)*)
+        where
+            $( &'l $part: Get, )*
+        {
+            type Output = ($(<&'l $part as Get>::Output,)*);
+            fn take(self) -> Result<Self::Output> {
+                Ok(($((&self.$index).take()?,)*))
+            }
+        }
+    )* };
+}
+
+tuples! {
+    (A 0)
+    (A 0, B 1)
+    (A 0, B 1, C 2)
+    (A 0, B 1, C 2, D 3)
+    (A 0, B 1, C 2, D 3, E 4)
+    (A 0, B 1, C 2, D 3, E 4, F 5)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11)
+}

@@ -1,0 +1,12 @@
+//! The surface that users and the macro's expansions meet. Each file is one noun of it.
+
+pub(crate) mod actor;
+pub(crate) mod context;
+pub(crate) mod get;
+pub(crate) mod object;
+pub(crate) mod options;
+pub(crate) mod parameter;
+pub(crate) mod portable;
+pub(crate) mod remote;
+pub(crate) mod split;
+pub(crate) mod wait;

@@ -1,0 +1,204 @@
+//! Refs to objects: results that are there or will be, and values that were put.
+
+use std::any::type_name;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::panic::Location;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use uuid::Uuid;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::function::{Call, Function};
+use crate::local::cell::{AnyRef, Ref};
+use crate::local::ids;
+
+/// A ref to a value of type `T` that is there or will be: the result of a task or of an actor's call,
+/// or a value that was [`put`]. Cheap to clone; the object lives as long as a ref to it does.
+///
+/// Pass it to another remote function in the place of a `T`, [`get`](crate::get) the value, or
+/// `.await` it. Two refs are equal if they are refs to the same object.
+///
+/// A ref may travel inside arguments and results. Serialized (it becomes its id), it can be read back
+/// in the process that holds the object, as long as some ref to the object lives.
+#[must_use = "a task runs whether its ref is kept or not, but its result is lost"]
+pub struct ObjectRef<T>(Ref<T>);
+
+/// Names an object for good: no two objects ever have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ObjectId(Uuid);
+
+impl fmt::Display for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl From<Uuid> for ObjectId {
+    fn from(id: Uuid) -> Self {
+        Self(id)
+    }
+}
+
+static PUT: Function = Function::new("put", module_path!(), file!(), line!());
+
+/// Stores a value in the object store, to be passed to many tasks without a copy.
+///
+/// ```
+/// use mobula::prelude::*;
+///
+/// #[remote]
+/// fn total(values: &[f64]) -> f64 {
+///     values.iter().sum()
+/// }
+///
+/// let values = mobula::put(vec![1.0; 1000]);
+/// let totals: Vec<_> = (0..10).map(|_| total::remote(&values)).collect();
+/// assert_eq!(mobula::get(totals)?, [1000.0; 10]);
+/// # mobula::Result::Ok(())
+/// ```
+#[track_caller]
+pub fn put<T: Send + Sync + 'static>(value: T) -> ObjectRef<T> {
+    let call = Call { function: &PUT, called_at: Location::caller() };
+    ObjectRef(Ref::complete(Ok(value), call))
+}
+
+impl<T> ObjectRef<T> {
+    /// The object's id, made when first asked for.
+    pub fn id(&self) -> ObjectId {
+        ObjectId(ids::id_of(self.any()))
+    }
+
+    pub(crate) fn any(&self) -> &AnyRef {
+        self.0.any()
+    }
+
+    pub(crate) fn into_any(self) -> AnyRef {
+        self.0.into_any()
+    }
+
+    pub(crate) fn into_inner(self) -> Ref<T> {
+        self.0
+    }
+
+    /// Whether the value, or the failure to make it, is there: then [`get`](crate::get) does not wait.
+    pub fn is_ready(&self) -> bool {
+        self.any().is_complete()
+    }
+}
+
+impl<T: Send + Sync + 'static> ObjectRef<T> {
+    /// The ref as it was before `into_any`.
+    pub(crate) fn from_any(any: AnyRef) -> Self {
+        Self(Ref::from_any(any).expect("the ref has the type it was made with"))
+    }
+
+    /// The value of a complete object; moved out where this is the last ref.
+    pub(crate) fn into_value(self) -> Result<T>
+    where
+        T: Clone,
+    {
+        match self.0.take_if_sole() {
+            Ok(value) => value.into_owned(),
+            Err(shared) => Self(shared).to_value(),
+        }
+    }
+
+    /// A copy of the value of a complete object.
+    pub(crate) fn to_value(&self) -> Result<T>
+    where
+        T: Clone,
+    {
+        let original = self.0.with_value(|value| value.original())?;
+        Ok(original.to_owned())
+    }
+
+    /// The value of a complete object, shared.
+    pub(crate) fn to_shared(&self) -> Result<Arc<T>> {
+        self.0.with_value(|value| value.share())
+    }
+
+    /// The value of a complete object, moved into an `Arc` of its own where this is the last ref.
+    pub(crate) fn into_shared(self) -> Result<Arc<T>> {
+        match self.0.take_if_sole() {
+            Ok(value) => value.into_shared(),
+            Err(shared) => Self(shared).to_shared(),
+        }
+    }
+}
+
+impl<T> From<Ref<T>> for ObjectRef<T> {
+    fn from(inner: Ref<T>) -> Self {
+        Self(inner)
+    }
+}
+
+impl<T> From<&ObjectRef<T>> for ObjectRef<T> {
+    fn from(other: &Self) -> Self {
+        other.clone()
+    }
+}
+
+impl<T> Clone for ObjectRef<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> PartialEq for ObjectRef<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.any().address() == other.any().address()
+    }
+}
+
+impl<T> Eq for ObjectRef<T> {}
+
+impl<T> Hash for ObjectRef<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.any().address().hash(state);
+    }
+}
+
+impl<T> fmt::Debug for ObjectRef<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let any = self.any();
+        let phase = match (any.is_complete(), any.is_failed(), any.is_running()) {
+            (true, true, _) => "failed",
+            (true, false, _) => "ready",
+            (false, _, true) => "running",
+            (false, _, false) => "pending",
+        };
+        write!(f, "ObjectRef<{}>({}, {phase})", type_name::<T>(), any.call())
+    }
+}
+
+impl<T> Serialize for ObjectRef<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        ids::make_findable(self.any()).serialize(serializer)
+    }
+}
+
+impl<'de, T: Send + Sync + 'static> Deserialize<'de> for ObjectRef<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error as _;
+        let id = Uuid::deserialize(deserializer)?;
+        let any = ids::find(id).ok_or_else(|| {
+            D::Error::custom(format_args!("object {id} is not in this process, or its last ref is gone"))
+        })?;
+        let typed = Ref::from_any(any).ok_or_else(|| {
+            D::Error::custom(format_args!("object {id} is no {}", type_name::<T>()))
+        })?;
+        Ok(Self(typed))
+    }
+}
+
+/// Cancels a task: one that has not begun never will, and its result, and every task that needs it,
+/// fails with [`Cancelled`](ErrorKind::Cancelled). One that runs is asked to stop: it sees that by
+/// [`check_cancelled`](crate::check_cancelled). True: the task had not begun.
+pub fn cancel<T>(object: &ObjectRef<T>) -> bool {
+    let any = object.any();
+    let any = any.producer().unwrap_or(any);
+    any.request_cancel();
+    any.abandon_if_unstarted(Error::new(ErrorKind::Cancelled, "it was cancelled before it ran"))
+}

@@ -1,0 +1,428 @@
+//! What may be passed for a parameter, and how it becomes what the function takes.
+//!
+//! The macro names each parameter by a marker: [`Owned<T>`] for `T`, [`Borrowed<T>`] for `&T`. Whatever
+//! implements [`Arg`] of that marker may be passed. It becomes a [`Slot`], which the task holds until
+//! it runs: the value itself, or refs that are resolved then.
+
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use crate::api::object::ObjectRef;
+use crate::error::Result;
+use crate::local::cell::AnyRef;
+
+/// A parameter that the function takes by value.
+pub struct Owned<T>(PhantomData<T>);
+
+/// A parameter that the function takes by reference.
+pub struct Borrowed<T: ?Sized>(PhantomData<T>);
+
+/// A parameter, by its marker.
+pub trait Param {
+    /// What the task holds for it while the function runs.
+    type Held: Send + 'static;
+}
+
+impl<T: Send + 'static> Param for Owned<T> {
+    type Held = T;
+}
+
+impl<T: Send + Sync + 'static> Param for Borrowed<T> {
+    type Held = Lent<T, T>;
+}
+
+impl Param for Borrowed<str> {
+    type Held = Lent<String, str>;
+}
+
+impl<T: Send + Sync + 'static> Param for Borrowed<[T]> {
+    type Held = Lent<Vec<T>, [T]>;
+}
+
+/// A value that is lent to a function as `&B`: the task's own, or one shared with the object store.
+pub enum Lent<T, B: ?Sized> {
+    /// The task's own.
+    Own(T, PhantomData<fn() -> *const B>),
+    /// The store's.
+    Shared(Arc<T>),
+}
+
+impl<T, B: ?Sized> Lent<T, B> {
+    fn own(value: T) -> Self {
+        Self::Own(value, PhantomData)
+    }
+}
+
+impl<T> Deref for Lent<T, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        match self {
+            Self::Own(value, _) => value,
+            Self::Shared(value) => value,
+        }
+    }
+}
+
+impl Deref for Lent<String, str> {
+    type Target = str;
+    fn deref(&self) -> &str {
+        match self {
+            Self::Own(value, _) => value,
+            Self::Shared(value) => value,
+        }
+    }
+}
+
+impl<T> Deref for Lent<Vec<T>, [T]> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        match self {
+            Self::Own(value, _) => value,
+            Self::Shared(value) => value,
+        }
+    }
+}
+
+/// An argument on its way to the function, held by the task.
+pub struct Slot<H>(Kind<H>);
+
+enum Kind<H> {
+    Value(H),
+    Ref(AnyRef, fn(AnyRef) -> Result<H>),
+    List(Vec<AnyRef>, fn(Vec<AnyRef>) -> Result<H>),
+}
+
+impl<H> Slot<H> {
+    fn value(value: H) -> Self {
+        Self(Kind::Value(value))
+    }
+
+    fn list<T>(
+        refs: impl IntoIterator<Item = ObjectRef<T>>,
+        resolve: fn(Vec<AnyRef>) -> Result<H>,
+    ) -> Self {
+        Self(Kind::List(refs.into_iter().map(ObjectRef::into_any).collect(), resolve))
+    }
+
+    /// Collects the refs that the task has to wait for.
+    pub(crate) fn awaited(&self, into: &mut Vec<AnyRef>) {
+        match &self.0 {
+            Kind::Value(_) => {}
+            Kind::Ref(any, _) if any.is_complete() => {}
+            Kind::Ref(any, _) => into.push(any.clone()),
+            Kind::List(list, _) => {
+                into.extend(list.iter().filter(|any| !any.is_complete()).cloned());
+            }
+        }
+    }
+
+    /// The argument itself. All refs are complete.
+    pub(crate) fn resolve(self) -> Result<H> {
+        match self.0 {
+            Kind::Value(value) => Ok(value),
+            Kind::Ref(any, resolve) => resolve(any),
+            Kind::List(list, resolve) => resolve(list),
+        }
+    }
+}
+
+/// The value, moved out where this ref is the last.
+fn take<T: Clone + Send + Sync + 'static>(any: AnyRef) -> Result<T> {
+    ObjectRef::from_any(any).into_value()
+}
+
+fn share<T: Send + Sync + 'static>(any: AnyRef) -> Result<Arc<T>> {
+    ObjectRef::from_any(any).into_shared()
+}
+
+fn lend<T: Send + Sync + 'static, B: ?Sized>(any: AnyRef) -> Result<Lent<T, B>> {
+    share(any).map(Lent::Shared)
+}
+
+/// What may be passed where the function has the parameter `P`: a value, an [`ObjectRef`] of one, or a
+/// reference to such; where a list is wanted, a list of refs.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be passed for this parameter",
+    label = "wants {P}: pass a value of that type, or an `ObjectRef` of one",
+    note = "a plain reference cannot outlive the call: store the value with `mobula::put` and pass the ref"
+)]
+pub trait Arg<P: Param> {
+    /// Makes it what the task holds.
+    fn into_slot(self) -> Slot<P::Held>;
+}
+
+// By value.
+
+impl<T: Send + 'static> Arg<Owned<T>> for T {
+    fn into_slot(self) -> Slot<T> {
+        Slot::value(self)
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> Arg<Owned<T>> for ObjectRef<T> {
+    fn into_slot(self) -> Slot<T> {
+        Slot(Kind::Ref(self.into_any(), take))
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> Arg<Owned<T>> for &ObjectRef<T> {
+    fn into_slot(self) -> Slot<T> {
+        Arg::<Owned<T>>::into_slot(self.clone())
+    }
+}
+
+impl<T: Send + Sync + 'static> Arg<Owned<Arc<T>>> for ObjectRef<T> {
+    fn into_slot(self) -> Slot<Arc<T>> {
+        Slot(Kind::Ref(self.into_any(), share))
+    }
+}
+
+impl<T: Send + Sync + 'static> Arg<Owned<Arc<T>>> for &ObjectRef<T> {
+    fn into_slot(self) -> Slot<Arc<T>> {
+        Arg::<Owned<Arc<T>>>::into_slot(self.clone())
+    }
+}
+
+impl<T: Send + Sync + 'static> Arg<Owned<ObjectRef<T>>> for &ObjectRef<T> {
+    fn into_slot(self) -> Slot<ObjectRef<T>> {
+        Slot::value(self.clone())
+    }
+}
+
+impl Arg<Owned<String>> for &str {
+    fn into_slot(self) -> Slot<String> {
+        Slot::value(self.to_owned())
+    }
+}
+
+// By reference.
+
+impl<T: Send + Sync + 'static> Arg<Borrowed<T>> for T {
+    fn into_slot(self) -> Slot<Lent<T, T>> {
+        Slot::value(Lent::own(self))
+    }
+}
+
+impl<T: Send + Sync + 'static> Arg<Borrowed<T>> for ObjectRef<T> {
+    fn into_slot(self) -> Slot<Lent<T, T>> {
+        Slot(Kind::Ref(self.into_any(), lend))
+    }
+}
+
+impl<T: Send + Sync + 'static> Arg<Borrowed<T>> for &ObjectRef<T> {
+    fn into_slot(self) -> Slot<Lent<T, T>> {
+        Arg::<Borrowed<T>>::into_slot(self.clone())
+    }
+}
+
+impl<T: Send + Sync + 'static> Arg<Borrowed<T>> for Arc<T> {
+    fn into_slot(self) -> Slot<Lent<T, T>> {
+        Slot::value(Lent::Shared(self))
+    }
+}
+
+impl Arg<Borrowed<str>> for &str {
+    fn into_slot(self) -> Slot<Lent<String, str>> {
+        Slot::value(Lent::own(self.to_owned()))
+    }
+}
+
+impl Arg<Borrowed<str>> for String {
+    fn into_slot(self) -> Slot<Lent<String, str>> {
+        Slot::value(Lent::own(self))
+    }
+}
+
+impl Arg<Borrowed<str>> for ObjectRef<String> {
+    fn into_slot(self) -> Slot<Lent<String, str>> {
+        Slot(Kind::Ref(self.into_any(), lend))
+    }
+}
+
+impl Arg<Borrowed<str>> for &ObjectRef<String> {
+    fn into_slot(self) -> Slot<Lent<String, str>> {
+        Arg::<Borrowed<str>>::into_slot(self.clone())
+    }
+}
+
+impl<T: Send + Sync + 'static> Arg<Borrowed<[T]>> for Vec<T> {
+    fn into_slot(self) -> Slot<Lent<Vec<T>, [T]>> {
+        Slot::value(Lent::own(self))
+    }
+}
+
+impl<T: Send + Sync + 'static, const N: usize> Arg<Borrowed<[T]>> for [T; N] {
+    fn into_slot(self) -> Slot<Lent<Vec<T>, [T]>> {
+        Slot::value(Lent::own(self.into()))
+    }
+}
+
+impl<T: Send + Sync + 'static> Arg<Borrowed<[T]>> for ObjectRef<Vec<T>> {
+    fn into_slot(self) -> Slot<Lent<Vec<T>, [T]>> {
+        Slot(Kind::Ref(self.into_any(), lend))
+    }
+}
+
+impl<T: Send + Sync + 'static> Arg<Borrowed<[T]>> for &ObjectRef<Vec<T>> {
+    fn into_slot(self) -> Slot<Lent<Vec<T>, [T]>> {
+        Arg::<Borrowed<[T]>>::into_slot(self.clone())
+    }
+}
+
+impl<T: Send + Sync + 'static> Arg<Borrowed<[T]>> for Arc<Vec<T>> {
+    fn into_slot(self) -> Slot<Lent<Vec<T>, [T]>> {
+        Slot::value(Lent::Shared(self))
+    }
+}
+
+// Lists of refs.
+
+fn take_all<T: Clone + Send + Sync + 'static>(list: Vec<AnyRef>) -> Result<Vec<T>> {
+    list.into_iter().map(take).collect()
+}
+
+fn share_all<T: Send + Sync + 'static>(list: Vec<AnyRef>) -> Result<Vec<Arc<T>>> {
+    list.into_iter().map(share).collect()
+}
+
+fn lend_all<T: Send + Sync + 'static>(list: Vec<AnyRef>) -> Result<Lent<Vec<Arc<T>>, [Arc<T>]>> {
+    share_all(list).map(Lent::own)
+}
+
+fn lend_taken<T: Clone + Send + Sync + 'static>(list: Vec<AnyRef>) -> Result<Lent<Vec<T>, [T]>> {
+    take_all(list).map(Lent::own)
+}
+
+/// For each kind of list: where values, shared values, or refs are wanted.
+macro_rules! lists {
+    ($( [$($generics:tt)*] $list:ty, $self:ident => $refs:expr; )*) => { $(
+        impl<T: Clone + Send + Sync + 'static, $($generics)*> Arg<Owned<Vec<T>>> for $list {
+            fn into_slot($self) -> Slot<Vec<T>> {
+                Slot::list($refs, take_all::<T>)
+            }
+        }
+        impl<T: Send + Sync + 'static, $($generics)*> Arg<Owned<Vec<Arc<T>>>> for $list {
+            fn into_slot($self) -> Slot<Vec<Arc<T>>> {
+                Slot::list($refs, share_all::<T>)
+            }
+        }
+        impl<T: Send + Sync + 'static, $($generics)*> Arg<Borrowed<[Arc<T>]>> for $list {
+            fn into_slot($self) -> Slot<Lent<Vec<Arc<T>>, [Arc<T>]>> {
+                Slot::list($refs, lend_all::<T>)
+            }
+        }
+        impl<T: Clone + Send + Sync + 'static, $($generics)*> Arg<Borrowed<[T]>> for $list {
+            fn into_slot($self) -> Slot<Lent<Vec<T>, [T]>> {
+                Slot::list($refs, lend_taken::<T>)
+            }
+        }
+    )* };
+}
+
+lists! {
+    [] Vec<ObjectRef<T>>, self => self;
+    [] &Vec<ObjectRef<T>>, self => self.iter().cloned();
+    [] &[ObjectRef<T>], self => self.iter().cloned();
+    [const N: usize] [ObjectRef<T>; N], self => self;
+    [const N: usize] &[ObjectRef<T>; N], self => self.iter().cloned();
+}
+
+/// The parameters of a function: a tuple of [`Param`]s.
+pub trait Params: 'static {
+    /// What the task holds until it runs: a [`Slot`] for each.
+    type Slots: Send + 'static;
+    /// What it holds while the function runs.
+    type Held;
+    /// Collects the refs that the task has to wait for.
+    #[doc(hidden)]
+    fn awaited(slots: &Self::Slots, into: &mut Awaiting);
+    /// The arguments themselves.
+    #[doc(hidden)]
+    fn resolve(slots: Self::Slots) -> Result<Self::Held>;
+}
+
+/// The refs that a task has to wait for.
+#[derive(Default)]
+pub struct Awaiting(pub(crate) Vec<AnyRef>);
+
+/// What `map` may be given for each call: the argument, or the tuple of arguments.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no item for a function with the parameters {P}",
+    note = "an item is the argument, or, where there are several, the tuple of arguments"
+)]
+pub trait IntoSlots<P: Params> {
+    /// Makes it what the task holds.
+    fn into_slots(self) -> P::Slots;
+}
+
+impl IntoSlots<()> for () {
+    fn into_slots(self) {}
+}
+
+impl<A: Arg<P>, P: Param + 'static> IntoSlots<(P,)> for A {
+    fn into_slots(self) -> (Slot<P::Held>,) {
+        (self.into_slot(),)
+    }
+}
+
+macro_rules! tuples {
+    ($( ($($param:ident $arg:ident $index:tt),*) )*) => { $(
+        impl<$($param: Param + 'static),*> Params for ($($param,)*) {
+            type Slots = ($(Slot<$param::Held>,)*);
+            type Held = ($($param::Held,)*);
+            fn awaited(slots: &Self::Slots, into: &mut Awaiting) {
+                $( slots.$index.awaited(&mut into.0); )*
+            }
+            fn resolve(slots: Self::Slots) -> Result<Self::Held> {
+                Ok(($(slots.$index.resolve()?,)*))
+            }
+        }
+    )* };
+}
+
+macro_rules! items {
+    ($( ($($param:ident $arg:ident $index:tt),*) )*) => { $(
+        impl<$($param: Param + 'static, $arg: Arg<$param>),*> IntoSlots<($($param,)*)> for ($($arg,)*) {
+            fn into_slots(self) -> ($(Slot<$param::Held>,)*) {
+                ($(self.$index.into_slot(),)*)
+            }
+        }
+    )* };
+}
+
+impl Params for () {
+    type Slots = ();
+    type Held = ();
+    fn awaited((): &(), _: &mut Awaiting) {}
+    fn resolve((): ()) -> Result<()> {
+        Ok(())
+    }
+}
+
+tuples! {
+    (P0 A0 0)
+}
+
+macro_rules! several {
+    ($($tuple:tt)*) => {
+        tuples! { $($tuple)* }
+        items! { $($tuple)* }
+    };
+}
+
+several! {
+    (P0 A0 0, P1 A1 1)
+    (P0 A0 0, P1 A1 1, P2 A2 2)
+    (P0 A0 0, P1 A1 1, P2 A2 2, P3 A3 3)
+    (P0 A0 0, P1 A1 1, P2 A2 2, P3 A3 3, P4 A4 4)
+    (P0 A0 0, P1 A1 1, P2 A2 2, P3 A3 3, P4 A4 4, P5 A5 5)
+    (P0 A0 0, P1 A1 1, P2 A2 2, P3 A3 3, P4 A4 4, P5 A5 5, P6 A6 6)
+    (P0 A0 0, P1 A1 1, P2 A2 2, P3 A3 3, P4 A4 4, P5 A5 5, P6 A6 6, P7 A7 7)
+    (P0 A0 0, P1 A1 1, P2 A2 2, P3 A3 3, P4 A4 4, P5 A5 5, P6 A6 6, P7 A7 7, P8 A8 8)
+    (P0 A0 0, P1 A1 1, P2 A2 2, P3 A3 3, P4 A4 4, P5 A5 5, P6 A6 6, P7 A7 7, P8 A8 8, P9 A9 9)
+    (P0 A0 0, P1 A1 1, P2 A2 2, P3 A3 3, P4 A4 4, P5 A5 5, P6 A6 6, P7 A7 7, P8 A8 8, P9 A9 9,
+     P10 A10 10)
+    (P0 A0 0, P1 A1 1, P2 A2 2, P3 A3 3, P4 A4 4, P5 A5 5, P6 A6 6, P7 A7 7, P8 A8 8, P9 A9 9,
+     P10 A10 10, P11 A11 11)
+}

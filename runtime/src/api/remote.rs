@@ -1,0 +1,226 @@
+//! Remote functions: how a call becomes a task.
+//!
+//! The macro implements [`RemoteFn`] for a type named like the function; its [`Body`] is the function
+//! itself. `f::remote(..)` turns the arguments into slots, and [`submit`] makes the task of both.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::pin::Pin;
+
+use crate::api::object::ObjectRef;
+use crate::api::options::Options;
+use crate::api::parameter::{Arg, Awaiting, IntoSlots, Param, Params};
+use crate::error::{Error, ErrorKind, Result};
+use crate::function::{Call, Function};
+use crate::local::arguments::{Awaited, Then};
+use crate::local::cell::{Job, Ref};
+use crate::local::job::{Await, Compute};
+use crate::runtime;
+
+/// What the arguments of `F` are while it runs.
+pub type Held<F> = <<F as RemoteFn>::Params as Params>::Held;
+/// What the arguments of `F` are until it runs.
+pub type Slots<F> = <<F as RemoteFn>::Params as Params>::Slots;
+
+/// A future that a remote function became.
+pub type BoxedFuture<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
+
+/// A function with `#[remote]`.
+pub trait RemoteFn: Sized + 'static {
+    /// Its parameters.
+    type Params: Params;
+    /// What its result is made of: the `T` of `ObjectRef<T>`.
+    type Output: Send + Sync + 'static;
+    /// What a call gives: `ObjectRef<T>`, or with `num_returns` a tuple of such.
+    type Returns;
+    /// Its name and place.
+    fn function() -> &'static Function;
+    /// The options in its attribute.
+    fn defaults() -> Option<&'static Options> {
+        None
+    }
+    /// The function itself.
+    fn body() -> Body<Self>;
+    /// What a call gives, made of the task's ref.
+    fn returns(task: ObjectRef<Self::Output>) -> Self::Returns;
+}
+
+/// The function itself: it computes, or it waits.
+pub enum Body<F: RemoteFn> {
+    /// A `fn`.
+    Compute(fn(Held<F>) -> Result<F::Output>),
+    /// An `async fn`.
+    Await(fn(Held<F>) -> BoxedFuture<F::Output>),
+}
+
+/// Calls a remote function.
+#[track_caller]
+pub fn submit<F: RemoteFn>(slots: Slots<F>) -> F::Returns {
+    let call = Call { function: F::function(), called_at: Location::caller() };
+    F::returns(submit_call::<F>(slots, F::defaults().cloned(), call))
+}
+
+/// Calls a remote function, with its attribute's options already among `options`.
+pub(crate) fn submit_call<F: RemoteFn>(
+    slots: Slots<F>,
+    options: Option<Options>,
+    call: Call,
+) -> ObjectRef<F::Output> {
+    if let Some(error) = options.and_then(|options| options.refused()) {
+        return Ref::complete(Err(error.through(call)), call).into();
+    }
+    let mut awaiting = Awaiting::default();
+    F::Params::awaited(&slots, &mut awaiting);
+    match F::body() {
+        Body::Compute(_) => {
+            let work = move || match F::body() {
+                Body::Compute(body) => body(F::Params::resolve(slots)?),
+                Body::Await(_) => unreachable!("a function's body is always the same"),
+            };
+            submit_task(Compute(work), awaiting, call)
+        }
+        Body::Await(body) => {
+            let make = move || Ok(body(F::Params::resolve(slots)?));
+            submit_task(Await { make, local: runtime::current() }, awaiting, call)
+        }
+    }
+}
+
+/// Makes the task and queues it, now or when its arguments are there.
+pub(crate) fn submit_task<T: Send + Sync + 'static>(
+    job: impl Job<T>,
+    awaiting: Awaiting,
+    call: Call,
+) -> ObjectRef<T> {
+    let Awaiting(awaited) = awaiting;
+    let (task, next) = runtime::with_current(|local| {
+        if local.pool().is_closed() {
+            let error = Error::new(ErrorKind::ShutDown, "the runtime was shut down before the call");
+            return (Ref::complete(Err(error.through(call)), call), None);
+        }
+        let (task, entry) = Ref::task(job, awaited.is_empty(), local.home(), call);
+        let next = match entry {
+            Some(entry) => Ok(local.schedule(entry)),
+            None => Err(local.clone()),
+        };
+        (task, Some(next))
+    });
+    match next {
+        Some(Ok(scheduled)) => scheduled.now(),
+        Some(Err(local)) => Awaited::when_ready(awaited, Then::Queue(task.any().clone(), local)),
+        None => {}
+    }
+    task.into()
+}
+
+/// A call that is being given options, ended by `remote(..)` with the function's arguments.
+///
+/// ```
+/// use mobula::prelude::*;
+///
+/// #[remote]
+/// fn add(a: u64, b: u64) -> u64 {
+///     a + b
+/// }
+///
+/// assert_eq!(mobula::get(add::options().name("sum").remote(1, 2))?, 3);
+/// # mobula::Result::Ok(())
+/// ```
+#[must_use = "a call is made by `.remote(..)`"]
+pub struct TaskOptions<F: RemoteFn, P = <F as RemoteFn>::Params> {
+    options: Options,
+    marker: PhantomData<fn() -> (F, P)>,
+}
+
+impl<F: RemoteFn> TaskOptions<F> {
+    /// The options of the function's attribute.
+    #[expect(clippy::new_without_default, reason = "users write `f::options()`")]
+    pub fn new() -> Self {
+        Self { options: F::defaults().cloned().unwrap_or_default(), marker: PhantomData }
+    }
+}
+
+/// The builder methods are those of [`Options`]; here they keep the function's type.
+macro_rules! options {
+    ($( $(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*); )*) => {
+        impl<F: RemoteFn, P> TaskOptions<F, P> { $(
+            $(#[$doc])*
+            pub fn $name(mut self, $($arg: $type),*) -> Self {
+                self.options = self.options.$name($($arg),*);
+                self
+            }
+        )* }
+    };
+}
+
+options! {
+    /// A name for the task, in errors and contexts.
+    name(name: impl Into<String>);
+    /// How many CPUs the task takes.
+    num_cpus(num_cpus: impl Into<f64>);
+    /// How much of a named resource the task takes.
+    resource(name: impl Into<String>, amount: impl Into<f64>);
+    /// How often a task whose worker crashed, or whose object was lost, is tried again.
+    max_retries(max_retries: u32);
+    /// How long the task may run.
+    timeout(timeout: std::time::Duration);
+    /// Which of several waiting tasks goes first: the one with the highest.
+    priority(priority: i32);
+}
+
+macro_rules! arities {
+    ($( ($($param:ident $arg:ident),*) )*) => { $(
+        impl<F, $($param: Param + 'static),*> TaskOptions<F, ($($param,)*)>
+        where
+            F: RemoteFn<Params = ($($param,)*)>,
+        {
+            /// Calls the function with these options.
+            #[track_caller]
+            #[expect(clippy::too_many_arguments, reason = "as many as the function has")]
+            pub fn remote(self, $($arg: impl Arg<$param>),*) -> F::Returns {
+                let call = Call { function: F::function(), called_at: Location::caller() };
+                let slots = ($($arg.into_slot(),)*);
+                F::returns(submit_call::<F>(slots, Some(self.options), call))
+            }
+        }
+    )* };
+}
+
+arities! {
+    ()
+    (P0 a0)
+    (P0 a0, P1 a1)
+    (P0 a0, P1 a1, P2 a2)
+    (P0 a0, P1 a1, P2 a2, P3 a3)
+    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4)
+    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5)
+    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6)
+    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7)
+    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7, P8 a8)
+    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7, P8 a8, P9 a9)
+    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7, P8 a8, P9 a9, P10 a10)
+    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7, P8 a8, P9 a9, P10 a10, P11 a11)
+}
+
+static SPAWNED: Function = Function::new("closure", module_path!(), file!(), line!());
+
+/// Runs a closure as a task, on this machine.
+///
+/// ```
+/// let sum = mobula::spawn(|| (1..=10).sum::<u64>());
+/// assert_eq!(mobula::get(sum)?, 55);
+/// # mobula::Result::Ok(())
+/// ```
+#[track_caller]
+pub fn spawn<T: Send + Sync + 'static>(
+    closure: impl FnOnce() -> T + Send + 'static,
+) -> ObjectRef<T> {
+    let call = Call { function: &SPAWNED, called_at: Location::caller() };
+    submit_task(Compute(move || Ok(closure())), Awaiting::default(), call)
+}
+
+/// The arguments of one call among many; see `map`.
+pub(crate) fn into_slots<F: RemoteFn, A: IntoSlots<F::Params>>(item: A) -> Slots<F> {
+    item.into_slots()
+}

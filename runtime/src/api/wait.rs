@@ -1,0 +1,165 @@
+//! Waiting for some of many refs, and for one without holding a thread.
+
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use crate::api::object::ObjectRef;
+use crate::error::Result;
+use crate::local::completion::Completion;
+use crate::local::group::GroupWait;
+use crate::local::waiting;
+
+/// Waits until `n` of the refs are ready, or until the timeout, and parts them: first the ready ones,
+/// at most `n`, then the rest, each in the order of the input.
+///
+/// A failed task's ref counts as ready: [`get`](crate::get) it to see the failure. More than there are
+/// refs are never waited for. No timeout: as long as it takes.
+///
+/// ```
+/// use mobula::prelude::*;
+///
+/// #[remote]
+/// fn square(x: u64) -> u64 {
+///     x * x
+/// }
+///
+/// let refs: Vec<_> = (0..4).map(|x| square::remote(x)).collect();
+/// let (ready, pending) = mobula::wait(&refs, 3, None);
+/// assert_eq!((ready.len(), pending.len()), (3, 1));
+/// ```
+pub fn wait<T>(
+    refs: &[ObjectRef<T>],
+    n: usize,
+    timeout: Option<Duration>,
+) -> (Vec<ObjectRef<T>>, Vec<ObjectRef<T>>) {
+    let n = n.min(refs.len());
+    let is_ready = |object: &&ObjectRef<T>| object.is_ready();
+    if refs.iter().filter(is_ready).take(n).count() < n {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let group = GroupWait::new(refs.iter().map(|object| object.any().clone()));
+        for _ in 0..n {
+            if waiting::next_of(&group, deadline).is_none() {
+                break;
+            }
+        }
+    }
+    let mut missing = n;
+    refs.iter().cloned().partition(|object| {
+        let ready = missing > 0 && object.is_ready();
+        missing -= usize::from(ready);
+        ready
+    })
+}
+
+/// Gives the refs in the order in which they become ready; each at once when it does.
+///
+/// ```
+/// use mobula::prelude::*;
+///
+/// #[remote]
+/// fn square(x: u64) -> u64 {
+///     x * x
+/// }
+///
+/// let refs: Vec<_> = (0..4).map(|x| square::remote(x)).collect();
+/// let mut sum = 0;
+/// for ready in mobula::as_completed(refs) {
+///     sum += mobula::get(ready)?;
+/// }
+/// assert_eq!(sum, 14);
+/// # mobula::Result::Ok(())
+/// ```
+pub fn as_completed<T, R: Into<ObjectRef<T>>>(
+    refs: impl IntoIterator<Item = R>,
+) -> AsCompleted<T> {
+    let refs: Vec<_> = refs.into_iter().map(|object| Some(object.into())).collect();
+    let any = |object: &Option<ObjectRef<T>>| object.as_ref().map(|object| object.any().clone());
+    AsCompleted { group: GroupWait::new(refs.iter().filter_map(any)), left: refs.len(), refs }
+}
+
+/// The iterator of [`as_completed`]; also a stream.
+pub struct AsCompleted<T> {
+    group: GroupWait,
+    refs: Vec<Option<ObjectRef<T>>>,
+    left: usize,
+}
+
+impl<T> AsCompleted<T> {
+    fn take_out(&mut self, index: usize) -> Option<ObjectRef<T>> {
+        self.left -= 1;
+        self.refs[index].take()
+    }
+}
+
+impl<T> Iterator for AsCompleted<T> {
+    type Item = ObjectRef<T>;
+
+    fn next(&mut self) -> Option<ObjectRef<T>> {
+        if self.left == 0 {
+            return None;
+        }
+        let index = waiting::next_of(&self.group, None)?;
+        self.take_out(index)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl<T> ExactSizeIterator for AsCompleted<T> {}
+
+impl<T> Unpin for AsCompleted<T> {}
+
+impl<T> futures_core::Stream for AsCompleted<T> {
+    type Item = ObjectRef<T>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<ObjectRef<T>>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        match self.group.next_or_wake(context.waker()) {
+            Some(index) => Poll::Ready(self.take_out(index)),
+            None => Poll::Pending,
+        }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// What `.await` on an [`ObjectRef`] waits with.
+    pub struct ObjectFuture<T> {
+        #[pin]
+        completion: Completion,
+        marker: PhantomData<fn() -> T>,
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> Future for ObjectFuture<T> {
+    type Output = Result<T>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
+        self.project().completion.poll(context).map(|any| ObjectRef::from_any(any).into_value())
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> IntoFuture for ObjectRef<T> {
+    type Output = Result<T>;
+    type IntoFuture = ObjectFuture<T>;
+
+    fn into_future(self) -> ObjectFuture<T> {
+        ObjectFuture { completion: Completion::of(self.into_any()), marker: PhantomData }
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> IntoFuture for &ObjectRef<T> {
+    type Output = Result<T>;
+    type IntoFuture = ObjectFuture<T>;
+
+    fn into_future(self) -> ObjectFuture<T> {
+        self.clone().into_future()
+    }
+}
+

@@ -1,0 +1,159 @@
+//! Settings: what the program says, else what the environment says, else a default that fits the
+//! machine. They are read once, checked together, and never change while a runtime lives.
+
+use std::time::Duration;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The most CPUs that can be configured; a larger number is surely a mistake.
+const CPUS_MAX: usize = 65_536;
+
+/// Where tasks run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Engine {
+    /// A pool of threads in this process.
+    #[default]
+    Threads,
+    /// Each task runs on the calling thread, at the call: for debuggers and for tests.
+    Inline,
+}
+
+impl Engine {
+    const NAMES: &str = "threads, inline";
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "threads" => Some(Self::Threads),
+            "inline" => Some(Self::Inline),
+            _ => None,
+        }
+    }
+}
+
+/// The settings of a runtime. Each can also be given as an environment variable, named `MOBULA_` and
+/// the setting's name in capitals; what the program sets goes first.
+///
+/// ```
+/// use mobula::prelude::*;
+///
+/// let runtime = Runtime::new(Config::new().num_cpus(2))?;
+/// assert_eq!(runtime.num_cpus(), 2);
+/// # mobula::Result::Ok(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct Config {
+    num_cpus: Option<usize>,
+    engine: Option<Engine>,
+    spin_us: Option<u64>,
+}
+
+/// Settings that were checked and hold.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) num_cpus: usize,
+    pub(crate) engine: Engine,
+    /// How long a thread without work looks for some before it sleeps.
+    pub(crate) spin: Duration,
+}
+
+/// Long enough that a steady stream of short tasks finds its threads awake, short enough that an
+/// idle program costs nothing one can measure.
+const SPIN_US: u64 = 20;
+
+impl Config {
+    /// Settings that leave everything to the environment and the defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many tasks compute at the same time. Default: `MOBULA_NUM_CPUS`, else what this process
+    /// may use: its CPU affinity, its cgroup's quota and `SLURM_CPUS_PER_TASK`, whichever is least.
+    pub fn num_cpus(mut self, num_cpus: usize) -> Self {
+        self.num_cpus = Some(num_cpus);
+        self
+    }
+
+    /// Where tasks run. Default: `MOBULA_ENGINE`, else [`Engine::Threads`].
+    pub fn engine(mut self, engine: Engine) -> Self {
+        self.engine = Some(engine);
+        self
+    }
+
+    /// Checks the settings against each other and fills in what is missing.
+    pub(crate) fn resolve(&self, environment: impl Fn(&str) -> Option<String>) -> Result<Settings> {
+        let engine = match (self.engine, environment("MOBULA_ENGINE")) {
+            (Some(engine), _) => engine,
+            (None, None) => Engine::default(),
+            (None, Some(text)) => Engine::parse(text.trim()).ok_or_else(|| {
+                invalid("MOBULA_ENGINE", &text, &format!("one of: {}", Engine::NAMES))
+            })?,
+        };
+        let num_cpus = match (self.num_cpus, environment("MOBULA_NUM_CPUS")) {
+            (Some(n), _) => check_cpus("num_cpus", n, &n.to_string())?,
+            (None, Some(text)) => {
+                check_cpus("MOBULA_NUM_CPUS", text.trim().parse().unwrap_or(0), &text)?
+            }
+            (None, None) => default_cpus(&environment),
+        };
+        Ok(Settings { num_cpus, engine, spin: Duration::from_micros(self.spin_us.unwrap_or(SPIN_US)) })
+    }
+}
+
+fn check_cpus(setting: &str, value: usize, text: &str) -> Result<usize> {
+    if (1..=CPUS_MAX).contains(&value) {
+        Ok(value)
+    } else {
+        Err(invalid(setting, text, &format!("a whole number from 1 to {CPUS_MAX}")))
+    }
+}
+
+fn invalid(setting: &str, value: &str, allowed: &str) -> Error {
+    Error::new(ErrorKind::Config, format!("setting {setting} is {value:?}; it takes {allowed}"))
+}
+
+/// The CPUs that this process may use. The standard library knows affinity and cgroup quotas; Slurm
+/// tells a step's share by its variable, which binds even where Slurm does not set the affinity.
+fn default_cpus(environment: &impl Fn(&str) -> Option<String>) -> usize {
+    let machine = std::thread::available_parallelism().map_or(1, usize::from);
+    let slurm = environment("SLURM_CPUS_PER_TASK").and_then(|text| text.trim().parse().ok());
+    slurm.filter(|&n| n > 0).map_or(machine, |n: usize| n.min(machine))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(config: Config, variables: &[(&str, &str)]) -> Result<Settings> {
+        config.resolve(|name| {
+            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn code_goes_before_environment_before_default() {
+        let variables = [("MOBULA_NUM_CPUS", "3"), ("MOBULA_ENGINE", "inline")];
+        let code = Config::new().num_cpus(5).engine(Engine::Threads);
+        let settings = resolve(code, &variables).unwrap();
+        assert_eq!((settings.num_cpus, settings.engine), (5, Engine::Threads));
+        let settings = resolve(Config::new(), &variables).unwrap();
+        assert_eq!((settings.num_cpus, settings.engine), (3, Engine::Inline));
+        let settings = resolve(Config::new(), &[("SLURM_CPUS_PER_TASK", "1")]).unwrap();
+        assert_eq!((settings.num_cpus, settings.engine), (1, Engine::Threads));
+    }
+
+    #[test]
+    fn senseless_values_are_named_with_what_is_allowed() {
+        for (variable, value) in
+            [("MOBULA_NUM_CPUS", "0"), ("MOBULA_NUM_CPUS", "many"), ("MOBULA_ENGINE", "gpu")]
+        {
+            let error = resolve(Config::new(), &[(variable, value)]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config);
+            let text = error.to_string();
+            assert!(text.contains(variable) && text.contains(value), "{text}");
+        }
+        let error = resolve(Config::new().num_cpus(0), &[]).unwrap_err();
+        assert!(error.to_string().contains("num_cpus"), "{error}");
+    }
+}

@@ -1,0 +1,359 @@
+//! Actors that wait: each lives on an actix arbiter, where its methods interleave at their awaits.
+//!
+//! The state sits behind tokio's fair lock: `&self` methods share it, `&mut self` methods have it alone,
+//! and both get it in the order of their calls.
+
+use std::cell::OnceCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak, mpsc};
+
+use actix::prelude::*;
+use tokio::sync::{RwLock, Semaphore};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::function::Call;
+use crate::local::Local;
+use crate::local::actors::EndAtOnce;
+use crate::local::arguments::{Awaited, Then};
+use crate::local::cell::{AnyRef, Promise, Ref};
+use crate::local::completion::Completion;
+use crate::local::current::Task;
+use crate::local::held_back::{HeldBack, Pass};
+use crate::local::job::AsTask;
+
+/// How many calls of one actor may be under way.
+const CONCURRENCY: usize = 1000;
+
+/// The threads of a runtime's async actors.
+pub(crate) struct Arbiters {
+    system: System,
+    arbiters: Vec<ArbiterHandle>,
+    next: AtomicUsize,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+impl Arbiters {
+    pub(crate) fn start(count: usize) -> Self {
+        let (sender, receiver) = mpsc::channel();
+        let run = move || {
+            let runner = System::new();
+            let arbiters: Vec<_> = (0..count).map(|_| Arbiter::new()).collect();
+            let handles = arbiters.iter().map(Arbiter::handle).collect();
+            // The starter waits for this, so it is there to hear it.
+            let _ = sender.send((System::current(), handles));
+            let _ = runner.run();
+            for arbiter in arbiters {
+                arbiter.stop();
+                let _ = arbiter.join();
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("mobula-arbiters".to_owned())
+            .spawn(run)
+            .expect("failed to start the thread of the async actors");
+        let (system, arbiters) = receiver.recv().expect("the thread of the async actors started");
+        Self { system, arbiters, next: AtomicUsize::new(0), thread: Mutex::new(Some(thread)) }
+    }
+
+    /// The arbiter for the next actor: each in turn.
+    fn pick(&self) -> &ArbiterHandle {
+        &self.arbiters[self.next.fetch_add(1, Ordering::Relaxed) % self.arbiters.len()]
+    }
+
+    pub(crate) fn stop(&self) {
+        self.system.stop();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The actix actor that hosts one of ours.
+struct Host<A: 'static> {
+    state: Arc<RwLock<Option<A>>>,
+    permits: Arc<Semaphore>,
+    /// Why the actor ended, once it has.
+    ended: Rc<OnceCell<Error>>,
+}
+
+impl<A: 'static> Actor for Host<A> {
+    type Context = Context<Self>;
+}
+
+/// Something for the host to begin, in the order of its coming.
+struct Begin<A: 'static>(Box<dyn FnOnce(&mut Host<A>, &mut Context<Host<A>>) + Send>);
+
+impl<A: 'static> Message for Begin<A> {
+    type Result = ();
+}
+
+impl<A: 'static> Handler<Begin<A>> for Host<A> {
+    type Result = ();
+
+    fn handle(&mut self, Begin(begin): Begin<A>, context: &mut Context<Self>) {
+        begin(self, context);
+    }
+}
+
+/// An actor that waits.
+pub(crate) struct Hosted<A: Send + 'static> {
+    address: Addr<Host<A>>,
+    local: Arc<Local>,
+    call: Call,
+    /// Why the actor is to end, once somebody said so.
+    end: OnceLock<Error>,
+    held_back: HeldBack<Begin<A>>,
+    handles: AtomicUsize,
+    stopped: AtomicBool,
+}
+
+/// A counted handle of a hosted actor.
+pub(crate) struct HostedHandle<A: Send + 'static>(Arc<Hosted<A>>);
+
+impl<A: Send + 'static> HostedHandle<A> {
+    pub(crate) fn hosted(&self) -> &Arc<Hosted<A>> {
+        &self.0
+    }
+}
+
+impl<A: Send + 'static> Clone for HostedHandle<A> {
+    fn clone(&self) -> Self {
+        self.0.handles.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<A: Send + 'static> Drop for HostedHandle<A> {
+    fn drop(&mut self) {
+        // AcqRel: the last handle's end comes after whatever others did through theirs.
+        if self.0.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.end(None);
+        }
+    }
+}
+
+/// A future that borrows the actor; it stays on the actor's thread.
+pub(crate) type Borrowing<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + 'a>>;
+
+/// A method: how it borrows the state, and what it does with it.
+pub(crate) enum Method<A, H, T> {
+    /// `&self`.
+    Shared(for<'a> fn(&'a A, H) -> Borrowing<'a, T>),
+    /// `&mut self`.
+    Alone(for<'a> fn(&'a mut A, H) -> Borrowing<'a, T>),
+}
+
+impl<A: Send + 'static> Hosted<A> {
+    /// An actor that begins its life by the future that `construct` makes.
+    pub(crate) fn start<F>(
+        local: Arc<Local>,
+        construct: impl FnOnce() -> F + Send + 'static,
+        arguments: Vec<AnyRef>,
+        call: Call,
+    ) -> HostedHandle<A>
+    where
+        F: Future<Output = Result<A>> + 'static,
+    {
+        let make = |_: &mut Context<Host<A>>| Host {
+            state: Arc::new(RwLock::new(None)),
+            permits: Arc::new(Semaphore::new(CONCURRENCY)),
+            ended: Rc::default(),
+        };
+        let address = Actor::start_in_arbiter(local.arbiters().pick(), make);
+        let hosted = Arc::new(Self {
+            address,
+            local: Arc::clone(&local),
+            call,
+            end: OnceLock::new(),
+            held_back: HeldBack::default(),
+            handles: AtomicUsize::new(1),
+            stopped: AtomicBool::new(false),
+        });
+        let weak: Weak<dyn EndAtOnce> = Arc::<Self>::downgrade(&hosted);
+        local.actors().add(Arc::as_ptr(&hosted) as usize, weak);
+
+        // The first to ask for the lock is the constructor; all calls come after it.
+        let (_, promise) = Ref::<()>::promise(call);
+        let task = Task { running: promise.task(), call, actor: Arc::as_ptr(&hosted) as usize };
+        hosted.begin(move |host, context| {
+            let (state, ended) = (Arc::clone(&host.state), Rc::clone(&host.ended));
+            let born = async move {
+                let mut state = state.write_owned().await;
+                for argument in arguments {
+                    Completion::of(argument).await;
+                }
+                let future = async move { construct().await };
+                match (AsTask { task, local, future }).await {
+                    Ok(actor) => *state = Some(actor),
+                    Err(why) => {
+                        let why = Error::actor_died(call.function.name(), why.through(call));
+                        let _ = ended.set(why);
+                    }
+                }
+                promise.complete(Ok(()));
+            };
+            context.spawn(born.into_actor(host));
+        });
+        HostedHandle(hosted)
+    }
+
+    fn begin(&self, begin: impl FnOnce(&mut Host<A>, &mut Context<Host<A>>) + Send + 'static) {
+        self.address.do_send(Begin(Box::new(begin)));
+    }
+
+    /// Calls the actor: `method` runs when it may borrow the state and `arguments` are complete.
+    pub(crate) fn call<H: 'static, T: Send + Sync + 'static>(
+        self: &Arc<Self>,
+        method: Method<A, H, T>,
+        resolve: impl FnOnce() -> Result<H> + Send + 'static,
+        arguments: Vec<AnyRef>,
+        call: Call,
+    ) -> Ref<T> {
+        let (result, promise) = Ref::<T>::promise(call);
+        let hosted = self.handle();
+        let begin = move |host: &mut Host<A>, context: &mut Context<Host<A>>| {
+            let borrow = Borrow {
+                state: Arc::clone(&host.state),
+                permits: Arc::clone(&host.permits),
+                ended: Rc::clone(&host.ended),
+            };
+            let run = borrow.run(hosted, method, resolve, promise, call);
+            context.spawn(run.into_actor(host));
+        };
+        match self.held_back.pass(Begin(Box::new(begin)), arguments.is_empty()) {
+            Pass::Go(begin) => self.address.do_send(begin),
+            Pass::Held { .. } if arguments.is_empty() => {}
+            Pass::Held { caller, number } => {
+                let hosted = self.handle();
+                let release = move || {
+                    let go = |begin| hosted.0.address.do_send(begin);
+                    hosted.0.held_back.release(caller, number, go);
+                };
+                Awaited::when_ready(arguments, Then::Run(Box::new(release)));
+            }
+        }
+        result
+    }
+
+    fn handle(self: &Arc<Self>) -> HostedHandle<A> {
+        self.handles.fetch_add(1, Ordering::Relaxed);
+        HostedHandle(Arc::clone(self))
+    }
+
+    /// Ends the actor: at once, after the calls that run now, or (`None`) after all calls made so far.
+    pub(crate) fn end(self: &Arc<Self>, at_once: Option<Error>) {
+        if let Some(why) = at_once {
+            let _ = self.end.set(Error::actor_died(self.call.function.name(), why));
+        }
+        if self.stopped.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let hosted = Arc::clone(self);
+        self.begin(move |host, context| {
+            let (state, ended) = (Arc::clone(&host.state), Rc::clone(&host.ended));
+            let end = async move {
+                // The lock is fair: whoever asked before has had it.
+                let state = state.write_owned().await.take();
+                let why = hosted.end.get().cloned();
+                let _ = ended.set(why.unwrap_or_else(|| {
+                    Error::new(ErrorKind::ActorDied, "the actor's last handle is gone")
+                }));
+                let _ = crate::local::panics::catch(|| {
+                    drop(state);
+                    Ok(())
+                });
+            };
+            context.spawn(end.into_actor(host));
+        });
+    }
+}
+
+impl<A: Send + 'static> Drop for Hosted<A> {
+    fn drop(&mut self) {
+        self.local.actors().remove(std::ptr::from_ref(self) as usize);
+    }
+}
+
+impl<A: Send + 'static> EndAtOnce for Hosted<A> {
+    fn end_at_once(self: Arc<Self>, why: Error) {
+        self.end(Some(why));
+    }
+}
+
+/// What a call needs of its host.
+struct Borrow<A> {
+    state: Arc<RwLock<Option<A>>>,
+    permits: Arc<Semaphore>,
+    ended: Rc<OnceCell<Error>>,
+}
+
+impl<A: Send + 'static> Borrow<A> {
+    async fn run<H, T: Send + Sync + 'static>(
+        self,
+        hosted: HostedHandle<A>,
+        method: Method<A, H, T>,
+        resolve: impl FnOnce() -> Result<H>,
+        promise: Promise<T>,
+        call: Call,
+    ) {
+        let actor = Arc::as_ptr(&hosted.0) as usize;
+        let task = Task { running: promise.task(), call, actor };
+        let local = Arc::clone(&hosted.0.local);
+        // The semaphore is never closed.
+        let _permit = self.permits.acquire().await;
+        let mut panicked = true;
+        let result = match method {
+            Method::Shared(body) => {
+                let state = self.state.read().await;
+                let _guest = local.pool().guest();
+                match self.living(&hosted.0, state.as_ref()) {
+                    Ok(actor) => {
+                        let future = async {
+                            let result = body(actor, resolve()?).await;
+                            panicked = false;
+                            result
+                        };
+                        AsTask { task, local: Arc::clone(&local), future }.await
+                    }
+                    Err(why) => Err(why),
+                }
+            }
+            Method::Alone(body) => {
+                let mut state = self.state.write().await;
+                let _guest = local.pool().guest();
+                match self.living(&hosted.0, state.as_mut()) {
+                    Ok(actor) => {
+                        let future = async {
+                            let result = body(actor, resolve()?).await;
+                            panicked = false;
+                            result
+                        };
+                        AsTask { task, local: Arc::clone(&local), future }.await
+                    }
+                    Err(why) => Err(why),
+                }
+            }
+        };
+        let result = result.map_err(|error| error.through(call));
+        if let Err(why) = &result
+            && panicked
+            && why.kind() == ErrorKind::Panic
+        {
+            let name = hosted.0.call.function.name();
+            let _ = self.ended.set(Error::actor_died(name, why.clone()));
+        }
+        promise.complete(result);
+    }
+
+    /// The state, if the actor lives and may begin a call.
+    fn living<S>(&self, hosted: &Hosted<A>, state: Option<S>) -> Result<S> {
+        if let Some(why) = hosted.end.get().or_else(|| self.ended.get()) {
+            return Err(why.clone());
+        }
+        state.ok_or_else(|| Error::new(ErrorKind::ActorDied, "the actor has no state"))
+    }
+}

@@ -1,0 +1,77 @@
+//! What is to happen when some refs are complete: a task is queued whose arguments they are. It holds
+//! no thread meanwhile, only a count of the refs still missing.
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::local::Local;
+use crate::local::cell::AnyRef;
+use crate::local::waiters::{Node, Waiter};
+
+/// The record of one wait: it lives until the last argument has arrived.
+pub(crate) struct Awaited {
+    /// How many have not arrived; one more while the record is being made.
+    missing: AtomicUsize,
+    then: Then,
+    /// The refs are held by the task's arguments and here: the task may be cancelled meanwhile.
+    arguments: Box<[(AnyRef, Node)]>,
+}
+
+/// What happens then.
+pub(crate) enum Then {
+    /// The task, which has an entry and was not ready, goes into the queue.
+    Queue(AnyRef, Arc<Local>),
+    /// Something short, none of the program's code, runs on the completing thread.
+    Run(Box<dyn FnOnce() + Send + Sync>),
+}
+
+impl Awaited {
+    /// Sees to `then` when all of `arguments` are complete.
+    pub(crate) fn when_ready(arguments: Vec<AnyRef>, then: Then) {
+        let record = Box::leak(Box::new(Self {
+            missing: AtomicUsize::new(arguments.len() + 1),
+            then,
+            arguments: Box::default(),
+        }));
+        let pointer = NonNull::from(&mut *record);
+        record.arguments = arguments
+            .into_iter()
+            .map(|argument| (argument, Node::new(Waiter::Argument(pointer))))
+            .collect();
+        // SAFETY: our own count keeps the record there until the end of this function.
+        for (argument, node) in unsafe { pointer.as_ref() }.arguments.iter() {
+            // SAFETY: the record keeps the node in its place until all nodes were told.
+            if !unsafe { argument.add_waiter(node) } {
+                // SAFETY: this argument was not counted yet.
+                unsafe { Self::one_arrived(pointer) };
+            }
+        }
+        // SAFETY: our own count, given up once.
+        unsafe { Self::one_arrived(pointer) };
+    }
+
+    /// # Safety
+    /// The record lives: each count is given up once, and this is one of them.
+    pub(crate) unsafe fn one_arrived(this: NonNull<Self>) {
+        // SAFETY: by the caller's promise.
+        let missing = &unsafe { this.as_ref() }.missing;
+        // AcqRel: the last one sees all that the others did.
+        if missing.fetch_sub(1, Ordering::AcqRel) > 1 {
+            return;
+        }
+        // SAFETY: it came from a box, and nobody else has a count.
+        let Self { then, arguments, .. } = *unsafe { Box::from_raw(this.as_ptr()) };
+        // Our refs go before the task starts, so that it may find itself the last holder.
+        drop(arguments);
+        match then {
+            Then::Queue(task, local) => {
+                // SAFETY: the arguments are there, and this happens once.
+                let entry = unsafe { task.make_ready() };
+                drop(task);
+                local.schedule(entry).now();
+            }
+            Then::Run(run) => run(),
+        }
+    }
+}

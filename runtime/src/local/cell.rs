@@ -1,0 +1,591 @@
+//! The one allocation that a task, a stored value or a promise is: header, value, and the job until
+//! it has run.
+//!
+//! [`AnyRef`] is a counted reference to a cell of any type, [`Ref<T>`] one to a cell whose value is a
+//! `T`; [`Promise<T>`] is the right, and the duty, to complete it. `state.rs` says who may touch
+//! what, and its rules S1 to S4 are what the `SAFETY` comments here cite.
+
+use std::any::TypeId;
+use std::cell::UnsafeCell;
+use std::marker::PhantomData;
+use std::mem::{ManuallyDrop, needs_drop};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use crate::error::Error;
+use crate::function::Call;
+use crate::local::{deferred, ids};
+use crate::local::queue::{Entry, EntryVtable};
+use crate::local::state::{Claim, Completed, State};
+use crate::local::value::Value;
+use crate::local::waiters::WaiterList;
+
+/// What every cell begins with, whatever its types.
+#[repr(C)]
+pub(crate) struct Header {
+    vtable: &'static Vtable,
+    pub(super) state: State,
+    pub(super) waiters: UnsafeCell<WaiterList>,
+    /// What makes the value, and where the program asked for it.
+    call: Call,
+    /// Which runtime's queue the task is in, or which actor's mailbox; only compared, never followed.
+    home: usize,
+    /// The next in an actor's mailbox; the mailbox's to use.
+    pub(super) next: AtomicPtr<Header>,
+    /// What few cells have; null until somebody asks.
+    extra: AtomicPtr<Extra>,
+}
+
+/// The rarely needed part of a cell.
+#[derive(Default)]
+pub(crate) struct Extra {
+    pub(crate) id: std::sync::OnceLock<uuid::Uuid>,
+    /// For one part of a task's result: the task.
+    pub(crate) producer: std::sync::OnceLock<AnyRef>,
+}
+
+/// What can be done to a cell without knowing its types.
+#[repr(C)]
+struct Vtable {
+    entry: EntryVtable,
+    /// Completes a claimed task with an error instead of running it.
+    abandon: unsafe fn(NonNull<Header>, Error),
+    /// Runs a claimed task.
+    run: unsafe fn(NonNull<Header>),
+    drop_value: unsafe fn(NonNull<Header>),
+    deallocate: unsafe fn(NonNull<Header>),
+    value_type: fn() -> TypeId,
+    value_needs_drop: bool,
+}
+
+/// The part that all cells with a value of type `T` share, whatever their job.
+#[repr(C)]
+struct Typed<T> {
+    header: Header,
+    value: UnsafeCell<Value<T>>,
+}
+
+#[repr(C)]
+struct Cell<T, J> {
+    typed: Typed<T>,
+    job: UnsafeCell<ManuallyDrop<J>>,
+}
+
+/// The work of a task: it runs once, on whichever thread, and completes the promise, then or later.
+pub(crate) trait Job<T: Send + Sync + 'static>: Send + 'static {
+    fn run(self, promise: Promise<T>);
+}
+
+/// What cells that were never tasks have for a job.
+struct NoJob;
+
+impl<T: Send + Sync + 'static> Job<T> for NoJob {
+    fn run(self, _: Promise<T>) {
+        unreachable!("a cell without a job is never queued")
+    }
+}
+
+impl<T: Send + Sync + 'static, J: Job<T>> Cell<T, J> {
+    const VTABLE: Vtable = Vtable {
+        entry: EntryVtable { execute: Self::execute, abandon: Self::abandon_entry },
+        abandon: Self::abandon,
+        run: Self::run,
+        drop_value: Self::drop_value,
+        deallocate: Self::deallocate,
+        value_type: TypeId::of::<T>,
+        value_needs_drop: needs_drop::<T>(),
+    };
+
+    fn allocate(
+        state: State,
+        value: Value<T>,
+        job: J,
+        home: usize,
+        call: Call,
+    ) -> NonNull<Header> {
+        let header = Header {
+            vtable: &Self::VTABLE,
+            state,
+            waiters: UnsafeCell::default(),
+            call,
+            home,
+            next: AtomicPtr::default(),
+            extra: AtomicPtr::default(),
+        };
+        let typed = Typed { header, value: UnsafeCell::new(value) };
+        let cell = Self { typed, job: UnsafeCell::new(ManuallyDrop::new(job)) };
+        NonNull::from(Box::leak(Box::new(cell))).cast()
+    }
+
+    /// # Safety
+    /// `cell` was made by `allocate` of this very type and lives.
+    unsafe fn of<'a>(cell: NonNull<Header>) -> &'a Self {
+        // SAFETY: by the caller's promise, and `repr(C)` puts the header first.
+        unsafe { cell.cast::<Self>().as_ref() }
+    }
+
+    /// # Safety
+    /// As for `of`, and the caller is the runner, which calls this once.
+    unsafe fn take_job(cell: NonNull<Header>) -> J {
+        // SAFETY: by the caller's promise.
+        let this = unsafe { Self::of(cell) };
+        // SAFETY: the runner alone touches the job (S1).
+        let job = unsafe { &mut *this.job.get() };
+        // SAFETY: called once, so the job is still there.
+        unsafe { ManuallyDrop::take(job) }
+    }
+
+    /// # Safety
+    /// As for `of`; the caller gives up the entry.
+    unsafe fn execute(entry: Entry) {
+        let cell = entry.cast::<Header>();
+        // SAFETY: the entry keeps the cell alive.
+        match unsafe { cell.as_ref() }.state.claim_by_entry() {
+            // SAFETY: we are the runner.
+            Claim::Won => unsafe { Self::run(cell) },
+            // SAFETY: the state says that ours was the last hold.
+            Claim::LostAndFree => unsafe { free(cell) },
+            Claim::Lost => {}
+        }
+    }
+
+    /// # Safety
+    /// As for `execute`.
+    unsafe fn abandon_entry(entry: Entry, error: Error) {
+        let cell = entry.cast::<Header>();
+        // SAFETY: the entry keeps the cell alive.
+        match unsafe { cell.as_ref() }.state.claim_by_entry() {
+            // SAFETY: we are the runner.
+            Claim::Won => unsafe { Self::abandon(cell, error) },
+            // SAFETY: the state says that ours was the last hold.
+            Claim::LostAndFree => unsafe { free(cell) },
+            Claim::Lost => {}
+        }
+    }
+
+    /// # Safety
+    /// As for `take_job`.
+    unsafe fn run(cell: NonNull<Header>) {
+        // SAFETY: by the caller's promise.
+        let job = unsafe { Self::take_job(cell) };
+        job.run(Promise { cell, marker: PhantomData });
+    }
+
+    /// # Safety
+    /// As for `take_job`.
+    unsafe fn abandon(cell: NonNull<Header>, error: Error) {
+        // SAFETY: by the caller's promise.
+        let job = unsafe { Self::take_job(cell) };
+        let promise = Promise::<T> { cell, marker: PhantomData };
+        let call = promise.call();
+        // The arguments go first: whoever sees the failure must not find them still held.
+        drop(job);
+        promise.complete(Err(error.through(call)));
+    }
+
+    /// # Safety
+    /// As for `of`, and by S2 the caller owns the value.
+    unsafe fn drop_value(cell: NonNull<Header>) {
+        // SAFETY: by the caller's promise.
+        let this = unsafe { Self::of(cell) };
+        // SAFETY: the value is the caller's (S2).
+        let value = unsafe { &mut *this.typed.value.get() };
+        *value = Value::Empty;
+    }
+
+    /// # Safety
+    /// As for `of`, and nobody else has a hold on the cell (S4). The job is gone.
+    unsafe fn deallocate(cell: NonNull<Header>) {
+        // SAFETY: the memory came from a box of this type, and nobody else can reach it.
+        drop(unsafe { Box::from_raw(cell.cast::<Self>().as_ptr()) });
+    }
+}
+
+/// Frees a cell that nobody holds any more.
+///
+/// # Safety
+/// The state said so to the caller (S4).
+unsafe fn free(cell: NonNull<Header>) {
+    // SAFETY: by the caller's promise the cell is still there, and only ours.
+    let header = unsafe { cell.as_ref() };
+    let extra = header.extra.load(Ordering::Acquire);
+    if !extra.is_null() {
+        // SAFETY: `AnyRef::extra` made it from a box, and nobody else can reach it.
+        let extra = unsafe { Box::from_raw(extra) };
+        if header.state.load().is_findable() {
+            // From here on nobody can find the cell; so far nobody could make a ref from none.
+            extra.id.get().copied().inspect(ids::forget);
+        }
+    }
+    // SAFETY: as above.
+    unsafe { (header.vtable.drop_value)(cell) };
+    // SAFETY: as above.
+    unsafe { (header.vtable.deallocate)(cell) };
+}
+
+/// A counted reference to a cell whose value has any type.
+pub(crate) struct AnyRef(NonNull<Header>);
+
+// SAFETY: what a ref reaches is the header, which is made of atomics and of fields guarded by the
+// state, and values that are `Send + Sync` themselves (the bounds of `Cell`).
+unsafe impl Send for AnyRef {}
+// SAFETY: as above.
+unsafe impl Sync for AnyRef {}
+
+impl AnyRef {
+    pub(super) fn header(&self) -> &Header {
+        // SAFETY: a ref keeps its cell alive (S4).
+        unsafe { self.0.as_ref() }
+    }
+
+    pub(crate) fn address(&self) -> usize {
+        self.0.as_ptr() as usize
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        self.header().state.load().is_complete()
+    }
+
+    pub(crate) fn is_failed(&self) -> bool {
+        self.header().state.load().is_failed()
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.header().state.load().is_running()
+    }
+
+    /// What makes, or made, the value, and where the program asked for it.
+    pub(crate) fn call(&self) -> Call {
+        self.header().call
+    }
+
+    pub(crate) fn value_type(&self) -> TypeId {
+        (self.header().vtable.value_type)()
+    }
+
+    pub(crate) fn extra(&self) -> &Extra {
+        let slot = &self.header().extra;
+        let mut extra = slot.load(Ordering::Acquire);
+        if extra.is_null() {
+            let fresh = Box::into_raw(Box::<Extra>::default());
+            // Release: publishes the fresh extra; Acquire: see another thread's.
+            match slot.compare_exchange(extra, fresh, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => extra = fresh,
+                Err(other) => {
+                    // SAFETY: `fresh` came from a box and was not published.
+                    drop(unsafe { Box::from_raw(fresh) });
+                    extra = other;
+                }
+            }
+        }
+        // SAFETY: once set, the extra lives as long as the cell, which we keep alive.
+        unsafe { &*extra }
+    }
+
+    /// The task whose result this is a part of.
+    pub(crate) fn producer(&self) -> Option<&Self> {
+        let extra = self.header().extra.load(Ordering::Acquire);
+        // SAFETY: once set, the extra lives as long as the cell, which we keep alive.
+        unsafe { extra.as_ref() }?.producer.get()
+    }
+
+    /// Whether the task sits unstarted in the queues of the runtime `home`.
+    pub(crate) fn is_claimable_at(&self, home: usize) -> bool {
+        self.header().home == home && self.header().state.load().is_claimable()
+    }
+
+    /// Whether it is a call that waits in, or runs from, the mailbox of the actor at this address.
+    pub(crate) fn is_of_actor(&self, actor: usize) -> bool {
+        actor != 0 && self.header().home == actor
+    }
+
+    /// Whether `entry` is this cell's place in a queue.
+    pub(crate) fn is_entry(&self, entry: &Entry) -> bool {
+        self.0.cast() == entry.pointer()
+    }
+
+    /// Runs the task on this thread, unless somebody else has it.
+    pub(crate) fn run_if_unstarted(&self) -> bool {
+        let won = self.header().state.claim_by_ref(false);
+        if won {
+            // SAFETY: we are the runner.
+            unsafe { (self.header().vtable.run)(self.0) };
+        }
+        won
+    }
+
+    /// Completes the task with `error`, unless it has begun.
+    pub(crate) fn abandon_if_unstarted(&self, error: Error) -> bool {
+        let won = self.header().state.claim_by_ref(true);
+        if won {
+            // SAFETY: we are the runner.
+            unsafe { (self.header().vtable.abandon)(self.0, error) };
+        }
+        won
+    }
+
+    /// Lets refs to the cell be made from the returned one.
+    pub(super) fn make_findable(&self) -> WeakRef {
+        self.header().state.set_findable();
+        WeakRef(self.0)
+    }
+
+    pub(crate) fn cancel_requested(&self) -> bool {
+        self.header().state.load().cancel_requested()
+    }
+
+    pub(crate) fn request_cancel(&self) {
+        self.header().state.request_cancel();
+    }
+
+    /// The entry that [`Ref::task`] made for a task that still waits for its arguments.
+    ///
+    /// # Safety
+    /// Called once for such a task, when the arguments are there.
+    pub(super) unsafe fn make_ready(&self) -> Entry {
+        self.header().state.set_ready();
+        // SAFETY: the cell begins with a vtable, and the entry's hold is now handed on.
+        unsafe { Entry::from_pointer(self.0.cast()) }
+    }
+}
+
+impl Clone for AnyRef {
+    fn clone(&self) -> Self {
+        self.header().state.add_ref();
+        Self(self.0)
+    }
+}
+
+impl Drop for AnyRef {
+    fn drop(&mut self) {
+        match self.header().state.release_ref() {
+            Ok(false) => {}
+            // SAFETY: the state says that ours was the last hold.
+            Ok(true) => unsafe { free(self.0) },
+            Err(()) if self.header().vtable.value_needs_drop => {
+                deferred::drop_shallow(LastRef(self.0));
+            }
+            Err(()) => drop(LastRef(self.0)),
+        }
+    }
+}
+
+/// A cell that can be found by its id. `ids.rs` keeps it exactly as long as the cell lives.
+pub(super) struct WeakRef(NonNull<Header>);
+
+// SAFETY: it reaches the state only, which is atomic.
+unsafe impl Send for WeakRef {}
+// SAFETY: as above.
+unsafe impl Sync for WeakRef {}
+
+impl WeakRef {
+    pub(super) fn upgrade(&self) -> Option<AnyRef> {
+        // SAFETY: the cell is forgotten before it is freed, under the lock that our caller holds.
+        unsafe { self.0.as_ref() }.state.try_add_ref().then_some(AnyRef(self.0))
+    }
+}
+
+/// The only ref to a complete cell, to be dropped with its value.
+pub(super) struct LastRef(NonNull<Header>);
+
+impl Drop for LastRef {
+    fn drop(&mut self) {
+        // SAFETY: a ref keeps its cell alive.
+        let header = unsafe { self.0.as_ref() };
+        // SAFETY: ours is the only ref, so the value is ours (S2).
+        unsafe { (header.vtable.drop_value)(self.0) };
+        if header.state.release_last_ref() {
+            // SAFETY: the state says that ours was the last hold.
+            unsafe { free(self.0) };
+        }
+    }
+}
+
+/// A counted reference to a cell whose value is a `T`.
+pub(crate) struct Ref<T> {
+    any: AnyRef,
+    marker: PhantomData<T>,
+}
+
+impl<T> Clone for Ref<T> {
+    fn clone(&self) -> Self {
+        Self { any: self.any.clone(), marker: PhantomData }
+    }
+}
+
+impl<T: Send + Sync + 'static> Ref<T> {
+    /// A task; with `ready`, its entry goes into a queue at once, else when the arguments are there.
+    pub(crate) fn task<J: Job<T>>(
+        job: J,
+        ready: bool,
+        home: usize,
+        call: Call,
+    ) -> (Self, Option<Entry>) {
+        let cell = Cell::<T, _>::allocate(State::task(ready), Value::Empty, job, home, call);
+        // SAFETY: the state counts one entry for the queue.
+        let entry = ready.then(|| unsafe { Entry::from_pointer(cell.cast()) });
+        (Self::from_cell(cell), entry)
+    }
+
+    /// A cell that is born with its value.
+    pub(crate) fn complete(value: Result<T, Error>, call: Call) -> Self {
+        Self::from_cell(Cell::allocate(State::complete(value.is_err()), value.into(), NoJob, 0, call))
+    }
+
+    /// A cell, and the right to complete it.
+    pub(crate) fn promise(call: Call) -> (Self, Promise<T>) {
+        let cell = Cell::<T, _>::allocate(State::promise(), Value::Empty, NoJob, 0, call);
+        (Self::from_cell(cell), Promise { cell, marker: PhantomData })
+    }
+
+    fn from_cell(cell: NonNull<Header>) -> Self {
+        Self { any: AnyRef(cell), marker: PhantomData }
+    }
+
+    /// None: the cell's value is no `T`.
+    pub(crate) fn from_any(any: AnyRef) -> Option<Self> {
+        (any.value_type() == TypeId::of::<T>()).then_some(Self { any, marker: PhantomData })
+    }
+
+    fn value(&self) -> &UnsafeCell<Value<T>> {
+        // SAFETY: every cell of a `Ref<T>` begins with a `Typed<T>`, and we keep it alive.
+        unsafe { &self.any.0.cast::<Typed<T>>().as_ref().value }
+    }
+
+    /// Looks at the value of a complete cell under its lock.
+    pub(crate) fn with_value<R>(&self, look: impl FnOnce(&mut Value<T>) -> R) -> R {
+        struct Unlock<'a>(&'a State);
+        impl Drop for Unlock<'_> {
+            fn drop(&mut self) {
+                self.0.unlock(false);
+            }
+        }
+        let state = &self.any.header().state;
+        let locked = state.lock();
+        let _unlock = Unlock(state);
+        assert!(locked.is_complete(), "the value was looked at before it was there");
+        // SAFETY: complete, and we hold the lock (S2).
+        look(unsafe { &mut *self.value().get() })
+    }
+
+    /// Takes the value out of a complete cell, whatever other refs there are: they must be such that
+    /// nobody asks them for the value.
+    pub(crate) fn take_value(&self) -> Value<T> {
+        self.with_value(|value| std::mem::replace(value, Value::Empty))
+    }
+
+    /// Takes the value out if this is the only ref to it; else gives the ref back.
+    pub(crate) fn take_if_sole(self) -> Result<Value<T>, Self> {
+        if !self.any.header().state.load().is_sole_and_complete() {
+            return Err(self);
+        }
+        // SAFETY: ours is the only ref, so the value is ours (S2).
+        let value = unsafe { &mut *self.value().get() };
+        Ok(std::mem::replace(value, Value::Empty))
+    }
+}
+
+impl<T> Ref<T> {
+    pub(crate) fn any(&self) -> &AnyRef {
+        &self.any
+    }
+
+    pub(crate) fn into_any(self) -> AnyRef {
+        self.any
+    }
+}
+
+/// The right to complete a cell, and the duty: dropped without, it completes the cell with an error,
+/// so that nobody waits for ever.
+pub(crate) struct Promise<T: Send + Sync + 'static> {
+    cell: NonNull<Header>,
+    marker: PhantomData<T>,
+}
+
+// SAFETY: a promise writes one `T`, from whichever thread.
+unsafe impl<T: Send + Sync + 'static> Send for Promise<T> {}
+// SAFETY: a shared promise gives out plain data only.
+unsafe impl<T: Send + Sync + 'static> Sync for Promise<T> {}
+
+impl<T: Send + Sync + 'static> Promise<T> {
+    fn header(&self) -> &Header {
+        // SAFETY: RUNNING is set, which keeps the cell alive (S4).
+        unsafe { self.cell.as_ref() }
+    }
+
+    pub(crate) fn call(&self) -> Call {
+        self.header().call
+    }
+
+    /// The running task, for the context: valid while the promise is.
+    pub(crate) fn task(&self) -> RunningTask {
+        RunningTask(self.cell)
+    }
+
+    /// Writes the value and tells whoever waits for it.
+    pub(crate) fn complete(self, value: Result<T, Error>) {
+        let this = ManuallyDrop::new(self);
+        let cell = this.cell;
+        let failed = value.is_err();
+        // SAFETY: the promise is the runner's, so the value is ours (S1).
+        unsafe { *cell.cast::<Typed<T>>().as_ref().value.get() = value.into() };
+        let state = &this.header().state;
+        let free_it = match state.finish(failed) {
+            Completed::Done => false,
+            Completed::Free => true,
+            Completed::TellWaiters => {
+                WaiterList::tell_all(this.header());
+                state.release_runner()
+            }
+        };
+        if free_it {
+            // SAFETY: the state says that ours was the last hold.
+            unsafe { free(cell) };
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> Drop for Promise<T> {
+    fn drop(&mut self) {
+        let promise = Self { cell: self.cell, marker: PhantomData };
+        let error = Error::new(
+            crate::error::ErrorKind::Cancelled,
+            "the work was dropped before it was done",
+        );
+        promise.complete(Err(error));
+    }
+}
+
+/// A task that somebody runs: good as long as that somebody's promise is.
+#[derive(Clone, Copy)]
+pub(crate) struct RunningTask(NonNull<Header>);
+
+// SAFETY: it reaches what a ref reaches; see `AnyRef`.
+unsafe impl Send for RunningTask {}
+// SAFETY: as above.
+unsafe impl Sync for RunningTask {}
+
+impl RunningTask {
+    /// A ref of one's own to the running task.
+    ///
+    /// # Safety
+    /// The task is still running.
+    pub(crate) unsafe fn to_ref(self) -> AnyRef {
+        // SAFETY: by the caller's promise the cell lives.
+        unsafe { self.0.as_ref() }.state.add_ref();
+        AnyRef(self.0)
+    }
+
+    /// Whether somebody asked it to stop.
+    ///
+    /// # Safety
+    /// The task is still running.
+    pub(crate) unsafe fn cancel_requested(self) -> bool {
+        // SAFETY: by the caller's promise the cell lives.
+        unsafe { self.0.as_ref() }.state.load().cancel_requested()
+    }
+
+    pub(crate) fn address(self) -> usize {
+        self.0.as_ptr() as usize
+    }
+}

@@ -1,0 +1,105 @@
+//! Waiting for many refs at once: each that completes puts its number into a queue, and wakes the one
+//! who reads it. Entering n refs costs O(n), each arrival O(1).
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use std::task::Waker;
+use std::thread::Thread;
+
+use crate::local::cell::AnyRef;
+use crate::local::waiters::{Node, Waiter};
+
+/// The queue of arrivals and the one who reads it.
+#[derive(Default)]
+pub(crate) struct Group(Mutex<Arrivals>);
+
+#[derive(Default)]
+struct Arrivals {
+    arrived: VecDeque<usize>,
+    reader: Option<Reader>,
+}
+
+enum Reader {
+    Thread(Thread),
+    Future(Waker),
+}
+
+impl Group {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Arrivals> {
+        // Nothing panics while it is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ref number `index` is complete.
+    pub(super) fn arrived(&self, index: usize) {
+        let mut arrivals = self.lock();
+        arrivals.arrived.push_back(index);
+        let reader = arrivals.reader.take();
+        drop(arrivals);
+        match reader {
+            Some(Reader::Thread(thread)) => thread.unpark(),
+            Some(Reader::Future(waker)) => waker.wake(),
+            None => {}
+        }
+    }
+}
+
+/// Refs that are waited for together.
+pub(crate) struct GroupWait {
+    group: Box<Group>,
+    members: Box<[(AnyRef, Node)]>,
+}
+
+impl GroupWait {
+    /// Waits for all of `refs`; those complete already arrive at once, in their order.
+    pub(crate) fn new(refs: impl Iterator<Item = AnyRef>) -> Self {
+        let group = Box::new(Group::default());
+        let pointer = std::ptr::NonNull::from(&*group);
+        let members: Box<[_]> = refs
+            .enumerate()
+            .map(|(index, any)| (any, Node::new(Waiter::Member(pointer, index))))
+            .collect();
+        for (index, (any, node)) in members.iter().enumerate() {
+            // SAFETY: the box keeps the node in its place, and our `Drop` removes it.
+            if !unsafe { any.add_waiter(node) } {
+                group.lock().arrived.push_back(index);
+            }
+        }
+        Self { group, members }
+    }
+
+    /// The number of a ref that has completed since the last call, if there is one.
+    pub(crate) fn next(&self) -> Option<usize> {
+        self.group.lock().arrived.pop_front()
+    }
+
+    /// As `next`; if there is none, the current thread will be unparked at the next arrival.
+    pub(crate) fn next_or_register(&self) -> Option<usize> {
+        let mut arrivals = self.group.lock();
+        let next = arrivals.arrived.pop_front();
+        if next.is_none() {
+            arrivals.reader = Some(Reader::Thread(std::thread::current()));
+        }
+        next
+    }
+
+    /// As `next`; if there is none, `waker` will be woken at the next arrival.
+    pub(crate) fn next_or_wake(&self, waker: &Waker) -> Option<usize> {
+        let mut arrivals = self.group.lock();
+        let next = arrivals.arrived.pop_front();
+        if next.is_none() {
+            arrivals.reader = Some(Reader::Future(waker.clone()));
+        }
+        next
+    }
+}
+
+impl Drop for GroupWait {
+    fn drop(&mut self) {
+        for (any, node) in &self.members {
+            if !node.was_told() {
+                any.remove_waiter(node);
+            }
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Ids of objects, made when somebody asks, and the way back from an id to its object.
+
+use std::sync::LazyLock;
+
+use dashmap::DashMap;
+use uuid::Uuid;
+
+use crate::local::cell::{AnyRef, WeakRef};
+
+/// The objects that were serialized: only those can be asked for by their id.
+static FINDABLE: LazyLock<DashMap<Uuid, WeakRef>> = LazyLock::new(DashMap::new);
+
+pub(crate) fn id_of(any: &AnyRef) -> Uuid {
+    *any.extra().id.get_or_init(Uuid::new_v4)
+}
+
+/// Makes the object findable by its id, as long as it has a ref.
+pub(crate) fn make_findable(any: &AnyRef) -> Uuid {
+    let id = id_of(any);
+    FINDABLE.entry(id).or_insert_with(|| any.make_findable());
+    id
+}
+
+/// The object of that id, if it still has a ref.
+pub(crate) fn find(id: Uuid) -> Option<AnyRef> {
+    // The entry's lock keeps `forget`, and with it the end of the cell, waiting.
+    FINDABLE.get(&id)?.upgrade()
+}
+
+/// The object of that id is about to go.
+pub(super) fn forget(id: &Uuid) {
+    FINDABLE.remove(id);
+}

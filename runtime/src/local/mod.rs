@@ -1,0 +1,166 @@
+//! The in-process engine.
+//!
+//! A call becomes a *cell* (`cell.rs`): one allocation with the job, its arguments and a place for the
+//! result, whose life is one atomic word (`state.rs`). If its arguments are there, the cell goes into
+//! a queue of the *pool* (`pool.rs`); else a small record counts the missing ones (`arguments.rs`).
+//! Whoever needs the value waits in the cell's own list (`waiters.rs`, `group.rs`, `waiting.rs`), or
+//! runs the task itself. Values stay in their cell until they are shared (`value.rs`).
+//!
+//! An actor is a mailbox that the pool drains (`strand.rs`), or a guest of an actix arbiter
+//! (`arbiter.rs`).
+
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+
+use crate::config::{Engine, Settings};
+use crate::local::actors::Actors;
+use crate::local::arbiter::Arbiters;
+use crate::local::pool::Pool;
+use crate::local::queue::Entry;
+
+pub(crate) mod actors;
+pub(crate) mod arbiter;
+pub(crate) mod arguments;
+pub(crate) mod cell;
+pub(crate) mod current;
+mod deferred;
+pub(crate) mod completion;
+pub(crate) mod group;
+pub(crate) mod held_back;
+pub(crate) mod ids;
+pub(crate) mod job;
+pub(crate) mod panics;
+pub(crate) mod pool;
+pub(crate) mod queue;
+mod state;
+pub(crate) mod strand;
+mod sync;
+pub(crate) mod value;
+pub(crate) mod waiters;
+pub(crate) mod waiting;
+
+/// One runtime: what its threads, its refs' tasks and its guard share.
+pub(crate) struct Local {
+    settings: Settings,
+    pool: Pool,
+    tokio: OnceLock<tokio::runtime::Runtime>,
+    arbiters: OnceLock<Arbiters>,
+    actors: Actors,
+}
+
+/// How many threads poll async tasks. They wait most of the time, so few are enough.
+const TOKIO_THREADS_MAX: usize = 4;
+/// How many threads async actors share, likewise.
+const ARBITERS_MAX: usize = 4;
+
+impl Local {
+    pub(crate) fn new(settings: Settings) -> Arc<Self> {
+        panics::install_hook();
+        Arc::new_cyclic(|this| Self {
+            pool: Pool::new(settings.num_cpus, settings.spin, this),
+            tokio: OnceLock::new(),
+            arbiters: OnceLock::new(),
+            actors: Actors::default(),
+            settings,
+        })
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// The actors that live.
+    pub(crate) fn actors(&self) -> &Actors {
+        &self.actors
+    }
+
+    /// Where async actors live.
+    pub(crate) fn arbiters(&self) -> &Arbiters {
+        self.arbiters.get_or_init(|| Arbiters::start(self.settings.num_cpus.min(ARBITERS_MAX)))
+    }
+
+    /// What tells this runtime's tasks from another's.
+    pub(crate) fn home(self: &Arc<Self>) -> usize {
+        Arc::as_ptr(self) as usize
+    }
+
+    /// Queues `entry`; with the inline engine it is the caller's to run, at once.
+    #[must_use = "call `.now()` where the program's code may run"]
+    pub(crate) fn schedule(&self, entry: Entry) -> Scheduled {
+        match self.settings.engine {
+            Engine::Threads => {
+                self.pool.push(entry);
+                Scheduled(None)
+            }
+            Engine::Inline => Scheduled(Some(entry)),
+        }
+    }
+
+    /// As `schedule`, behind everything that is queued.
+    #[must_use = "call `.now()` where the program's code may run"]
+    pub(crate) fn schedule_last(&self, entry: Entry) -> Scheduled {
+        match self.settings.engine {
+            Engine::Threads => {
+                self.pool.push_last(entry);
+                Scheduled(None)
+            }
+            Engine::Inline => Scheduled(Some(entry)),
+        }
+    }
+
+    /// Runs a future on tokio; with the inline engine to its end, here and now.
+    pub(crate) fn spawn_future(&self, future: impl Future<Output = ()> + Send + 'static) {
+        match self.settings.engine {
+            Engine::Threads => drop(self.tokio().spawn(future)),
+            Engine::Inline => run_to_end(future, self.tokio()),
+        }
+    }
+
+    fn tokio(&self) -> &tokio::runtime::Runtime {
+        self.tokio.get_or_init(|| {
+            tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(self.settings.num_cpus.min(TOKIO_THREADS_MAX))
+                .thread_name("mobula-async")
+                .enable_all()
+                .build()
+                .expect("failed to start the threads for async tasks")
+        })
+    }
+
+    /// Ends this runtime. Returns how many tasks never began.
+    pub(crate) fn shut_down(&self) -> usize {
+        self.pool.refuse();
+        self.actors.end_all();
+        let never_begun = self.pool.close();
+        if let Some(arbiters) = self.arbiters.get() {
+            arbiters.stop();
+        }
+        never_begun
+    }
+}
+
+/// An entry that was queued, or that is to run here and now.
+pub(crate) struct Scheduled(Option<Entry>);
+
+impl Scheduled {
+    /// Runs what is to run here and now.
+    pub(crate) fn now(self) {
+        if let Some(entry) = self.0 {
+            pool::with_stack(|| entry.execute());
+        }
+    }
+}
+
+/// Tokio refuses to block on a future inside another; a thread of its own may.
+fn run_to_end(future: impl Future<Output = ()> + Send, tokio: &tokio::runtime::Runtime) {
+    if tokio::runtime::Handle::try_current().is_err() {
+        return tokio.block_on(future);
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(|| tokio.block_on(future));
+    });
+}

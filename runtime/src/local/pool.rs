@@ -1,0 +1,553 @@
+//! The pool: as many CPUs as were configured, threads that borrow them, and queues of what to run.
+//!
+//! A [`Cpu`] is a permit to compute together with a deque of work. A thread computes only while it
+//! holds one, so at most `num_cpus` threads compute at any time, however many there are. A thread that
+//! must wait gives its CPU back ([`block`]); another thread takes it and with it the work in its deque.
+//! Threads are started when there is a CPU and work but no thread, and reused after that.
+//!
+//! `sleep.md` beside this file tells, and proves, how threads without work go to sleep and why no work
+//! is forgotten.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence};
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use crossbeam_deque::{Injector, Steal, Stealer, Worker};
+
+use crate::error::{Error, ErrorKind};
+use crate::local::queue::Entry;
+use crate::local::{Local, current};
+
+/// A thread looks at the injector first every so many turns, so that work from outside is not starved
+/// by work that makes more work. A prime, so as not to beat with any period of the program's own.
+const INJECTOR_EVERY: u32 = 61;
+/// How many spare threads, beyond one for each CPU, stay for the next time that work blocks.
+const SPARE_THREADS_MAX: usize = 16;
+/// How deep in the own deque `get` looks for the awaited task.
+const DEQUE_SEARCH_MAX: usize = 8;
+/// The stack that must be left for a task that runs on top of another, and the size of a new one.
+const STACK_LEFT_BYTES: usize = 256 << 10;
+const STACK_MORE_BYTES: usize = 4 << 20;
+
+/// A permit to compute, with a deque of work. Whoever holds it computes; nobody else touches it.
+pub(crate) struct Cpu {
+    index: usize,
+    /// Whose CPU it is.
+    local: Weak<Local>,
+    deque: Worker<Entry>,
+    turns: Cell<u32>,
+}
+
+impl Cpu {
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Whether it belongs to the runtime at this address.
+    pub(crate) fn is_of(&self, home: usize) -> bool {
+        self.local.as_ptr() as usize == home
+    }
+
+    pub(crate) fn push(&self, entry: Entry) {
+        self.deque.push(entry);
+    }
+
+    /// Removes `wanted` from the top of the deque, where a task's own children sit.
+    pub(crate) fn pop_wanted(&self, wanted: impl Fn(&Entry) -> bool) -> Option<Entry> {
+        let mut above = [const { None }; DEQUE_SEARCH_MAX];
+        let mut found = None;
+        for place in &mut above {
+            match self.deque.pop() {
+                Some(entry) if wanted(&entry) => {
+                    found = Some(entry);
+                    break;
+                }
+                Some(entry) => *place = Some(entry),
+                None => break,
+            }
+        }
+        for entry in above.into_iter().rev().flatten() {
+            self.deque.push(entry);
+        }
+        found
+    }
+}
+
+/// What all threads of one runtime share.
+pub(crate) struct Pool {
+    local: Weak<Local>,
+    injector: Injector<Entry>,
+    stealers: Box<[Stealer<Entry>]>,
+    /// CPUs that nobody holds.
+    idle: AtomicUsize,
+    /// Threads that hold a CPU and look for work.
+    searching: AtomicUsize,
+    /// Threads whose wait is over and that want a CPU back.
+    returning: AtomicUsize,
+    closed: AtomicBool,
+    spin: Duration,
+    desk: Mutex<Desk>,
+    somebody_left: Condvar,
+}
+
+/// Who has what, for the moments when that changes.
+struct Desk {
+    idle: Vec<Box<Cpu>>,
+    /// Threads that sleep without a CPU and without a task; the last to come is the first to go.
+    spare: Vec<Arc<Seat>>,
+    /// Threads that hold half a task and want a CPU to go on, in the order of their asking.
+    returning: VecDeque<Arc<Seat>>,
+    /// Worker threads that exist.
+    threads: usize,
+    /// Pieces of work that run elsewhere: on the driver's threads, on tokio, on arbiters.
+    guests: usize,
+    /// Entries that were let go at the end.
+    abandoned: usize,
+}
+
+/// A thread's place to be handed a CPU.
+struct Seat {
+    thread: std::thread::Thread,
+    handed: AtomicPtr<Cpu>,
+    dismissed: AtomicBool,
+}
+
+impl Seat {
+    fn here() -> Arc<Self> {
+        Arc::new(Self {
+            thread: std::thread::current(),
+            handed: AtomicPtr::default(),
+            dismissed: AtomicBool::new(false),
+        })
+    }
+
+    /// Release: the receiver sees the CPU's deque as we left it.
+    fn hand(&self, cpu: Box<Cpu>) {
+        self.handed.store(Box::into_raw(cpu), Ordering::Release);
+        self.thread.unpark();
+    }
+
+    fn take(&self) -> Option<Box<Cpu>> {
+        let cpu = self.handed.swap(std::ptr::null_mut(), Ordering::Acquire);
+        // SAFETY: a pointer in the seat came from `hand`, and the swap took it out.
+        (!cpu.is_null()).then(|| unsafe { Box::from_raw(cpu) })
+    }
+
+    /// Sleeps until a CPU is handed over; None: until dismissed.
+    fn wait(&self) -> Option<Box<Cpu>> {
+        loop {
+            if let Some(cpu) = self.take() {
+                return Some(cpu);
+            }
+            // Acquire: pairs with the Release in `dismiss`. A CPU may have been handed just before.
+            if self.dismissed.load(Ordering::Acquire) {
+                return self.take();
+            }
+            std::thread::park();
+        }
+    }
+
+    fn dismiss(&self) {
+        self.dismissed.store(true, Ordering::Release);
+        self.thread.unpark();
+    }
+}
+
+impl Pool {
+    pub(crate) fn new(num_cpus: usize, spin: Duration, local: &Weak<Local>) -> Self {
+        let cpu = |index| Cpu {
+            index,
+            local: Weak::clone(local),
+            deque: Worker::new_lifo(),
+            turns: Cell::new(0),
+        };
+        // The first CPU is the last in the list, and so the first to be taken.
+        let idle: Vec<Box<Cpu>> = (0..num_cpus).rev().map(|index| Box::new(cpu(index))).collect();
+        Self {
+            local: Weak::clone(local),
+            injector: Injector::new(),
+            stealers: idle.iter().rev().map(|cpu| cpu.deque.stealer()).collect(),
+            idle: AtomicUsize::new(num_cpus),
+            searching: AtomicUsize::new(0),
+            returning: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            spin,
+            desk: Mutex::new(Desk {
+                idle,
+                spare: Vec::new(),
+                returning: VecDeque::new(),
+                threads: 0,
+                guests: 0,
+                abandoned: 0,
+            }),
+            somebody_left: Condvar::new(),
+        }
+    }
+
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        // Nothing of the program's runs while the lock is held.
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    /// How many worker threads there are.
+    pub(crate) fn threads(&self) -> usize {
+        self.desk().threads
+    }
+
+    /// Queues `entry`, on top of the deque of the CPU that this thread holds, else behind everything
+    /// from outside, and sees to it that somebody will run it.
+    pub(crate) fn push(&self, entry: Entry) {
+        match current::push_to_cpu(self.local.as_ptr() as usize, entry) {
+            Ok(()) => {}
+            Err(entry) => self.injector.push(entry),
+        }
+        self.pushed();
+    }
+
+    /// Queues `entry` behind everything else.
+    pub(crate) fn push_last(&self, entry: Entry) {
+        self.injector.push(entry);
+        self.pushed();
+    }
+
+    fn pushed(&self) {
+        self.wake_if_needed();
+        if self.is_closed() {
+            self.abandon_injected();
+        }
+    }
+
+    /// Wakes a thread, unless one is already looking for work or all CPUs are busy.
+    fn wake_if_needed(&self) {
+        // The fence pairs with the one in `retire`: either we see that the CPU is idle, or its last
+        // holder sees our entry (sleep.md, 2).
+        fence(Ordering::SeqCst);
+        if self.searching.load(Ordering::Relaxed) == 0 && self.idle.load(Ordering::Relaxed) > 0 {
+            self.wake_one();
+        }
+    }
+
+    /// Gives an idle CPU to a spare or a new thread, which begins by looking for work.
+    #[cold]
+    fn wake_one(&self) {
+        if self
+            .searching
+            .compare_exchange(0, 1, Ordering::SeqCst, Ordering::Relaxed)
+            .is_err()
+        {
+            return;
+        }
+        let mut desk = self.desk();
+        let Some(cpu) = self.take_idle(&mut desk) else {
+            drop(desk);
+            self.searching.fetch_sub(1, Ordering::SeqCst);
+            return;
+        };
+        match desk.spare.pop() {
+            Some(seat) => {
+                drop(desk);
+                seat.hand(cpu);
+            }
+            None => {
+                desk.threads += 1;
+                drop(desk);
+                self.start_thread(cpu);
+            }
+        }
+    }
+
+    fn take_idle(&self, desk: &mut Desk) -> Option<Box<Cpu>> {
+        let cpu = desk.idle.pop()?;
+        self.idle.store(desk.idle.len(), Ordering::SeqCst);
+        Some(cpu)
+    }
+
+    /// Gives `cpu` to the thread that has waited longest for one, else leaves it idle.
+    fn give_back(&self, desk: &mut Desk, cpu: Box<Cpu>) {
+        if let Some(seat) = desk.returning.pop_front() {
+            self.returning.store(desk.returning.len(), Ordering::SeqCst);
+            seat.hand(cpu);
+        } else {
+            desk.idle.push(cpu);
+            self.idle.store(desk.idle.len(), Ordering::SeqCst);
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        !self.injector.is_empty() || self.stealers.iter().any(|stealer| !stealer.is_empty())
+    }
+
+    /// The next thing for `cpu` to run: its own newest, else the oldest from outside, else another's.
+    fn find(&self, cpu: &Cpu) -> Option<Entry> {
+        let turns = cpu.turns.get().wrapping_add(1);
+        cpu.turns.set(turns);
+        if turns % INJECTOR_EVERY == 0 {
+            return self.injected(cpu).or_else(|| cpu.deque.pop()).or_else(|| self.stolen(cpu));
+        }
+        cpu.deque.pop().or_else(|| self.injected(cpu)).or_else(|| self.stolen(cpu))
+    }
+
+    fn injected(&self, cpu: &Cpu) -> Option<Entry> {
+        until_decided(|| self.injector.steal_batch_and_pop(&cpu.deque))
+    }
+
+    /// Looks at the others in turn, beginning with the next, so that thieves spread out.
+    fn stolen(&self, cpu: &Cpu) -> Option<Entry> {
+        let (before, after) = self.stealers.split_at(cpu.index);
+        let others = after.iter().skip(1).chain(before);
+        others.into_iter().find_map(|other| until_decided(|| other.steal_batch_and_pop(&cpu.deque)))
+    }
+
+    /// From now on nothing new begins.
+    pub(crate) fn refuse(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+    }
+
+    /// Ends the pool: what has not begun fails with `ShutDown`, what has is waited for. Returns how
+    /// many entries were let go.
+    pub(crate) fn close(&self) -> usize {
+        self.refuse();
+        self.abandon_injected();
+        let mut desk = self.desk();
+        loop {
+            // Holders of CPUs empty their own deques; those of idle CPUs are ours to empty.
+            let left: Vec<Entry> = desk
+                .idle
+                .iter()
+                .flat_map(|cpu| std::iter::from_fn(|| cpu.deque.pop()))
+                .collect();
+            for seat in desk.spare.drain(..) {
+                seat.dismiss();
+            }
+            if !left.is_empty() {
+                drop(desk);
+                left.into_iter().for_each(|entry| self.abandon(entry));
+                desk = self.desk();
+            } else if desk.threads == 0 && desk.guests == 0 {
+                return desk.abandoned;
+            } else {
+                desk = self.somebody_left.wait(desk).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+
+    fn abandon(&self, entry: Entry) {
+        self.desk().abandoned += 1;
+        entry.abandon(Error::new(ErrorKind::ShutDown, "the runtime was shut down before it ran"));
+    }
+
+    fn abandon_injected(&self) {
+        while let Some(entry) = until_decided(|| self.injector.steal()) {
+            self.abandon(entry);
+        }
+    }
+
+    /// Starts a worker with a CPU in its hands.
+    fn start_thread(&self, cpu: Box<Cpu>) {
+        let local = self.local.upgrade().expect("whoever queues work keeps the runtime alive");
+        let name = format!("mobula-{}", cpu.index);
+        let start = std::thread::Builder::new().name(name).spawn(move || {
+            current::enter_for_ever(Arc::clone(&local));
+            local.pool().work(cpu);
+            let mut desk = local.pool().desk();
+            desk.threads -= 1;
+            local.pool().somebody_left.notify_all();
+        });
+        // Without a first thread nothing can ever run, and there is no caller to tell.
+        start.expect("failed to start a worker thread");
+    }
+
+    /// Marks work of this runtime that runs on a thread that is not the pool's.
+    pub(crate) fn guest(self: &Pool) -> Guest<'_> {
+        self.desk().guests += 1;
+        Guest(self)
+    }
+
+    /// One thread's life: wait for a CPU, run what there is, give it back.
+    fn work(&self, first: Box<Cpu>) {
+        let seat = Seat::here();
+        let mut next = Some(first);
+        while let Some(cpu) = next {
+            current::set_cpu(cpu);
+            let mut searching = true;
+            while let Some(entry) = self.next_entry(&mut searching) {
+                if self.is_closed() {
+                    self.abandon(entry);
+                } else {
+                    entry.execute();
+                }
+                if self.returning.load(Ordering::Relaxed) > 0 {
+                    break;
+                }
+            }
+            next = self.retire(&seat, searching);
+        }
+    }
+
+    /// The next entry for this thread's CPU, after looking for a while; None when there is none.
+    fn next_entry(&self, searching: &mut bool) -> Option<Entry> {
+        let found = current::with_cpu(|cpu| {
+            let cpu = cpu.expect("a worker that looks for work holds a CPU");
+            if let Some(entry) = self.find(cpu) {
+                return Some(entry);
+            }
+            if self.is_closed() {
+                return None;
+            }
+            if !*searching {
+                self.searching.fetch_add(1, Ordering::SeqCst);
+                *searching = true;
+            }
+            let until = Instant::now() + self.spin;
+            loop {
+                for _ in 0..32 {
+                    std::hint::spin_loop();
+                }
+                if self.has_work() && let Some(entry) = self.find(cpu) {
+                    return Some(entry);
+                }
+                if self.returning.load(Ordering::Relaxed) > 0 || Instant::now() >= until {
+                    return None;
+                }
+            }
+        });
+        if found.is_some() && *searching {
+            *searching = false;
+            // The last one who looked found something: whoever pushed meanwhile relied on the look,
+            // so look once more for more, and wake the next one if there is (sleep.md, 3).
+            if self.searching.fetch_sub(1, Ordering::SeqCst) == 1 && self.has_work() {
+                self.wake_if_needed();
+            }
+        }
+        found
+    }
+
+    /// Lays this thread's CPU down and sleeps until the next; None: the thread is to end.
+    fn retire(&self, seat: &Arc<Seat>, searching: bool) -> Option<Box<Cpu>> {
+        let cpu = current::take_cpu().expect("a worker that retires holds a CPU");
+        let mut desk = self.desk();
+        self.give_back(&mut desk, cpu);
+        if searching {
+            self.searching.fetch_sub(1, Ordering::SeqCst);
+        }
+        let enough = desk.spare.len() >= self.stealers.len() + SPARE_THREADS_MAX;
+        // The fence pairs with the one in `wake_if_needed` (sleep.md, 2).
+        fence(Ordering::SeqCst);
+        if !self.is_closed()
+            && self.has_work()
+            && self.searching.load(Ordering::Relaxed) == 0
+            && let Some(cpu) = self.take_idle(&mut desk)
+        {
+            self.searching.fetch_add(1, Ordering::SeqCst);
+            return Some(cpu);
+        }
+        if self.is_closed() || enough {
+            return None;
+        }
+        desk.spare.push(Arc::clone(seat));
+        drop(desk);
+        seat.wait()
+    }
+
+    /// Lays down a CPU outside of the worker's loop.
+    fn lay_down(&self, cpu: Box<Cpu>) {
+        self.give_back(&mut self.desk(), cpu);
+        fence(Ordering::SeqCst);
+        if self.has_work() {
+            self.wake_if_needed();
+        }
+        if self.is_closed() {
+            // `close` may be waiting to empty this CPU's deque.
+            self.somebody_left.notify_all();
+        }
+    }
+
+    /// Waits for a CPU for a thread that holds half a task.
+    fn pick_up(&self) -> Box<Cpu> {
+        let mut desk = self.desk();
+        if let Some(cpu) = self.take_idle(&mut desk) {
+            return cpu;
+        }
+        let seat = Seat::here();
+        desk.returning.push_back(Arc::clone(&seat));
+        self.returning.store(desk.returning.len(), Ordering::SeqCst);
+        drop(desk);
+        seat.wait().expect("a returning thread is never dismissed")
+    }
+}
+
+/// Work that runs on a thread that is not the pool's, and that `close` waits for.
+pub(crate) struct Guest<'a>(&'a Pool);
+
+impl Drop for Guest<'_> {
+    fn drop(&mut self) {
+        self.0.desk().guests -= 1;
+        self.0.somebody_left.notify_all();
+    }
+}
+
+/// Lets `wait` sleep; meanwhile this thread's CPU, if it holds one, is another's.
+pub(crate) fn block<R>(wait: impl FnOnce() -> R) -> R {
+    /// The CPU comes back also when the wait panics: the task goes on to unwind, and that computes.
+    struct PickUp(Arc<Local>);
+    impl Drop for PickUp {
+        fn drop(&mut self) {
+            current::set_cpu(self.0.pool().pick_up());
+        }
+    }
+    let Some(cpu) = current::take_cpu() else { return wait() };
+    let local = cpu.local.upgrade().expect("whoever holds a CPU keeps the runtime alive");
+    local.pool().lay_down(cpu);
+    let _pick_up = PickUp(local);
+    wait()
+}
+
+/// Runs `run` while this thread holds a CPU of `local`: the one it has, or an idle one. None: there is
+/// none to be had.
+pub(crate) fn with_a_cpu<R>(local: &Arc<Local>, run: impl FnOnce() -> R) -> Option<R> {
+    struct LayDown<'a>(Guest<'a>);
+    impl Drop for LayDown<'_> {
+        fn drop(&mut self) {
+            if let Some(cpu) = current::take_cpu() {
+                self.0.0.lay_down(cpu);
+            }
+        }
+    }
+    let pool = local.pool();
+    let home = Arc::as_ptr(local) as usize;
+    match current::with_cpu(|cpu| cpu.map(|cpu| cpu.is_of(home))) {
+        Some(true) => Some(run()),
+        Some(false) => None,
+        None => {
+            let mut desk = (pool.idle.load(Ordering::Relaxed) > 0).then(|| pool.desk())?;
+            let cpu = pool.take_idle(&mut desk)?;
+            desk.guests += 1;
+            drop(desk);
+            current::set_cpu(cpu);
+            let _lay_down = LayDown(Guest(pool));
+            Some(run())
+        }
+    }
+}
+
+/// Retries a steal until it is clear whether there is something.
+fn until_decided(mut steal: impl FnMut() -> Steal<Entry>) -> Option<Entry> {
+    loop {
+        match steal() {
+            Steal::Success(entry) => return Some(entry),
+            Steal::Empty => return None,
+            Steal::Retry => std::hint::spin_loop(),
+        }
+    }
+}
+
+/// Runs `run` with enough stack, however deep we are in tasks on top of tasks.
+pub(crate) fn with_stack<R>(run: impl FnOnce() -> R) -> R {
+    stacker::maybe_grow(STACK_LEFT_BYTES, STACK_MORE_BYTES, run)
+}

@@ -1,0 +1,271 @@
+//! The life of a cell in one word: who may touch what, and when its memory goes.
+//!
+//! | flags set            | phase                   | job and value belong to        | memory is kept by      |
+//! |----------------------|-------------------------|--------------------------------|------------------------|
+//! | (none)               | waits for its arguments | nobody; whoever claims it      | ENTRY, refs            |
+//! | READY                | in a queue              | nobody; whoever claims it      | ENTRY, refs            |
+//! | RUNNING              | claimed, computing      | the runner                     | RUNNING, ENTRY, refs   |
+//! | COMPLETE + RUNNING   | done, telling waiters   | the refs (value); no job       | RUNNING, ENTRY, refs   |
+//! | COMPLETE             | done                    | the refs (value); no job       | ENTRY, refs            |
+//!
+//! S1. Exactly one party ever sets RUNNING; it alone reads the job and writes the value.
+//! S2. After COMPLETE the value changes only under LOCKED, or by the holder of the only ref.
+//! S3. The waiter list is touched only under LOCKED; nothing is added to it after COMPLETE.
+//! S4. The memory goes when refs is 0 and neither ENTRY nor RUNNING is set, which cannot change back:
+//!     a ref is only ever copied from a ref, or, with FINDABLE, made from an id while refs is not 0.
+//!
+//! ENTRY is the queue's (or the unfinished arguments') hold on the cell. It outlives a run that a
+//! `get` started on its own, so a stale queue entry is always safe to look at.
+
+use crate::local::sync::{AtomicU64, Ordering, spin};
+
+const RUNNING: u64 = 1;
+const COMPLETE: u64 = 1 << 1;
+const READY: u64 = 1 << 2;
+const ENTRY: u64 = 1 << 3;
+const LOCKED: u64 = 1 << 4;
+const WAITERS: u64 = 1 << 5;
+const CANCEL: u64 = 1 << 6;
+/// Complete, and the value is an error.
+const FAILED: u64 = 1 << 7;
+/// The cell can be found by its id, so a ref may appear from nowhere.
+const FINDABLE: u64 = 1 << 8;
+/// The rest of the word counts the refs.
+const REF: u64 = 1 << 16;
+
+/// The word.
+pub(crate) struct State(AtomicU64);
+
+/// What the word said at one moment.
+#[derive(Clone, Copy)]
+pub(crate) struct Snapshot(u64);
+
+impl Snapshot {
+    pub(crate) fn is_complete(self) -> bool {
+        self.0 & COMPLETE != 0
+    }
+    pub(crate) fn is_failed(self) -> bool {
+        self.0 & FAILED != 0
+    }
+    pub(crate) fn is_running(self) -> bool {
+        self.0 & (RUNNING | COMPLETE) == RUNNING
+    }
+    /// In a queue, and nobody has begun it.
+    pub(crate) fn is_claimable(self) -> bool {
+        self.0 & (READY | RUNNING | COMPLETE) == READY
+    }
+    pub(crate) fn cancel_requested(self) -> bool {
+        self.0 & CANCEL != 0
+    }
+    fn refs(self) -> u64 {
+        self.0 / REF
+    }
+    /// Done, and the asker holds the only ref there will ever be: the value is the asker's alone (S2).
+    pub(crate) fn is_sole_and_complete(self) -> bool {
+        self.refs() == 1 && self.0 & (COMPLETE | FINDABLE) == COMPLETE
+    }
+    pub(crate) fn is_findable(self) -> bool {
+        self.0 & FINDABLE != 0
+    }
+    fn is_free(self) -> bool {
+        self.refs() == 0 && self.0 & (ENTRY | RUNNING) == 0
+    }
+}
+
+/// What became of a try to claim a cell.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// The caller is now the runner.
+    Won,
+    /// Somebody else runs it, or it is done.
+    Lost,
+    /// As `Lost`, and the caller's entry was the last hold on the memory: the caller frees it.
+    LostAndFree,
+}
+
+/// What a completion left to do.
+pub(crate) enum Completed {
+    /// Nothing; the cell may be gone already.
+    Done,
+    /// The runner held the last claim on the cell: it drops the value and frees it.
+    Free,
+    /// There are waiters to tell; then call [`State::release_runner`].
+    TellWaiters,
+}
+
+impl State {
+    /// A task in a queue (`ready`), or one that waits for arguments; held by its entry and one ref.
+    pub(crate) fn task(ready: bool) -> Self {
+        Self(AtomicU64::new(ENTRY | REF | if ready { READY } else { 0 }))
+    }
+
+    /// A cell that somebody already undertook to complete; held by that promise and one ref.
+    pub(crate) fn promise() -> Self {
+        Self(AtomicU64::new(RUNNING | REF))
+    }
+
+    /// A cell that was born with its value.
+    pub(crate) fn complete(failed: bool) -> Self {
+        Self(AtomicU64::new(COMPLETE | REF | if failed { FAILED } else { 0 }))
+    }
+
+    /// Acquire: pairs with the Release in `finish` and `unlock`, so a reader that sees COMPLETE sees
+    /// the value.
+    pub(crate) fn load(&self) -> Snapshot {
+        Snapshot(self.0.load(Ordering::Acquire))
+    }
+
+    /// The arguments are there. Release: whoever claims the task by this flag sees them.
+    pub(crate) fn set_ready(&self) {
+        self.0.fetch_or(READY, Ordering::Release);
+    }
+
+    /// Asks the task to stop; it looks when it likes.
+    pub(crate) fn request_cancel(&self) {
+        self.0.fetch_or(CANCEL, Ordering::Relaxed);
+    }
+
+    /// The holder of the entry claims the task and gives the entry up, in one step.
+    pub(crate) fn claim_by_entry(&self) -> Claim {
+        let mut now = self.0.load(Ordering::Relaxed);
+        loop {
+            let taken = now & (RUNNING | COMPLETE) != 0;
+            let next = if taken { now & !ENTRY } else { (now | RUNNING) & !ENTRY };
+            // Acquire: see the job. Release: whoever frees the cell sees our last touch of it.
+            match self.0.compare_exchange_weak(now, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) if !taken => return Claim::Won,
+                Ok(_) if Snapshot(next).is_free() => return Claim::LostAndFree,
+                Ok(_) => return Claim::Lost,
+                Err(seen) => now = seen,
+            }
+        }
+    }
+
+    /// The holder of a ref claims a task, leaving its entry where it is. `unready` also takes one
+    /// whose arguments are still awaited: to cancel it.
+    pub(crate) fn claim_by_ref(&self, unready: bool) -> bool {
+        let mut now = self.0.load(Ordering::Relaxed);
+        loop {
+            if now & (RUNNING | COMPLETE) != 0 || !(unready || now & READY != 0) {
+                return false;
+            }
+            // Acquire: pairs with `set_ready`.
+            match self.0.compare_exchange_weak(
+                now,
+                now | RUNNING,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return true,
+                Err(seen) => now = seen,
+            }
+        }
+    }
+
+    /// The runner has written the value; `failed`: which is an error.
+    pub(crate) fn finish(&self, failed: bool) -> Completed {
+        let done = if failed { COMPLETE | FAILED } else { COMPLETE };
+        let mut now = self.0.load(Ordering::Relaxed);
+        loop {
+            let watched = now & (WAITERS | LOCKED) != 0;
+            let next = if watched { now | done } else { (now | done) & !RUNNING };
+            // Release: publishes the value to every `load`.
+            match self.0.compare_exchange_weak(now, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) if watched => return Completed::TellWaiters,
+                Ok(_) if Snapshot(next).is_free() => return Completed::Free,
+                Ok(_) => return Completed::Done,
+                Err(seen) => now = seen,
+            }
+        }
+    }
+
+    /// The runner has told all waiters. True: it frees the cell.
+    #[must_use]
+    pub(crate) fn release_runner(&self) -> bool {
+        let before = self.0.fetch_and(!RUNNING, Ordering::AcqRel);
+        Snapshot(before & !RUNNING).is_free()
+    }
+
+    pub(crate) fn add_ref(&self) {
+        // Relaxed: a ref is copied from a ref, which keeps the cell alive meanwhile.
+        self.0.fetch_add(REF, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_findable(&self) {
+        self.0.fetch_or(FINDABLE, Ordering::Relaxed);
+    }
+
+    /// Makes a ref from nowhere, if there is still another.
+    pub(crate) fn try_add_ref(&self) -> bool {
+        let mut now = self.0.load(Ordering::Relaxed);
+        while Snapshot(now).refs() > 0 {
+            match self.0.compare_exchange_weak(
+                now,
+                now + REF,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return true,
+                Err(seen) => now = seen,
+            }
+        }
+        false
+    }
+
+    /// Gives up a ref that is not the only one of a complete cell. Err: it has become just that.
+    /// Ok(true): the caller frees the cell.
+    pub(crate) fn release_ref(&self) -> Result<bool, ()> {
+        let mut now = self.load();
+        loop {
+            if now.is_sole_and_complete() {
+                return Err(());
+            }
+            let next = now.0 - REF;
+            match self.0.compare_exchange_weak(now.0, next, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Ok(Snapshot(next).is_free()),
+                Err(seen) => now = Snapshot(seen),
+            }
+        }
+    }
+
+    /// Gives up the only ref of a complete cell whose value was dropped. True: the caller frees it.
+    #[must_use]
+    pub(crate) fn release_last_ref(&self) -> bool {
+        // No other ref can appear (S4), so only ENTRY and RUNNING can still change: both only go.
+        if self.load().0 & (ENTRY | RUNNING) == 0 {
+            return true;
+        }
+        let before = self.0.fetch_sub(REF, Ordering::AcqRel);
+        Snapshot(before - REF).is_free()
+    }
+
+    /// Takes the cell's small lock, held for a few instructions only and never while user code runs.
+    pub(crate) fn lock(&self) -> Snapshot {
+        let mut tries = 0;
+        loop {
+            let now = self.0.load(Ordering::Relaxed);
+            // Acquire: pairs with the Release in `unlock`.
+            if now & LOCKED == 0
+                && self
+                    .0
+                    .compare_exchange_weak(now, now | LOCKED, Ordering::Acquire, Ordering::Relaxed)
+                    .is_ok()
+            {
+                return Snapshot(now);
+            }
+            spin(&mut tries);
+        }
+    }
+
+    /// Gives the lock back. `waiters`: whether the list is not empty.
+    pub(crate) fn unlock(&self, waiters: bool) {
+        let mut now = self.0.load(Ordering::Relaxed);
+        loop {
+            let next = if waiters { now | WAITERS } else { now & !WAITERS } & !LOCKED;
+            match self.0.compare_exchange_weak(now, next, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(seen) => now = seen,
+            }
+        }
+    }
+}

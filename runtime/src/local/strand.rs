@@ -1,0 +1,400 @@
+//! Actors that compute. A strand is an actor's state, a mailbox and a flag: no thread, no channel. It is
+//! in the pool's queue exactly while its mailbox has something and no thread is at it, so its calls run
+//! one at a time, in order, and a strand without calls costs only its memory.
+//!
+//! The mailbox is a stack of calls that anybody pushes onto and the turn takes whole; `mail` points to
+//! the newest, or says that there is none:
+//!
+//! | `mail`  | the strand                                                     |
+//! |---------|----------------------------------------------------------------|
+//! | IDLE    | is in no queue; whoever pushes the first call queues it        |
+//! | BUSY    | is queued or has a turn, and nothing has come since            |
+//! | a call  | is queued or has a turn, and this came since                   |
+//!
+//! A call whose arguments are missing is held back before it gets there: see `held_back.rs`.
+
+use std::cell::UnsafeCell;
+use std::collections::VecDeque;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+use crate::error::{Error, Result};
+use crate::function::Call;
+use crate::local::actors::EndAtOnce;
+use crate::local::arguments::{Awaited, Then};
+use crate::local::cell::{AnyRef, Header, Job, Promise, Ref};
+use crate::local::current::{self, Task};
+use crate::local::held_back::{HeldBack, Pass};
+use crate::local::queue::{Entry, EntryHeader, EntryVtable};
+use crate::local::{Local, panics};
+
+/// How many calls one turn runs before other work gets its chance.
+const CALLS_PER_TURN: usize = 64;
+
+const IDLE: *mut Header = ptr::null_mut();
+/// No header is at this address: headers are aligned to more than 1.
+const BUSY: *mut Header = ptr::without_provenance_mut(1);
+
+/// An actor that computes.
+#[repr(C)]
+pub(crate) struct Strand<A> {
+    entry: EntryHeader,
+    mail: AtomicPtr<Header>,
+    /// Why the actor is to end, once somebody said so.
+    end: OnceLock<Error>,
+    turn: UnsafeCell<Turn<A>>,
+    held_back: HeldBack<Entry>,
+    /// Handles, and calls that are held back: when the last goes, so does the actor.
+    handles: AtomicUsize,
+    local: Arc<Local>,
+    call: Call,
+}
+
+/// A counted handle of a strand.
+pub(crate) struct StrandHandle<A: Send + 'static>(Arc<Strand<A>>);
+
+impl<A: Send + 'static> StrandHandle<A> {
+    pub(crate) fn strand(&self) -> &Arc<Strand<A>> {
+        &self.0
+    }
+}
+
+impl<A: Send + 'static> Clone for StrandHandle<A> {
+    fn clone(&self) -> Self {
+        self.0.handles.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<A: Send + 'static> Drop for StrandHandle<A> {
+    fn drop(&mut self) {
+        // AcqRel: the last handle's end comes after whatever others did through theirs.
+        if self.0.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.end(None);
+        }
+    }
+}
+
+/// What belongs to whoever has the turn.
+struct Turn<A> {
+    state: State<A>,
+    /// Calls taken out of the mailbox, in order.
+    next: VecDeque<Entry>,
+}
+
+enum State<A> {
+    New(Box<dyn FnOnce() -> Result<A> + Send>),
+    Alive(A),
+    Ended(Error),
+}
+
+// SAFETY: the turn, and so the actor's state, is touched by one thread at a time: whoever took `mail`
+// from IDLE queued the strand, and only the turn's holder sets it back. Entries are `Send`.
+unsafe impl<A: Send> Send for Strand<A> {}
+// SAFETY: as above.
+unsafe impl<A: Send> Sync for Strand<A> {}
+
+impl<A: Send + 'static> Strand<A> {
+    const VTABLE: EntryVtable =
+        EntryVtable { execute: Self::execute, abandon: Self::abandon_entry };
+
+    /// An actor that begins its life by `construct`, once `arguments` are complete.
+    pub(crate) fn start(
+        local: Arc<Local>,
+        construct: impl FnOnce() -> Result<A> + Send + 'static,
+        arguments: Vec<AnyRef>,
+        call: Call,
+    ) -> StrandHandle<A> {
+        let turn = Turn { state: State::New(Box::new(construct)), next: VecDeque::new() };
+        let strand = Arc::new(Self {
+            entry: EntryHeader::new(&Self::VTABLE),
+            mail: AtomicPtr::new(BUSY),
+            end: OnceLock::new(),
+            turn: UnsafeCell::new(turn),
+            held_back: HeldBack::default(),
+            handles: AtomicUsize::new(1),
+            local,
+            call,
+        });
+        strand.local.actors().add(strand.address(), Arc::downgrade(&strand) as Weak<dyn EndAtOnce>);
+        let first = Arc::clone(&strand);
+        Awaited::when_ready(arguments, Then::Run(Box::new(move || first.queue())));
+        StrandHandle(strand)
+    }
+
+    fn address(self: &Arc<Self>) -> usize {
+        Arc::as_ptr(self) as usize
+    }
+
+    /// Calls the actor: `body` runs with its state when its turn has come and `arguments` are complete.
+    pub(crate) fn call<T: Send + Sync + 'static>(
+        self: &Arc<Self>,
+        body: impl FnOnce(&mut A) -> Result<T> + Send + 'static,
+        arguments: Vec<AnyRef>,
+        call: Call,
+    ) -> Ref<T> {
+        let job = Method { strand: Arc::as_ptr(self), body };
+        let (result, entry) = Ref::task(job, true, self.address(), call);
+        let entry = entry.expect("a ready task has an entry");
+        match self.held_back.pass(entry, arguments.is_empty()) {
+            Pass::Go(entry) => {
+                if self.post(entry) {
+                    Arc::clone(self).queue();
+                }
+            }
+            Pass::Held { .. } if arguments.is_empty() => {}
+            Pass::Held { caller, number } => {
+                // The handle keeps the actor alive until the call is in its mailbox.
+                self.handles.fetch_add(1, Ordering::Relaxed);
+                let handle = StrandHandle(Arc::clone(self));
+                let release = move || handle.0.release(caller, number);
+                Awaited::when_ready(arguments, Then::Run(Box::new(release)));
+            }
+        }
+        result
+    }
+
+    /// Ends the actor: at once, after the call that runs now, or (`None`) after all calls made so far.
+    pub(crate) fn end(self: &Arc<Self>, at_once: Option<Error>) {
+        if let Some(why) = at_once {
+            let _ = self.end.set(Error::actor_died(self.call.function.name(), why));
+        }
+        let job = Last { strand: Arc::as_ptr(self) };
+        let (_, entry) = Ref::<()>::task(job, true, self.address(), self.call);
+        if self.post(entry.expect("a ready task has an entry")) {
+            Arc::clone(self).queue();
+        }
+    }
+
+    /// Puts a call into the mailbox. True: the strand was idle, and the caller queues it.
+    #[must_use]
+    fn post(&self, entry: Entry) -> bool {
+        let cell = entry.cast::<Header>();
+        let mut newest = self.mail.load(Ordering::Relaxed);
+        loop {
+            let below = if newest == BUSY { IDLE } else { newest };
+            // SAFETY: the entry keeps the cell alive, and is still ours.
+            unsafe { cell.as_ref() }.next.store(below, Ordering::Relaxed);
+            // Release: the turn sees the call. Acquire, where the strand was idle: we see what the
+            // last turn did.
+            match self.mail.compare_exchange_weak(
+                newest,
+                cell.as_ptr(),
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return newest == IDLE,
+                Err(seen) => newest = seen,
+            }
+        }
+    }
+
+    fn queue(self: Arc<Self>) {
+        let local = Arc::clone(&self.local);
+        local.schedule(self.into_entry()).now();
+    }
+
+    fn into_entry(self: Arc<Self>) -> Entry {
+        let pointer = NonNull::new(Arc::into_raw(self).cast_mut()).expect("an Arc is not null");
+        // SAFETY: a strand begins with its entry header, and the entry holds our count.
+        unsafe { Entry::from_pointer(pointer.cast()) }
+    }
+
+    /// # Safety
+    /// The entry is one of a strand of this type, and used up by this.
+    unsafe fn from_entry(entry: &Entry) -> Arc<Self> {
+        // SAFETY: `into_entry` made it from an Arc.
+        unsafe { Arc::from_raw(entry.cast::<Self>().as_ptr()) }
+    }
+
+    /// # Safety
+    /// As for `from_entry`.
+    unsafe fn execute(entry: Entry) {
+        // SAFETY: by the caller's promise.
+        let strand = unsafe { Self::from_entry(&entry) };
+        // SAFETY: a strand in a queue has its turn with whoever takes it out.
+        if unsafe { strand.take_turn(CALLS_PER_TURN) } {
+            let local = Arc::clone(&strand.local);
+            local.schedule_last(strand.into_entry()).now();
+        }
+    }
+
+    /// # Safety
+    /// As for `from_entry`.
+    unsafe fn abandon_entry(entry: Entry, why: Error) {
+        // SAFETY: by the caller's promise.
+        let strand = unsafe { Self::from_entry(&entry) };
+        let _ = strand.end.set(why);
+        // SAFETY: as in `execute`.
+        let left = unsafe { strand.take_turn(usize::MAX) };
+        debug_assert!(!left, "a turn without bound leaves nothing");
+    }
+
+    /// Runs up to `calls_max` calls. True: there are more, and the turn is still ours.
+    ///
+    /// # Safety
+    /// The caller has the turn.
+    unsafe fn take_turn(&self, calls_max: usize) -> bool {
+        let pointer = self.turn.get();
+        // SAFETY: the turn is ours. References into it end before a call runs, because the call makes
+        // its own: see `Method`.
+        unsafe { &mut *pointer }.begin(self);
+        for _ in 0..calls_max {
+            // SAFETY: as above.
+            let turn = unsafe { &mut *pointer };
+            turn.end_if_told(self);
+            if turn.next.is_empty() && !self.take_mail(&mut turn.next) {
+                return false;
+            }
+            let Some(entry) = turn.next.pop_front() else { return false };
+            match &turn.state {
+                State::Ended(why) => entry.abandon(why.clone()),
+                _ => entry.execute(),
+            }
+        }
+        true
+    }
+
+    /// Takes what is in the mailbox. False: there was nothing, and the turn is over.
+    fn take_mail(&self, into: &mut VecDeque<Entry>) -> bool {
+        // Release: who queues the strand next sees what this turn did.
+        let idle =
+            self.mail.compare_exchange(BUSY, IDLE, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        if idle {
+            return false;
+        }
+        // Acquire: see the calls.
+        let mut newest = self.mail.swap(BUSY, Ordering::AcqRel);
+        while let Some(cell) = NonNull::new(newest) {
+            // SAFETY: what is in the mailbox is kept alive by its entry.
+            newest = unsafe { cell.as_ref() }.next.load(Ordering::Relaxed);
+            // SAFETY: `post` put the entry there, and we hand its hold on.
+            into.push_front(unsafe { Entry::from_pointer(cell.cast()) });
+        }
+        true
+    }
+
+    /// Call `number` of `caller` has its arguments: posts all that now may go.
+    fn release(self: &Arc<Self>, caller: usize, number: usize) {
+        let mut idle = false;
+        self.held_back.release(caller, number, |entry| idle |= self.post(entry));
+        if idle {
+            Arc::clone(self).queue();
+        }
+    }
+}
+
+impl<A> Drop for Strand<A> {
+    fn drop(&mut self) {
+        self.local.actors().remove(ptr::from_ref(self) as usize);
+    }
+}
+
+impl<A: Send + 'static> EndAtOnce for Strand<A> {
+    fn end_at_once(self: Arc<Self>, why: Error) {
+        self.end(Some(why));
+    }
+}
+
+impl<A> Turn<A> {
+    /// The first turn makes the actor.
+    fn begin(&mut self, strand: &Strand<A>) {
+        if !matches!(self.state, State::New(_)) || strand.end.get().is_some() {
+            return;
+        }
+        let State::New(construct) = std::mem::replace(&mut self.state, State::Ended(no_state()))
+        else {
+            return;
+        };
+        self.state = match panics::catch(construct) {
+            Ok(actor) => State::Alive(actor),
+            Err(why) => {
+                let name = strand.call.function.name();
+                State::Ended(Error::actor_died(name, why.through(strand.call)))
+            }
+        };
+    }
+
+    fn end_if_told(&mut self, strand: &Strand<A>) {
+        if let Some(why) = strand.end.get()
+            && !matches!(self.state, State::Ended(_))
+        {
+            self.end(why.clone());
+        }
+    }
+
+    /// Ends the actor and drops its state.
+    fn end(&mut self, why: Error) {
+        let state = std::mem::replace(&mut self.state, State::Ended(why));
+        // A panic in the actor's `Drop` must not take the turn, and with it the mailbox, along.
+        let _ = panics::catch(|| {
+            drop(state);
+            Ok(())
+        });
+    }
+}
+
+fn no_state() -> Error {
+    Error::new(crate::error::ErrorKind::ActorDied, "the actor has not begun")
+}
+
+/// A method call: it runs in its strand's turn only, which is what makes the state its own.
+struct Method<A, B> {
+    strand: *const Strand<A>,
+    body: B,
+}
+
+// SAFETY: the pointer is followed in the strand's turn only, which keeps the strand alive.
+unsafe impl<A, B: Send> Send for Method<A, B> {}
+
+impl<A, T, B> Job<T> for Method<A, B>
+where
+    A: Send + 'static,
+    T: Send + Sync + 'static,
+    B: FnOnce(&mut A) -> Result<T> + Send + 'static,
+{
+    fn run(self, promise: Promise<T>) {
+        let call = promise.call();
+        // SAFETY: we run in the strand's turn, which keeps it alive.
+        let strand = unsafe { &*self.strand };
+        let task = Task { running: promise.task(), call, actor: self.strand as usize };
+        // SAFETY: the turn is ours, and `take_turn` holds no reference into it meanwhile.
+        let turn = unsafe { &mut *strand.turn.get() };
+        let State::Alive(actor) = &mut turn.state else {
+            unreachable!("calls run while the actor lives")
+        };
+        let mut panicked = true;
+        let result = current::in_task(task, || {
+            panics::catch(|| {
+                let result = (self.body)(actor);
+                panicked = false;
+                result
+            })
+        });
+        let result = result.map_err(|error| error.through(call));
+        if panicked && let Err(why) = &result {
+            turn.end(Error::actor_died(strand.call.function.name(), why.clone()));
+        }
+        promise.complete(result);
+    }
+}
+
+/// The end of an actor whose last handle is gone: behind all calls, it drops the state.
+struct Last<A> {
+    strand: *const Strand<A>,
+}
+
+// SAFETY: as for `Method`.
+unsafe impl<A> Send for Last<A> {}
+
+impl<A: Send + 'static> Job<()> for Last<A> {
+    fn run(self, promise: Promise<()>) {
+        // SAFETY: we run in the strand's turn, which keeps it alive.
+        let strand = unsafe { &*self.strand };
+        // SAFETY: the turn is ours, and `take_turn` holds no reference into it meanwhile.
+        let turn = unsafe { &mut *strand.turn.get() };
+        turn.end(no_state());
+        promise.complete(Ok(()));
+    }
+}

@@ -1,0 +1,104 @@
+//! Where a result sits: in its cell until somebody shares it, then in an `Arc`.
+//!
+//! The program never sees a reference into a cell. So a value can be moved out of it, bit by bit,
+//! whenever the cell's lock is held, and most results (made once, read once) need no allocation of
+//! their own.
+
+use std::mem::{ManuallyDrop, needs_drop};
+use std::sync::Arc;
+
+use crate::error::Error;
+
+/// Plain values up to this many bytes are cloned from a copy on the stack, which spares them the `Arc`.
+const COPY_BYTES_MAX: usize = 256;
+
+/// The value of a cell.
+pub(crate) enum Value<T> {
+    /// Not yet there, or moved out.
+    Empty,
+    Inline(T),
+    Shared(Arc<T>),
+    Failed(Error),
+}
+
+impl<T> From<Result<T, Error>> for Value<T> {
+    fn from(result: Result<T, Error>) -> Self {
+        match result {
+            Ok(value) => Self::Inline(value),
+            Err(error) => Self::Failed(error),
+        }
+    }
+}
+
+/// A value on its way to a reader who wants one of his own: cloning runs the program's code, so it
+/// happens after the cell's lock was given back.
+pub(crate) enum Original<T> {
+    /// A copy of the bits, never dropped.
+    Bits(ManuallyDrop<T>),
+    Shared(Arc<T>),
+}
+
+impl<T: Clone> Original<T> {
+    pub(crate) fn to_owned(&self) -> T {
+        match self {
+            Self::Bits(value) => T::clone(value),
+            Self::Shared(value) => T::clone(value),
+        }
+    }
+}
+
+impl<T> Value<T> {
+    /// Moves the value into an `Arc`, the first time, and shares that.
+    pub(crate) fn share(&mut self) -> Result<Arc<T>, Error> {
+        match std::mem::replace(self, Self::Empty) {
+            Self::Inline(value) => *self = Self::Shared(Arc::new(value)),
+            other => *self = other,
+        }
+        match self {
+            Self::Shared(value) => Ok(Arc::clone(value)),
+            Self::Failed(error) => Err(error.clone()),
+            Self::Empty | Self::Inline(_) => unreachable!("the value was moved out of a shared ref"),
+        }
+    }
+
+    /// Something that the reader can clone from once the lock is free.
+    pub(crate) fn original(&mut self) -> Result<Original<T>, Error> {
+        match self {
+            Self::Inline(value) if !needs_drop::<T>() && size_of::<T>() <= COPY_BYTES_MAX => {
+                // SAFETY: the pointer is valid and aligned, being a reference's. The copy is only
+                // read, through `Clone`, and never dropped; the type has no drop glue, so it owns
+                // nothing that the original could free meanwhile.
+                let bits = unsafe { std::ptr::read(std::ptr::from_ref(value).cast()) };
+                Ok(Original::Bits(bits))
+            }
+            _ => self.share().map(Original::Shared),
+        }
+    }
+
+    /// The value itself; cloned only where others still share it.
+    pub(crate) fn into_owned(self) -> Result<T, Error>
+    where
+        T: Clone,
+    {
+        match self {
+            Self::Inline(value) => Ok(value),
+            Self::Shared(value) => Ok(Arc::unwrap_or_clone(value)),
+            Self::Failed(error) => Err(error),
+            Self::Empty => unreachable!("the value was moved out of a shared ref"),
+        }
+    }
+
+    /// The value itself, where nobody ever shared it.
+    pub(crate) fn into_unshared(self) -> Result<T, Error> {
+        match self {
+            Self::Inline(value) => Ok(value),
+            Self::Failed(error) => Err(error),
+            Self::Empty | Self::Shared(_) => unreachable!("the value was given away"),
+        }
+    }
+
+    /// The value itself, shared.
+    pub(crate) fn into_shared(mut self) -> Result<Arc<T>, Error> {
+        self.share()
+    }
+}

@@ -1,0 +1,184 @@
+//! Waiting for cells: help where the awaited task has not begun, look again for a moment, then sleep
+//! and leave the CPU to others.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::local::cell::AnyRef;
+use crate::local::group::GroupWait;
+use crate::local::waiters::{Node, Waiter};
+use crate::local::{Local, current, pool};
+
+/// How long a waiter looks before it sleeps: about what falling asleep and waking up would cost.
+const LOOK: Duration = Duration::from_micros(5);
+
+/// A wait that is over sooner counts as short.
+const SHORT: Duration = Duration::from_micros(200);
+/// How far `wait_all` looks ahead.
+const STRIDE_MAX: usize = 1024;
+
+/// The wait ended before the work did.
+#[derive(Debug)]
+pub(crate) struct TimedOut;
+
+/// Waits until `any` is complete. Without a deadline the thread may run the awaited task itself; with
+/// one it must not, because nobody knows when that would end.
+pub(crate) fn wait(any: &AnyRef, deadline: Option<Instant>) -> Result<(), TimedOut> {
+    if any.is_complete() {
+        return Ok(());
+    }
+    if deadline.is_none() {
+        help(any);
+        if any.is_complete() {
+            return Ok(());
+        }
+    }
+    look(|| any.is_complete().then_some(()), deadline)
+        .map_or_else(|| sleep(any, deadline), |()| Ok(()))
+}
+
+/// Runs the awaited task on this thread, if nobody has begun it and there is a CPU for it.
+fn help(any: &AnyRef) {
+    if let Some(local) = home_of(any) {
+        help_at(&local, any);
+    }
+}
+
+/// The current runtime, if `any` sits unstarted in its queues.
+fn home_of(any: &AnyRef) -> Option<Arc<Local>> {
+    crate::runtime::with_current(|local| {
+        any.is_claimable_at(local.home()).then(|| Arc::clone(local))
+    })
+}
+
+/// False: there is no CPU to be had.
+fn help_at(local: &Arc<Local>, any: &AnyRef) -> bool {
+    let own = |cpu: Option<&pool::Cpu>| cpu?.pop_wanted(|entry| any.is_entry(entry));
+    let run = || match current::with_cpu(own) {
+        Some(entry) => entry.execute(),
+        None => drop(any.run_if_unstarted()),
+    };
+    pool::with_a_cpu(local, || pool::with_stack(run)).is_some()
+}
+
+/// Waits until all of `refs` are complete, or one that has failed and all before it are.
+pub(crate) fn wait_all(refs: &[&AnyRef], deadline: Option<Instant>) -> Result<(), TimedOut> {
+    if deadline.is_none() {
+        help_all(refs);
+    }
+    // Where tasks are short, waking up for each costs more than the tasks do: look further ahead as
+    // long as waits are short, and step by step where they are long, so that a failure shows at once.
+    let mut stride = 1;
+    let mut next = 0;
+    while let Some(any) = refs.get(next) {
+        if any.is_complete() {
+            if any.is_failed() {
+                return Ok(());
+            }
+            next += 1;
+            continue;
+        }
+        let ahead = refs[(next + stride - 1).min(refs.len() - 1)];
+        let start = Instant::now();
+        wait(if ahead.is_complete() { any } else { ahead }, deadline)?;
+        stride = if start.elapsed() < SHORT { (stride * 2).min(STRIDE_MAX) } else { 1 };
+    }
+    Ok(())
+}
+
+/// Runs what has not begun, the newest first, as they lie on the deque; thieves take the oldest.
+fn help_all(refs: &[&AnyRef]) {
+    let Some(local) = refs.iter().rev().find_map(|any| home_of(any)) else { return };
+    for any in refs.iter().rev() {
+        if any.is_claimable_at(local.home()) && !help_at(&local, any) {
+            return;
+        }
+    }
+}
+
+/// Asks again and again for a short while.
+fn look<T>(mut ask: impl FnMut() -> Option<T>, deadline: Option<Instant>) -> Option<T> {
+    let end = Instant::now() + LOOK;
+    let end = deadline.map_or(end, |deadline| deadline.min(end));
+    loop {
+        for _ in 0..16 {
+            if let Some(found) = ask() {
+                return Some(found);
+            }
+            std::hint::spin_loop();
+        }
+        if Instant::now() >= end {
+            return None;
+        }
+    }
+}
+
+fn sleep(any: &AnyRef, deadline: Option<Instant>) -> Result<(), TimedOut> {
+    let node = Node::new(Waiter::Thread(std::thread::current()));
+    /// The node must leave the list before it leaves the stack.
+    struct Leave<'a>(&'a AnyRef, &'a Node);
+    impl Drop for Leave<'_> {
+        fn drop(&mut self) {
+            if !self.1.was_told() {
+                self.0.remove_waiter(self.1);
+            }
+        }
+    }
+    // SAFETY: `Leave` removes the node before its place on the stack goes.
+    if !unsafe { any.add_waiter(&node) } {
+        return Ok(());
+    }
+    let _leave = Leave(any, &node);
+    without_cpu(|| {
+        while !node.was_told() {
+            if !park(deadline) {
+                return if any.is_complete() { Ok(()) } else { Err(TimedOut) };
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The next member of the group to complete; None when the deadline has come.
+pub(crate) fn next_of(group: &GroupWait, deadline: Option<Instant>) -> Option<usize> {
+    if let Some(index) = look(|| group.next(), deadline) {
+        return Some(index);
+    }
+    without_cpu(|| {
+        loop {
+            let next = group.next_or_register();
+            if next.is_some() || !park(deadline) {
+                return next.or_else(|| group.next());
+            }
+        }
+    })
+}
+
+/// Parks this thread; false: the deadline has come.
+fn park(deadline: Option<Instant>) -> bool {
+    match deadline {
+        None => std::thread::park(),
+        Some(deadline) => {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            std::thread::park_timeout(left);
+        }
+    }
+    true
+}
+
+/// Runs a sleep so that it keeps nobody else from working: neither the pool nor a tokio runtime whose
+/// thread this is.
+fn without_cpu<R>(sleep: impl FnOnce() -> R) -> R {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    let on_tokio = Handle::try_current()
+        .is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if on_tokio {
+        tokio::task::block_in_place(|| pool::block(sleep))
+    } else {
+        pool::block(sleep)
+    }
+}
+
