@@ -194,7 +194,7 @@ impl StdError for Error {
 /// The macro knows the concrete type but cannot ask which traits it has, so method look-up asks: the
 /// traits below are implemented for ever fewer references, and the call
 /// `(&&&&Failure::new(error)).into_error()` takes the first that fits.
-pub mod failure {
+pub(crate) mod failure {
     use super::*;
     use std::cell::Cell;
 

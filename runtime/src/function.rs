@@ -46,7 +46,7 @@ impl Function {
 
 /// One call of a function: shown as "`name` (called at file:line:column)".
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Call {
+pub struct Call {
     pub(crate) function: &'static Function,
     pub(crate) called_at: &'static Location<'static>,
 }

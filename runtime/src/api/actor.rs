@@ -15,7 +15,7 @@ use crate::api::object::ObjectRef;
 use crate::api::parameter::{Arg, Awaiting, Param, Params};
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{Call, Function};
-use crate::local::arbiter::{Hosted, HostedHandle, Method};
+use crate::local::arbiter::{Borrowing, Hosted, HostedHandle, Method};
 use crate::local::strand::{Strand, StrandHandle};
 use crate::runtime;
 
@@ -61,9 +61,6 @@ impl<A: Actor> Clone for ActorCell<A> {
         })
     }
 }
-
-/// A future that borrows the actor it is a method of.
-pub type Borrowing<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + 'a>>;
 
 impl<A: Actor> ActorCell<A> {
     #[track_caller]

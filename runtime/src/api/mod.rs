@@ -3,6 +3,7 @@
 pub(crate) mod actor;
 pub(crate) mod context;
 pub(crate) mod get;
+pub(crate) mod map;
 pub(crate) mod object;
 pub(crate) mod options;
 pub(crate) mod parameter;

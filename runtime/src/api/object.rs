@@ -197,7 +197,11 @@ impl<'de, T: Send + Sync + 'static> Deserialize<'de> for ObjectRef<T> {
 /// fails with [`Cancelled`](ErrorKind::Cancelled). One that runs is asked to stop: it sees that by
 /// [`check_cancelled`](crate::check_cancelled). True: the task had not begun.
 pub fn cancel<T>(object: &ObjectRef<T>) -> bool {
-    let any = object.any();
+    cancel_any(object.any())
+}
+
+/// As [`cancel`], whatever the type.
+pub(crate) fn cancel_any(any: &AnyRef) -> bool {
     let any = any.producer().unwrap_or(any);
     any.request_cancel();
     any.abandon_if_unstarted(Error::new(ErrorKind::Cancelled, "it was cancelled before it ran"))

@@ -10,7 +10,7 @@ use std::pin::Pin;
 
 use crate::api::object::ObjectRef;
 use crate::api::options::Options;
-use crate::api::parameter::{Arg, Awaiting, IntoSlots, Param, Params};
+use crate::api::parameter::{Arg, Awaiting, Param, Params};
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{Call, Function};
 use crate::local::arguments::{Awaited, Then};
@@ -19,12 +19,12 @@ use crate::local::job::{Await, Compute};
 use crate::runtime;
 
 /// What the arguments of `F` are while it runs.
-pub type Held<F> = <<F as RemoteFn>::Params as Params>::Held;
+pub(crate) type Held<F> = <<F as RemoteFn>::Params as Params>::Held;
 /// What the arguments of `F` are until it runs.
-pub type Slots<F> = <<F as RemoteFn>::Params as Params>::Slots;
+pub(crate) type Slots<F> = <<F as RemoteFn>::Params as Params>::Slots;
 
 /// A future that a remote function became.
-pub type BoxedFuture<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
+pub(crate) type BoxedFuture<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
 
 /// A function with `#[remote]`.
 pub trait RemoteFn: Sized + 'static {
@@ -78,11 +78,11 @@ pub(crate) fn submit_call<F: RemoteFn>(
                 Body::Compute(body) => body(F::Params::resolve(slots)?),
                 Body::Await(_) => unreachable!("a function's body is always the same"),
             };
-            submit_task(Compute(work), awaiting, call)
+            submit_task(Compute(work), awaiting, call).into()
         }
         Body::Await(body) => {
             let make = move || Ok(body(F::Params::resolve(slots)?));
-            submit_task(Await { make, local: runtime::current() }, awaiting, call)
+            submit_task(Await { make, local: runtime::current() }, awaiting, call).into()
         }
     }
 }
@@ -92,7 +92,7 @@ pub(crate) fn submit_task<T: Send + Sync + 'static>(
     job: impl Job<T>,
     awaiting: Awaiting,
     call: Call,
-) -> ObjectRef<T> {
+) -> Ref<T> {
     let Awaiting(awaited) = awaiting;
     let (task, next) = runtime::with_current(|local| {
         if local.pool().is_closed() {
@@ -111,7 +111,7 @@ pub(crate) fn submit_task<T: Send + Sync + 'static>(
         Some(Err(local)) => Awaited::when_ready(awaited, Then::Queue(task.any().clone(), local)),
         None => {}
     }
-    task.into()
+    task
 }
 
 /// A call that is being given options, ended by `remote(..)` with the function's arguments.
@@ -217,10 +217,5 @@ pub fn spawn<T: Send + Sync + 'static>(
     closure: impl FnOnce() -> T + Send + 'static,
 ) -> ObjectRef<T> {
     let call = Call { function: &SPAWNED, called_at: Location::caller() };
-    submit_task(Compute(move || Ok(closure())), Awaiting::default(), call)
-}
-
-/// The arguments of one call among many; see `map`.
-pub(crate) fn into_slots<F: RemoteFn, A: IntoSlots<F::Params>>(item: A) -> Slots<F> {
-    item.into_slots()
+    submit_task(Compute(move || Ok(closure())), Awaiting::default(), call).into()
 }

@@ -39,7 +39,8 @@ pub fn wait<T>(
     let is_ready = |object: &&ObjectRef<T>| object.is_ready();
     if refs.iter().filter(is_ready).take(n).count() < n {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let group = GroupWait::new(refs.iter().map(|object| object.any().clone()));
+        let mut group = GroupWait::default();
+        group.add(refs.iter().map(|object| object.any().clone()));
         for _ in 0..n {
             if waiting::next_of(&group, deadline).is_none() {
                 break;
@@ -77,7 +78,9 @@ pub fn as_completed<T, R: Into<ObjectRef<T>>>(
 ) -> AsCompleted<T> {
     let refs: Vec<_> = refs.into_iter().map(|object| Some(object.into())).collect();
     let any = |object: &Option<ObjectRef<T>>| object.as_ref().map(|object| object.any().clone());
-    AsCompleted { group: GroupWait::new(refs.iter().filter_map(any)), left: refs.len(), refs }
+    let mut group = GroupWait::default();
+    group.add(refs.iter().filter_map(any));
+    AsCompleted { group, left: refs.len(), refs }
 }
 
 /// The iterator of [`as_completed`]; also a stream.

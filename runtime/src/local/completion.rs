@@ -13,12 +13,12 @@ pub(crate) struct Completion {
     /// Gone once given back.
     any: Option<AnyRef>,
     node: Option<Node>,
-    pinned: PhantomPinned,
+    _pinned: PhantomPinned,
 }
 
 impl Completion {
     pub(crate) fn of(any: AnyRef) -> Self {
-        Self { any: Some(any), node: None, pinned: PhantomPinned }
+        Self { any: Some(any), node: None, _pinned: PhantomPinned }
     }
 
     fn leave_list(&mut self) {

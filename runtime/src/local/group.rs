@@ -1,7 +1,8 @@
 //! Waiting for many refs at once: each that completes puts its number into a queue, and wakes the one
 //! who reads it. Entering n refs costs O(n), each arrival O(1).
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::ptr::NonNull;
 use std::sync::{Mutex, PoisonError};
 use std::task::Waker;
 use std::thread::Thread;
@@ -44,28 +45,37 @@ impl Group {
     }
 }
 
-/// Refs that are waited for together.
+/// Refs that are waited for together, numbered in the order of their adding.
+#[derive(Default)]
 pub(crate) struct GroupWait {
     group: Box<Group>,
-    members: Box<[(AnyRef, Node)]>,
+    /// What was added at once, by its first number.
+    members: HashMap<usize, Box<[(AnyRef, Node)]>>,
+    added: usize,
 }
 
 impl GroupWait {
-    /// Waits for all of `refs`; those complete already arrive at once, in their order.
-    pub(crate) fn new(refs: impl Iterator<Item = AnyRef>) -> Self {
-        let group = Box::new(Group::default());
-        let pointer = std::ptr::NonNull::from(&*group);
+    /// Waits for these too; those complete already arrive at once, in their order.
+    pub(crate) fn add(&mut self, refs: impl Iterator<Item = AnyRef>) {
+        let pointer = NonNull::from(&*self.group);
+        let first = self.added;
         let members: Box<[_]> = refs
             .enumerate()
-            .map(|(index, any)| (any, Node::new(Waiter::Member(pointer, index))))
+            .map(|(nth, any)| (any, Node::new(Waiter::Member(pointer, first + nth))))
             .collect();
-        for (index, (any, node)) in members.iter().enumerate() {
+        self.added += members.len();
+        let members = self.members.entry(first).or_insert(members);
+        for (nth, (any, node)) in members.iter().enumerate() {
             // SAFETY: the box keeps the node in its place, and our `Drop` removes it.
             if !unsafe { any.add_waiter(node) } {
-                group.lock().arrived.push_back(index);
+                self.group.lock().arrived.push_back(first + nth);
             }
         }
-        Self { group, members }
+    }
+
+    /// Lets go of a ref that was added alone and has arrived.
+    pub(crate) fn forget(&mut self, number: usize) {
+        drop(self.members.remove(&number).map(leave));
     }
 
     /// The number of a ref that has completed since the last call, if there is one.
@@ -96,10 +106,16 @@ impl GroupWait {
 
 impl Drop for GroupWait {
     fn drop(&mut self) {
-        for (any, node) in &self.members {
-            if !node.was_told() {
-                any.remove_waiter(node);
-            }
+        self.members.drain().for_each(|(_, members)| drop(leave(members)));
+    }
+}
+
+/// Takes the nodes off their lists, so that they may be dropped.
+fn leave(members: Box<[(AnyRef, Node)]>) -> Box<[(AnyRef, Node)]> {
+    for (any, node) in &members {
+        if !node.was_told() {
+            any.remove_waiter(node);
         }
     }
+    members
 }

@@ -1,0 +1,227 @@
+//! An `impl` block under `#[remote]`.
+//!
+//! `new` makes the actor, and each `pub` method with `&self` or `&mut self` becomes a call on
+//! its handle. Everything else in the block is left alone: private methods help, associated
+//! functions and constants stay what they are.
+
+use proc_macro2::Ident;
+use syn::visit_mut::VisitMut;
+use syn::{Attribute, ImplItem, ImplItemFn, ItemImpl, ReceiverKind, ReturnType, Type, Visibility};
+
+use crate::error::{Errors, Reported};
+use crate::expand;
+use crate::signature::{Faulty, Signature};
+use crate::types::{self, ReplaceSelf};
+
+/// Method names that a handle uses for itself: a call of them would never reach the actor.
+const TAKEN: &[&str] = &["clone", "eq", "ne", "to_owned"];
+
+/// Names that the expansion adds to the type.
+const ADDED: &[&str] = &["remote", "options"];
+
+/// A type that can be an actor.
+pub(crate) struct Actor {
+    /// The type, as the block names it.
+    pub(crate) ty: Type,
+    /// Its last name, for messages.
+    pub(crate) ident: Ident,
+    /// How it is made; nothing if there is no constructor at all.
+    pub(crate) constructor: Option<Constructor>,
+    /// Its calls.
+    pub(crate) methods: Vec<Method>,
+    /// The conditions under which the block exists.
+    pub(crate) attributes: Vec<Attribute>,
+}
+
+/// The function `new`.
+pub(crate) struct Constructor {
+    /// Who may make an actor.
+    pub(crate) vis: Visibility,
+    /// What it takes; it returns the actor.
+    pub(crate) signature: Result<Signature, Faulty>,
+}
+
+/// A call on the handle.
+pub(crate) struct Method {
+    /// Who may call it.
+    pub(crate) vis: Visibility,
+    /// Its documentation and conditions.
+    pub(crate) attributes: Vec<Attribute>,
+    /// How it takes the actor.
+    pub(crate) access: Access,
+    /// What it takes and returns.
+    pub(crate) signature: Result<Signature, Faulty>,
+}
+
+/// Alone with the actor, or beside other readers.
+#[derive(Clone, Copy)]
+pub(crate) enum Access {
+    /// `&mut self`
+    Exclusive,
+    /// `&self`
+    Shared,
+}
+
+/// Checks the block, and takes attributes out of it that are for this macro only.
+pub(crate) fn check(block: &mut ItemImpl, errors: &mut Errors) -> Result<Actor, Reported> {
+    refuse_inner_attributes(block, errors);
+    let ident = check_header(block, errors)?;
+    let functions = || block.items.iter().filter_map(function);
+    if let Some(clash) = functions().find(|f| ADDED.contains(&expand::plain(&f.sig.ident).as_str()))
+    {
+        let name = &clash.sig.ident;
+        let message = format!("`#[remote]` adds `{ident}::{name}` itself: give yours another name");
+        return Err(errors.report(name, message));
+    }
+    let ty = types::peel(&block.self_ty).clone();
+    let constructor = functions().find(|f| f.sig.ident == "new");
+    let constructor = constructor.map(|function| check_constructor(function, &ty, errors));
+    let methods = functions().filter(|f| f.sig.ident != "new" && is_call(f));
+    let methods: Vec<_> = methods
+        .map(|function| check_method(function, &ty, errors))
+        .collect();
+    if constructor.is_none() {
+        let message = format!("an actor is made by its constructor: add `fn new(..) -> {ident}`");
+        errors.report(&block.self_ty, message);
+    }
+    if methods.is_empty() {
+        let message = "an actor is used through its calls: add a `pub` method with `&self` or \
+                       `&mut self`";
+        errors.report(&block.self_ty, message);
+    }
+    Ok(Actor {
+        ty,
+        ident,
+        constructor,
+        methods,
+        attributes: block.attrs.clone(),
+    })
+}
+
+fn function(item: &ImplItem) -> Option<&ImplItemFn> {
+    match item {
+        ImplItem::Fn(function) => Some(function),
+        _ => None,
+    }
+}
+
+/// Whether others can call it on an actor: private and associated functions are for the type.
+fn is_call(function: &ImplItemFn) -> bool {
+    function.sig.receiver().is_some() && !matches!(function.vis, Visibility::Inherited)
+}
+
+/// Checks that the block is one of a single type's own methods, and names the type.
+fn check_header(block: &ItemImpl, errors: &mut Errors) -> Result<Ident, Reported> {
+    if let Some((path, _)) = &block.trait_ {
+        let message = "an actor's calls are its own methods: put `#[remote]` on the `impl` block \
+                       with `new`, not on one of a trait";
+        return Err(errors.report(path, message));
+    }
+    if !block.generics.params.is_empty() {
+        let message = "an actor's type has no generics: write one block for each type it is used \
+                       with, such as `impl Stats<f64>`";
+        return Err(errors.report(&block.generics.params, message));
+    }
+    match types::last_segment(&block.self_ty) {
+        Some(segment) => Ok(segment.ident.clone()),
+        None => Err(errors.report(
+            &block.self_ty,
+            "an actor is a struct or an enum: name it here",
+        )),
+    }
+}
+
+/// Removes `#[remote(..)]` from the items of the block: they are remote by being public.
+fn refuse_inner_attributes(block: &mut ItemImpl, errors: &mut Errors) {
+    for item in &mut block.items {
+        let ImplItem::Fn(function) = item else {
+            continue;
+        };
+        function.attrs.retain(|attribute| {
+            let segment = attribute.path().segments.last();
+            let ours = segment.is_some_and(|segment| segment.ident == "remote");
+            if ours {
+                let message = "a method takes no options of its own: give them to `#[remote]` on \
+                               the `impl` block";
+                errors.report(attribute, message);
+            }
+            !ours
+        });
+    }
+}
+
+/// Checks what `new` takes, and that it returns the actor.
+fn check_constructor(function: &ImplItemFn, ty: &Type, errors: &mut Errors) -> Constructor {
+    let vis = function.vis.clone();
+    let mut signature = check_signature(function, ty, errors);
+    if let Some(receiver) = function.sig.receiver() {
+        errors.report(receiver, "`new` makes the actor: it has no `self` to take");
+        signature = Err(Faulty::of(&function.sig));
+    }
+    if let Ok(checked) = &signature
+        && !checked
+            .output
+            .written()
+            .is_some_and(|written| types::same(written, ty))
+    {
+        let message = "`new` makes the actor: return `Self` or `Result<Self, E>`";
+        match &function.sig.output {
+            ReturnType::Default => errors.report(&function.sig.ident, message),
+            ReturnType::Type(_, output) => errors.report(output, message),
+        };
+        signature = Err(Faulty::of(&function.sig));
+    }
+    Constructor { vis, signature }
+}
+
+/// Checks a call: how it takes the actor, its name, and what else it takes and returns.
+fn check_method(function: &ImplItemFn, ty: &Type, errors: &mut Errors) -> Method {
+    let access = check_receiver(function, errors);
+    let name = check_name(function, errors);
+    let signature = check_signature(function, ty, errors);
+    let (access, signature) = match (access, name) {
+        (Ok(access), Ok(())) => (access, signature),
+        _ => (Access::Shared, Err(Faulty::of(&function.sig))),
+    };
+    let (vis, attributes) = (function.vis.clone(), function.attrs.clone());
+    Method {
+        vis,
+        attributes,
+        access,
+        signature,
+    }
+}
+
+fn check_receiver(function: &ImplItemFn, errors: &mut Errors) -> Result<Access, Reported> {
+    let receiver = function.sig.receiver();
+    match receiver.map(|receiver| &receiver.kind) {
+        Some(ReceiverKind::Reference(_, None, Some(_))) => Ok(Access::Exclusive),
+        Some(ReceiverKind::Reference(_, None, None)) => Ok(Access::Shared),
+        _ => {
+            let message = "a call leaves the actor where it is: take `&self` or `&mut self`, or \
+                           make the method private";
+            Err(errors.report(receiver, message))
+        }
+    }
+}
+
+fn check_name(function: &ImplItemFn, errors: &mut Errors) -> Result<(), Reported> {
+    let ident = &function.sig.ident;
+    if TAKEN.iter().any(|taken| ident == taken) {
+        let message =
+            format!("`{ident}` on a handle concerns the handle itself: choose another name");
+        return Err(errors.report(ident, message));
+    }
+    Ok(())
+}
+
+/// Checks the rest of a signature, with the type's name in place of `Self`.
+fn check_signature(
+    function: &ImplItemFn,
+    ty: &Type,
+    errors: &mut Errors,
+) -> Result<Signature, Faulty> {
+    let mut signature = function.sig.clone();
+    ReplaceSelf(ty).visit_signature_mut(&mut signature);
+    Signature::check(&signature, errors)
+}

@@ -1,0 +1,162 @@
+//! Phrases that the expansions of functions and actors share.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::Type;
+use syn::ext::IdentExt;
+use syn::spanned::Spanned;
+
+use crate::options::Options;
+use crate::parameter::{self, Parameter};
+use crate::signature::Signature;
+
+/// Lints that a user could not satisfy, for the code is not theirs: names and types come from
+/// their signature, where the lint has spoken already.
+pub(crate) fn silence() -> TokenStream {
+    quote! {
+        #[allow(
+            dead_code,
+            deprecated,
+            non_camel_case_types,
+            non_snake_case,
+            private_bounds,
+            private_interfaces,
+            clippy::exhaustive_enums,
+            clippy::impl_trait_in_params,
+            clippy::too_many_arguments,
+            clippy::used_underscore_binding
+        )]
+    }
+}
+
+/// The static that tells where a function was declared.
+pub(crate) fn declaration(ident: &Ident, name: &str) -> TokenStream {
+    let line = quote_spanned!(ident.span()=> ::core::line!());
+    quote! {
+        static FUNCTION: ::mobula::__private::Function = ::mobula::__private::Function::new(
+            #name,
+            ::core::module_path!(),
+            ::core::file!(),
+            #line,
+        );
+    }
+}
+
+/// The attribute's options as a builder made at first use; nothing if there are none.
+pub(crate) fn defaults(options: &Options, builder: TokenStream) -> Option<TokenStream> {
+    let build = options.build(&builder)?;
+    Some(quote! {
+        fn defaults() -> ::core::option::Option<&'static #builder> {
+            static DEFAULTS: ::std::sync::LazyLock<#builder> =
+                ::std::sync::LazyLock::new(|| #build);
+            ::core::option::Option::Some(&*DEFAULTS)
+        }
+    })
+}
+
+/// The name without `r#`.
+pub(crate) fn plain(ident: &Ident) -> String {
+    ident.unraw().to_string()
+}
+
+impl Signature {
+    /// The tuple of markers that tells the runtime how to hold the arguments.
+    pub(crate) fn markers(&self) -> TokenStream {
+        let markers = self.parameters.iter().map(Parameter::marker);
+        quote!((#(#markers,)*))
+    }
+
+    /// The parameters of `remote`: whatever can become the argument.
+    pub(crate) fn declared(&self) -> TokenStream {
+        let declared = self.parameters.iter().map(|parameter| {
+            let (name, marker) = (&parameter.name, parameter.marker());
+            quote_spanned!(at(&parameter.ty)=> #name: impl ::mobula::__private::Arg<#marker>)
+        });
+        quote!(#(#declared),*)
+    }
+
+    /// The arguments of `remote`, as the runtime stores them.
+    pub(crate) fn slots(&self) -> TokenStream {
+        let slots = self.parameters.iter().map(|parameter| {
+            let (name, marker) = (&parameter.name, parameter.marker());
+            quote_spanned! {at(&parameter.ty)=>
+                ::mobula::__private::Arg::<#marker>::into_slot(#name)
+            }
+        });
+        quote!((#(#slots,)*))
+    }
+
+    /// The pattern that takes the arguments out again.
+    pub(crate) fn held(&self) -> TokenStream {
+        let held = (0..self.parameters.len()).map(parameter::anonymous);
+        quote!((#(#held,)*))
+    }
+
+    /// The arguments of the user's function, out of what [`held`](Self::held) bound.
+    pub(crate) fn passed(&self) -> TokenStream {
+        let parameters = self.parameters.iter().enumerate();
+        let passed = parameters.map(|(i, parameter)| parameter.pass(&parameter::anonymous(i)));
+        quote!(#(#passed),*)
+    }
+
+    /// The call of a function with these leading arguments, as a `Result<value, mobula::Error>`;
+    /// for an async function, to be evaluated in an async block.
+    pub(crate) fn call(&self, function: TokenStream, leading: TokenStream) -> TokenStream {
+        let passed = self.passed();
+        let wait = self.is_async.then(|| quote!(.await));
+        self.output
+            .outcome(quote!(#function(#leading #passed) #wait))
+    }
+
+    /// The parameters by name, for a line of documentation.
+    pub(crate) fn names(&self) -> String {
+        let names: Vec<_> = self.parameters.iter().map(|p| plain(&p.name)).collect();
+        names.join(", ")
+    }
+
+    /// Checks that what a call takes can leave this process.
+    pub(crate) fn portable_arguments(&self, owner: &str) -> TokenStream {
+        let checks = self.parameters.iter().filter_map(|parameter| {
+            let name = plain(&parameter.name);
+            Some(portable(
+                &format!("argument `{name}` of `{owner}`"),
+                parameter.portable()?,
+            ))
+        });
+        quote!(#(#checks)*)
+    }
+
+    /// Checks that what a call returns can leave this process.
+    pub(crate) fn portable_result(&self, owner: &str) -> TokenStream {
+        portable(&format!("the result of `{owner}`"), &self.output.value())
+    }
+}
+
+/// Checks that one type can leave this process. The trait is made anew each time, so that its
+/// message can say what the value is to the user.
+pub(crate) fn portable(what: &str, ty: &Type) -> TokenStream {
+    let message = format!("{what} cannot leave this process");
+    let span = at(ty);
+    quote_spanned! {span=>
+        const _: () = {
+            #[diagnostic::on_unimplemented(
+                message = #message,
+                label = "`{Self}` needs serde's `Serialize` and `Deserialize`",
+                note = "derive both for it and what it is made of, or stay in this process with \
+                        `#[remote(local)]`"
+            )]
+            trait LeavesProcess {
+                const CHECKED: () = ();
+            }
+            #[diagnostic::do_not_recommend]
+            impl<T: ?Sized + ::mobula::__private::Portable> LeavesProcess for T {}
+            <#ty as LeavesProcess>::CHECKED
+        };
+    }
+}
+
+/// The place of the user's tokens, for code that is not theirs: a message about it points
+/// there.
+pub(crate) fn at(place: &impl Spanned) -> Span {
+    Span::call_site().located_at(place.span())
+}

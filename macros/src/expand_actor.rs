@@ -1,0 +1,268 @@
+//! The remote form of a type: `remote` and `options` beside its `new`, and a struct of the
+//! calls, to which a handle dereferences.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote};
+
+use crate::actor::{Access, Actor, Constructor, Method};
+use crate::attributes;
+use crate::expand;
+use crate::fallback::Returns;
+use crate::options::{Options, Target};
+use crate::signature::{Faulty, Signature};
+
+/// Writes what stands beside the `impl` block.
+pub(crate) fn expand(actor: &Actor, options: &Options) -> TokenStream {
+    let Some(constructor) = &actor.constructor else {
+        return TokenStream::new();
+    };
+    let conditions = attributes::conditions(&actor.attributes);
+    let silence = expand::silence();
+    let checks = (!options.local).then(|| portable(actor, constructor));
+    let calls = calls(actor);
+    let (construction, interface) = match &constructor.signature {
+        Ok(signature) => (
+            construction(actor, options, signature),
+            interface(actor, constructor, signature),
+        ),
+        Err(faulty) => (
+            faulty_construction(actor),
+            faulty_interface(actor, constructor, faulty),
+        ),
+    };
+    quote! {
+        #(#conditions)*
+        #silence
+        const _: () = {
+            #checks
+            #interface
+            #construction
+            #calls
+        };
+    }
+}
+
+/// What makes an actor, for the caller.
+fn interface(actor: &Actor, constructor: &Constructor, signature: &Signature) -> TokenStream {
+    let (ty, vis) = (&actor.ty, &constructor.vis);
+    let (declared, slots) = (signature.declared(), signature.slots());
+    quote! {
+        impl #ty {
+            /// Starts an actor, made by `new`, and returns its handle at once. Each argument is
+            /// a value or an `ObjectRef` to one.
+            #[track_caller]
+            #vis fn remote(#declared) -> ::mobula::__private::ActorHandle<Self> {
+                ::mobula::__private::start_actor::<Self>(#slots)
+            }
+
+            /// Sets options for an actor that is about to start.
+            #vis fn options() -> ::mobula::__private::ActorOptions<Self> {
+                ::mobula::__private::ActorOptions::<Self>::new()
+            }
+        }
+    }
+}
+
+/// What makes an actor, for the runtime.
+fn construction(actor: &Actor, options: &Options, signature: &Signature) -> TokenStream {
+    let ty = &actor.ty;
+    let (markers, held) = (signature.markers(), Ident::new("held", Span::mixed_site()));
+    let pattern = signature.held();
+    let call = signature.call(quote!(<#ty>::new), quote!());
+    let construct = if signature.is_async {
+        quote!(Later(::std::boxed::Box::pin(async move { #call })))
+    } else {
+        quote!(Now(#call))
+    };
+    let defaults = expand::defaults(options, quote!(::mobula::__private::ActorConfig));
+    let body = quote! {
+        #defaults
+
+        fn construct(
+            #held: <#markers as ::mobula::__private::Params>::Held,
+        ) -> ::mobula::__private::Construct<Self> {
+            let #pattern = #held;
+            ::mobula::__private::Construct::#construct
+        }
+    };
+    implement(actor, markers, body)
+}
+
+/// The actor's contract, around what depends on the constructor.
+fn implement(actor: &Actor, markers: TokenStream, body: TokenStream) -> TokenStream {
+    let (ty, methods) = (&actor.ty, methods_ident(actor));
+    let is_async = is_async(actor);
+    let declaration = expand::declaration(&actor.ident, &expand::plain(&actor.ident));
+    quote! {
+        #[automatically_derived]
+        impl ::mobula::__private::Actor for #ty {
+            type Params = #markers;
+            type Methods = #methods;
+            const ASYNC: bool = #is_async;
+
+            fn function() -> &'static ::mobula::__private::Function {
+                #declaration
+                &FUNCTION
+            }
+
+            #body
+        }
+    }
+}
+
+/// Whether anything of the actor waits, as an expression: methods may come and go with `cfg`.
+fn is_async(actor: &Actor) -> TokenStream {
+    let new = actor
+        .constructor
+        .iter()
+        .filter_map(|new| new.signature.as_ref().ok());
+    let new = new
+        .filter(|signature| signature.is_async)
+        .map(|_| quote!(true));
+    let waits = |method: &&Method| method.signature.as_ref().is_ok_and(|s| s.is_async);
+    let methods = actor.methods.iter().filter(waits);
+    let methods = methods.map(|method| attributes::exists(&method.attributes));
+    let any = new.chain(methods);
+    quote!(false #(|| #any)*)
+}
+
+/// The struct of the calls.
+fn calls(actor: &Actor) -> TokenStream {
+    let (ty, ident) = (&actor.ty, methods_ident(actor));
+    let calls = actor.methods.iter().map(|method| match &method.signature {
+        Ok(signature) => call(actor, method, signature),
+        Err(faulty) => faulty_call(method, faulty),
+    });
+    let doc = format!("The calls that a handle of [`{}`] has.", actor.ident);
+    quote! {
+        #[doc = #doc]
+        pub struct #ident(::mobula::__private::ActorCell<#ty>);
+
+        impl #ident {
+            #(#calls)*
+        }
+
+        #[automatically_derived]
+        impl ::core::convert::From<::mobula::__private::ActorCell<#ty>> for #ident {
+            fn from(cell: ::mobula::__private::ActorCell<#ty>) -> Self {
+                Self(cell)
+            }
+        }
+
+        #[automatically_derived]
+        impl ::core::convert::AsRef<::mobula::__private::ActorCell<#ty>> for #ident {
+            fn as_ref(&self) -> &::mobula::__private::ActorCell<#ty> {
+                &self.0
+            }
+        }
+    }
+}
+
+/// One call.
+fn call(actor: &Actor, method: &Method, signature: &Signature) -> TokenStream {
+    let (ty, vis, ident) = (&actor.ty, &method.vis, &signature.ident);
+    let documentation = attributes::documentation(&method.attributes);
+    let (declared, slots, markers) = (signature.declared(), signature.slots(), signature.markers());
+    let (held, value) = (signature.held(), signature.output.value());
+    let this = Ident::new("actor", Span::mixed_site());
+    let call = signature.call(quote!(<#ty>::#ident), quote!(#this,));
+    let (submit, call) = match (method.access, signature.is_async) {
+        (Access::Exclusive, false) => ("call_mut", call),
+        (Access::Shared, false) => ("call_ref", call),
+        (Access::Exclusive, true) => ("call_mut_async", boxed(call)),
+        (Access::Shared, true) => ("call_ref_async", boxed(call)),
+    };
+    let submit = format_ident!("{submit}");
+    let declaration = expand::declaration(ident, &name(actor, signature));
+    quote! {
+        #(#documentation)*
+        #[track_caller]
+        #vis fn #ident(&self, #declared) -> ::mobula::__private::ObjectRef<#value> {
+            #declaration
+            self.0.#submit::<#markers, #value>(&FUNCTION, #slots, |#this, #held| #call)
+        }
+    }
+}
+
+fn boxed(call: TokenStream) -> TokenStream {
+    quote!(::std::boxed::Box::pin(async move { #call }))
+}
+
+/// Checks that what the actor is made from, and what its calls take and return, can leave this
+/// process. The actor itself never does.
+fn portable(actor: &Actor, constructor: &Constructor) -> TokenStream {
+    let new = constructor
+        .signature
+        .iter()
+        .map(|signature| signature.portable_arguments(&name(actor, signature)));
+    let calls = actor.methods.iter().filter_map(|method| {
+        let signature = method.signature.as_ref().ok()?;
+        let name = name(actor, signature);
+        let conditions = attributes::conditions(&method.attributes);
+        let arguments = signature.portable_arguments(&name);
+        let result = signature.portable_result(&name);
+        Some(quote! {
+            #(#conditions)*
+            const _: () = { #arguments #result };
+        })
+    });
+    quote!(#(#new)* #(#calls)*)
+}
+
+/// `Counter::add`
+fn name(actor: &Actor, signature: &Signature) -> String {
+    format!(
+        "{}::{}",
+        expand::plain(&actor.ident),
+        expand::plain(&signature.ident)
+    )
+}
+
+/// The struct stands in the scope in which the user's types are named, so its own name is one
+/// that no user gives.
+fn methods_ident(actor: &Actor) -> Ident {
+    format_ident!("__{}Methods", expand::plain(&actor.ident))
+}
+
+/// A call that was refused.
+fn faulty_call(method: &Method, faulty: &Faulty) -> TokenStream {
+    let conditions = attributes::conditions(&method.attributes);
+    let returns = Returns::of(faulty, None);
+    let call = returns.method(
+        &method.vis,
+        &faulty.ident,
+        Some(quote!(&self)),
+        faulty.arity,
+    );
+    quote!(#(#conditions)* #call)
+}
+
+/// An actor whose constructor was refused.
+fn faulty_construction(actor: &Actor) -> TokenStream {
+    let body = quote! {
+        fn construct((): ()) -> ::mobula::__private::Construct<Self> {
+            ::core::unreachable!()
+        }
+    };
+    implement(actor, quote!(()), body)
+}
+
+/// What makes an actor whose constructor was refused, for the caller.
+fn faulty_interface(actor: &Actor, constructor: &Constructor, faulty: &Faulty) -> TokenStream {
+    let (ty, vis) = (&actor.ty, &constructor.vis);
+    let returns = Returns::exactly(quote!(::mobula::__private::ActorHandle<#ty>));
+    let remote = returns.method(vis, &format_ident!("remote"), None, faulty.arity);
+    let builder = format_ident!("__{}Options", expand::plain(&actor.ident));
+    let builder_type = returns.builder(&builder, Target::Actor, faulty.arity);
+    quote! {
+        #builder_type
+
+        impl #ty {
+            #remote
+
+            #vis fn options() -> #builder {
+                #builder
+            }
+        }
+    }
+}

@@ -1,0 +1,29 @@
+use mobula::remote;
+
+struct Step(u64);
+
+struct Counter {
+    value: u64,
+}
+
+#[remote]
+impl Counter {
+    pub fn new(value: u64) -> Self {
+        Self { value }
+    }
+
+    pub fn value(&self) -> u64 {
+        self.value
+    }
+
+    pub fn add(&mut self, by: Step) -> u64 {
+        self.value += by.0;
+        self.value
+    }
+}
+
+fn main() {
+    let counter = Counter::remote(1);
+    let _: u64 = mobula::get(counter.value()).unwrap();
+    counter.add(Step(2));
+}

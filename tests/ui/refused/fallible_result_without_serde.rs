@@ -1,0 +1,12 @@
+use mobula::remote;
+
+struct Fit(f64);
+
+#[remote]
+fn fit(sample: Vec<f64>) -> Result<Fit, String> {
+    Ok(Fit(sample[0]))
+}
+
+fn main() {
+    fit::remote(vec![1.0]);
+}

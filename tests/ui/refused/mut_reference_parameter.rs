@@ -1,0 +1,11 @@
+use mobula::remote;
+
+#[remote]
+fn push(values: &mut Vec<u64>, value: u64) {
+    values.push(value);
+}
+
+fn main() {
+    push::remote(vec![1], 2);
+    push::options().num_cpus(2.0).remote(vec![1], 2);
+}

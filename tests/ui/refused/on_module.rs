@@ -1,0 +1,12 @@
+use mobula::remote;
+
+#[remote]
+mod tasks {
+    pub fn one() -> u64 {
+        1
+    }
+}
+
+fn main() {
+    tasks::one();
+}

@@ -1,0 +1,11 @@
+use mobula::remote;
+
+#[remote(resource("gpu", 1), resource("tpu", 1), resource("gpu", 2))]
+fn identity(value: u64) -> u64 {
+    value
+}
+
+fn main() {
+    identity::remote(1);
+    identity::options().num_cpus(1.0).remote(1);
+}

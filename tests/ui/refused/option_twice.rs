@@ -1,0 +1,11 @@
+use mobula::remote;
+
+#[remote(num_cpus = 2, max_retries = 1, num_cpus = 3)]
+fn identity(value: u64) -> u64 {
+    value
+}
+
+fn main() {
+    identity::remote(1);
+    identity::options().num_cpus(1.0).remote(1);
+}

@@ -1,0 +1,8 @@
+use mobula::remote;
+
+#[remote]
+fn fit(data: Matrix) -> Matrix {
+    data
+}
+
+fn main() {}
