@@ -176,6 +176,7 @@ fn call(actor: &Actor, method: &Method, signature: &Signature) -> TokenStream {
     let declaration = expand::declaration(ident, &name(actor, signature));
     quote! {
         #(#documentation)*
+        #[inline]
         #[track_caller]
         #vis fn #ident(&self, #declared) -> ::mobula::__private::ObjectRef<#value> {
             #declaration

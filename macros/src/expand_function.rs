@@ -55,25 +55,24 @@ fn calls(function: &Function<'_>, name: &str) -> TokenStream {
         "Calls [`{name}`](fn@{name}) for each item, which is its argument or the tuple of its \
          arguments, and gives the results in order."
     );
-    let map = (!signature.parameters.is_empty()).then(|| {
-        quote! {
-            #[doc = #map_doc]
-            #[track_caller]
-            #vis fn map<I>(items: I) -> ::mobula::__private::Map<Self, I::IntoIter>
-            where
-                I: ::core::iter::IntoIterator,
-                I::Item: ::mobula::__private::IntoSlots<
-                    <Self as ::mobula::__private::RemoteFn>::Params,
-                >,
-            {
-                ::mobula::__private::map::<Self, I>(items)
-            }
+    let map = quote! {
+        #[doc = #map_doc]
+        #[track_caller]
+        #vis fn map<I>(items: I) -> ::mobula::__private::Map<Self, I::IntoIter>
+        where
+            I: ::core::iter::IntoIterator,
+            I::Item: ::mobula::__private::IntoSlots<
+                <Self as ::mobula::__private::RemoteFn>::Params,
+            >,
+        {
+            ::mobula::__private::map::<Self, I>(items)
         }
-    });
+    };
     let remote = quote_spanned!(expand::at(ident)=> fn remote(#declared) -> #returns);
     quote! {
         impl #ident {
             #[doc = #remote_doc]
+            #[inline]
             #[track_caller]
             #vis #remote {
                 ::mobula::__private::submit::<Self>(#slots)
@@ -108,6 +107,7 @@ fn task(function: &Function<'_>, options: &Options, name: &str) -> TokenStream {
             type Output = #value;
             type Returns = #returns;
 
+            #[inline]
             fn function() -> &'static ::mobula::__private::Function {
                 #declaration
                 &FUNCTION
@@ -133,6 +133,7 @@ fn body(function: &Function<'_>) -> TokenStream {
         quote!(Compute(|#held| #call))
     };
     quote! {
+        #[inline]
         fn body() -> ::mobula::__private::Body<Self> {
             ::mobula::__private::Body::<Self>::#body
         }
@@ -146,6 +147,7 @@ fn split(function: &Function<'_>) -> TokenStream {
         None => quote!(task),
     };
     quote! {
+        #[inline]
         fn returns(task: ::mobula::__private::ObjectRef<Self::Output>) -> Self::Returns {
             #split
         }

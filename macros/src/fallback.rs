@@ -28,7 +28,6 @@ pub(crate) fn function(item: &ItemFn, options: &Options, refused: Refused) -> To
     let remote = returns.method(vis, &format_ident!("remote"), None, faulty.arity);
     let builder = format_ident!("__{}Options", expand::plain(ident));
     let builder_type = returns.builder(&builder, Target::Function, faulty.arity);
-    let (generics, map_item) = (returns.generics("Items"), &returns.ty);
     quote! {
         #(#conditions)*
         #silence
@@ -46,7 +45,9 @@ pub(crate) fn function(item: &ItemFn, options: &Options, refused: Refused) -> To
                     #builder
                 }
 
-                #vis fn map #generics (_: Items) -> ::core::iter::Empty<#map_item> {
+                #vis fn map<Item>(
+                    _: impl ::core::iter::IntoIterator,
+                ) -> ::core::iter::Empty<::mobula::__private::Result<Item>> {
                     ::core::iter::empty()
                 }
             }
@@ -88,13 +89,6 @@ impl Returns {
         }
     }
 
-    fn generics(&self, more: &str) -> TokenStream {
-        let open = &self.open;
-        let more = (!more.is_empty()).then(|| format_ident!("{more}"));
-        let more = more.iter();
-        quote!(<#(#open,)* #(#more)*>)
-    }
-
     /// A function of this name that takes anything.
     pub(crate) fn method(
         &self,
@@ -103,7 +97,7 @@ impl Returns {
         receiver: Option<TokenStream>,
         arity: usize,
     ) -> TokenStream {
-        let (generics, ty) = (self.generics(""), &self.ty);
+        let Self { ty, open } = self;
         let arguments = (0..arity).map(|i| {
             let name = parameter::anonymous(i);
             quote!(#name: impl ::core::marker::Sized)
@@ -111,7 +105,7 @@ impl Returns {
         let arguments = receiver.into_iter().chain(arguments);
         quote! {
             #[allow(unused_variables)]
-            #vis fn #ident #generics (#(#arguments),*) -> #ty {
+            #vis fn #ident<#(#open),*>(#(#arguments),*) -> #ty {
                 ::core::unreachable!()
             }
         }

@@ -46,24 +46,12 @@ pub(crate) fn check<'a>(
     let parts = options
         .num_returns
         .map(|wanted| signature.output.parts(wanted, errors));
-    match parts {
-        None => Ok(Function {
+    match parts.transpose() {
+        Ok(parts) => Ok(Function {
             item,
             signature,
-            parts: None,
+            parts,
         }),
-        Some(Ok(parts)) => {
-            let parts = Some(parts.into_iter().cloned().collect());
-            Ok(Function {
-                item,
-                signature,
-                parts,
-            })
-        }
-        Some(Err(_)) => Err(Refused::Signature(Faulty {
-            ident: signature.ident,
-            arity: signature.parameters.len(),
-            output: None,
-        })),
+        Err(_) => Err(Refused::Signature(Faulty::of(&item.sig))),
     }
 }

@@ -57,7 +57,7 @@ mod types;
 /// let sample = mobula::put(vec![1.0, 2.0]);
 /// let result: ObjectRef<f64> = mean::remote(&sample, "lengths"); // Returns at once.
 /// assert_eq!(mobula::get(result)?, 1.5);
-/// # mobula::Result::Ok(())
+/// # Ok::<(), mobula::Error>(())
 /// ```
 ///
 /// # Functions
@@ -88,7 +88,7 @@ mod types;
 ///
 /// struct Counter(u64);
 ///
-/// #[remote(max_restarts = 3)]
+/// #[remote]
 /// impl Counter {
 ///     pub fn new(start: u64) -> Self {
 ///         Self(start)
@@ -102,7 +102,7 @@ mod types;
 /// let counter: ActorHandle<Counter> = Counter::remote(0);
 /// let total: ObjectRef<u64> = counter.add(5);
 /// assert_eq!(mobula::get(total)?, 5);
-/// # mobula::Result::Ok(())
+/// # Ok::<(), mobula::Error>(())
 /// ```
 ///
 /// The block holds `new`, which returns `Self` or `Result<Self, E>` and may be `async`. Each

@@ -52,9 +52,11 @@ impl Output {
     }
 
     /// The parts of a tuple of this many, for `num_returns`.
-    pub(crate) fn parts(&self, wanted: usize, errors: &mut Errors) -> Result<Vec<&Type>, Reported> {
+    pub(crate) fn parts(&self, wanted: usize, errors: &mut Errors) -> Result<Vec<Type>, Reported> {
         match types::peel(self.written().unwrap_or(&self.ty)) {
-            Type::Tuple(tuple) if tuple.elems.len() == wanted => Ok(tuple.elems.iter().collect()),
+            Type::Tuple(tuple) if tuple.elems.len() == wanted => {
+                Ok(tuple.elems.iter().cloned().collect())
+            }
             Type::Tuple(tuple) if !tuple.elems.is_empty() => {
                 let found = tuple.elems.len();
                 let message =

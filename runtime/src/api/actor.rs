@@ -16,6 +16,7 @@ use crate::api::parameter::{Arg, Awaiting, Param, Params};
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{Call, Function};
 use crate::local::arbiter::{Borrowing, Hosted, HostedHandle, Method};
+use crate::local::cell::AnyRef;
 use crate::local::strand::{Strand, StrandHandle};
 use crate::runtime;
 
@@ -67,7 +68,7 @@ impl<A: Actor> ActorCell<A> {
     fn start(slots: <A::Params as Params>::Slots) -> Self {
         let call = Call { function: A::function(), called_at: Location::caller() };
         let local = runtime::current();
-        let Awaiting(arguments) = awaiting::<A::Params>(&slots);
+        let arguments = awaiting::<A::Params>(&slots);
         let construct = move || A::Params::resolve(slots).map(A::construct);
         if A::ASYNC {
             let construct = async move || match construct()? {
@@ -93,7 +94,7 @@ impl<A: Actor> ActorCell<A> {
         body: fn(&mut A, P::Held) -> Result<T>,
     ) -> ObjectRef<T> {
         let call = Call { function, called_at: Location::caller() };
-        let Awaiting(arguments) = awaiting::<P>(&slots);
+        let arguments = awaiting::<P>(&slots);
         match &self.0 {
             Kind::Computes(handle) => {
                 let body = move |actor: &mut A| body(actor, P::resolve(slots)?);
@@ -119,7 +120,7 @@ impl<A: Actor> ActorCell<A> {
         body: fn(&A, P::Held) -> Result<T>,
     ) -> ObjectRef<T> {
         let call = Call { function, called_at: Location::caller() };
-        let Awaiting(arguments) = awaiting::<P>(&slots);
+        let arguments = awaiting::<P>(&slots);
         match &self.0 {
             Kind::Computes(handle) => {
                 let body = move |actor: &mut A| body(actor, P::resolve(slots)?);
@@ -166,7 +167,7 @@ impl<A: Actor> ActorCell<A> {
         called_at: &'static Location<'static>,
     ) -> ObjectRef<T> {
         let call = Call { function, called_at };
-        let Awaiting(arguments) = awaiting::<P>(&slots);
+        let arguments = awaiting::<P>(&slots);
         let Kind::Waits(handle) = &self.0 else {
             unreachable!("an actor with async methods is an async actor")
         };
@@ -181,10 +182,11 @@ impl<A: Actor> ActorCell<A> {
     }
 }
 
-fn awaiting<P: Params>(slots: &P::Slots) -> Awaiting {
+/// The refs that the slots have to wait for. A failed argument shows when the call's turn comes.
+fn awaiting<P: Params>(slots: &P::Slots) -> Vec<AnyRef> {
     let mut awaiting = Awaiting::default();
     P::awaited(slots, &mut awaiting);
-    awaiting
+    awaiting.refs
 }
 
 /// Starts an actor.

@@ -9,7 +9,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::api::object::ObjectRef;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::local::cell::AnyRef;
 
 /// A parameter that the function takes by value.
@@ -106,14 +106,11 @@ impl<H> Slot<H> {
     }
 
     /// Collects the refs that the task has to wait for.
-    pub(crate) fn awaited(&self, into: &mut Vec<AnyRef>) {
+    pub(crate) fn awaited(&self, into: &mut Awaiting) {
         match &self.0 {
             Kind::Value(_) => {}
-            Kind::Ref(any, _) if any.is_complete() => {}
-            Kind::Ref(any, _) => into.push(any.clone()),
-            Kind::List(list, _) => {
-                into.extend(list.iter().filter(|any| !any.is_complete()).cloned());
-            }
+            Kind::Ref(any, _) => into.add(any),
+            Kind::List(list, _) => list.iter().for_each(|any| into.add(any)),
         }
     }
 
@@ -344,7 +341,21 @@ pub trait Params: 'static {
 
 /// The refs that a task has to wait for.
 #[derive(Default)]
-pub struct Awaiting(pub(crate) Vec<AnyRef>);
+pub struct Awaiting {
+    pub(crate) refs: Vec<AnyRef>,
+    /// Why it need not wait at all: an argument has failed already.
+    pub(crate) failure: Option<Error>,
+}
+
+impl Awaiting {
+    fn add(&mut self, any: &AnyRef) {
+        if !any.is_complete() {
+            self.refs.push(any.clone());
+        } else if self.failure.is_none() {
+            self.failure = any.failure();
+        }
+    }
+}
 
 /// What `map` may be given for each call: the argument, or the tuple of arguments.
 #[diagnostic::on_unimplemented(
@@ -372,7 +383,7 @@ macro_rules! tuples {
             type Slots = ($(Slot<$param::Held>,)*);
             type Held = ($($param::Held,)*);
             fn awaited(slots: &Self::Slots, into: &mut Awaiting) {
-                $( slots.$index.awaited(&mut into.0); )*
+                $( slots.$index.awaited(into); )*
             }
             fn resolve(slots: Self::Slots) -> Result<Self::Held> {
                 Ok(($(slots.$index.resolve()?,)*))

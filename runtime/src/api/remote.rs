@@ -93,13 +93,16 @@ pub(crate) fn submit_task<T: Send + Sync + 'static>(
     awaiting: Awaiting,
     call: Call,
 ) -> Ref<T> {
-    let Awaiting(awaited) = awaiting;
+    let Awaiting { refs, failure } = awaiting;
+    if let Some(error) = failure {
+        return Ref::complete(Err(error.through(call)), call);
+    }
     let (task, next) = runtime::with_current(|local| {
         if local.pool().is_closed() {
             let error = Error::new(ErrorKind::ShutDown, "the runtime was shut down before the call");
             return (Ref::complete(Err(error.through(call)), call), None);
         }
-        let (task, entry) = Ref::task(job, awaited.is_empty(), local.home(), call);
+        let (task, entry) = Ref::task(job, refs.is_empty(), local.home(), call);
         let next = match entry {
             Some(entry) => Ok(local.schedule(entry)),
             None => Err(local.clone()),
@@ -108,7 +111,7 @@ pub(crate) fn submit_task<T: Send + Sync + 'static>(
     });
     match next {
         Some(Ok(scheduled)) => scheduled.now(),
-        Some(Err(local)) => Awaited::when_ready(awaited, Then::Queue(task.any().clone(), local)),
+        Some(Err(local)) => Awaited::when_ready(refs, Then::Queue(task.any().clone(), local)),
         None => {}
     }
     task

@@ -83,18 +83,11 @@ pub fn as_completed<T, R: Into<ObjectRef<T>>>(
     AsCompleted { group, left: refs.len(), refs }
 }
 
-/// The iterator of [`as_completed`]; also a stream.
+/// The iterator of [`as_completed`].
 pub struct AsCompleted<T> {
     group: GroupWait,
     refs: Vec<Option<ObjectRef<T>>>,
     left: usize,
-}
-
-impl<T> AsCompleted<T> {
-    fn take_out(&mut self, index: usize) -> Option<ObjectRef<T>> {
-        self.left -= 1;
-        self.refs[index].take()
-    }
 }
 
 impl<T> Iterator for AsCompleted<T> {
@@ -105,7 +98,8 @@ impl<T> Iterator for AsCompleted<T> {
             return None;
         }
         let index = waiting::next_of(&self.group, None)?;
-        self.take_out(index)
+        self.left -= 1;
+        self.refs[index].take()
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -114,22 +108,6 @@ impl<T> Iterator for AsCompleted<T> {
 }
 
 impl<T> ExactSizeIterator for AsCompleted<T> {}
-
-impl<T> Unpin for AsCompleted<T> {}
-
-impl<T> futures_core::Stream for AsCompleted<T> {
-    type Item = ObjectRef<T>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<ObjectRef<T>>> {
-        if self.left == 0 {
-            return Poll::Ready(None);
-        }
-        match self.group.next_or_wake(context.waker()) {
-            Some(index) => Poll::Ready(self.take_out(index)),
-            None => Poll::Pending,
-        }
-    }
-}
 
 pin_project_lite::pin_project! {
     /// What `.await` on an [`ObjectRef`] waits with.

@@ -8,10 +8,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{self, Poll, Waker};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak, mpsc};
 
 use actix::prelude::*;
-use tokio::sync::{RwLock, Semaphore};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::Call;
@@ -24,8 +25,8 @@ use crate::local::current::Task;
 use crate::local::held_back::{HeldBack, Pass};
 use crate::local::job::AsTask;
 
-/// How many calls of one actor may be under way.
-const CONCURRENCY: usize = 1000;
+/// How many `&self` calls of one actor may be under way.
+const CONCURRENCY: u32 = 1000;
 
 /// The threads of a runtime's async actors.
 pub(crate) struct Arbiters {
@@ -74,8 +75,7 @@ impl Arbiters {
 
 /// The actix actor that hosts one of ours.
 struct Host<A: 'static> {
-    state: Arc<RwLock<Option<A>>>,
-    permits: Arc<Semaphore>,
+    state: State<A>,
     /// Why the actor ended, once it has.
     ended: Rc<OnceCell<Error>>,
 }
@@ -159,8 +159,7 @@ impl<A: Send + 'static> Hosted<A> {
         F: Future<Output = Result<A>> + 'static,
     {
         let make = |_: &mut Context<Host<A>>| Host {
-            state: Arc::new(RwLock::new(None)),
-            permits: Arc::new(Semaphore::new(CONCURRENCY)),
+            state: Arc::new(RwLock::with_max_readers(None, CONCURRENCY)),
             ended: Rc::default(),
         };
         let address = Actor::start_in_arbiter(local.arbiters().pick(), make);
@@ -180,9 +179,10 @@ impl<A: Send + 'static> Hosted<A> {
         let (_, promise) = Ref::<()>::promise(call);
         let task = Task { running: promise.task(), call, actor: Arc::as_ptr(&hosted) as usize };
         hosted.begin(move |host, context| {
-            let (state, ended) = (Arc::clone(&host.state), Rc::clone(&host.ended));
+            let ended = Rc::clone(&host.ended);
+            let line = InLine::new(Arc::clone(&host.state).write_owned());
             let born = async move {
-                let mut state = state.write_owned().await;
+                let mut state = line.turn().await;
                 for argument in arguments {
                     Completion::of(argument).await;
                 }
@@ -216,13 +216,9 @@ impl<A: Send + 'static> Hosted<A> {
         let (result, promise) = Ref::<T>::promise(call);
         let hosted = self.handle();
         let begin = move |host: &mut Host<A>, context: &mut Context<Host<A>>| {
-            let borrow = Borrow {
-                state: Arc::clone(&host.state),
-                permits: Arc::clone(&host.permits),
-                ended: Rc::clone(&host.ended),
-            };
-            let run = borrow.run(hosted, method, resolve, promise, call);
-            context.spawn(run.into_actor(host));
+            let method = method.get_in_line(Arc::clone(&host.state));
+            let running = Running { hosted, ended: Rc::clone(&host.ended), promise };
+            context.spawn(running.run(method, resolve).into_actor(host));
         };
         match self.held_back.pass(Begin(Box::new(begin)), arguments.is_empty()) {
             Pass::Go(begin) => self.address.do_send(begin),
@@ -254,10 +250,11 @@ impl<A: Send + 'static> Hosted<A> {
         }
         let hosted = Arc::clone(self);
         self.begin(move |host, context| {
-            let (state, ended) = (Arc::clone(&host.state), Rc::clone(&host.ended));
+            let ended = Rc::clone(&host.ended);
+            // The lock is fair: whoever asked before has it before.
+            let line = InLine::new(Arc::clone(&host.state).write_owned());
             let end = async move {
-                // The lock is fair: whoever asked before has had it.
-                let state = state.write_owned().await.take();
+                let state = line.turn().await.take();
                 let why = hosted.end.get().cloned();
                 let _ = ended.set(why.unwrap_or_else(|| {
                     Error::new(ErrorKind::ActorDied, "the actor's last handle is gone")
@@ -284,76 +281,123 @@ impl<A: Send + 'static> EndAtOnce for Hosted<A> {
     }
 }
 
-/// What a call needs of its host.
-struct Borrow<A> {
-    state: Arc<RwLock<Option<A>>>,
-    permits: Arc<Semaphore>,
-    ended: Rc<OnceCell<Error>>,
+/// A place in the line for a lock. Actix polls an actor's futures in no certain order, so the place is
+/// taken at once, by a first poll, and not when the future happens to be polled.
+struct InLine<F: Future> {
+    future: Pin<Box<F>>,
+    output: Option<F::Output>,
 }
 
-impl<A: Send + 'static> Borrow<A> {
-    async fn run<H, T: Send + Sync + 'static>(
-        self,
-        hosted: HostedHandle<A>,
-        method: Method<A, H, T>,
-        resolve: impl FnOnce() -> Result<H>,
-        promise: Promise<T>,
-        call: Call,
-    ) {
-        let actor = Arc::as_ptr(&hosted.0) as usize;
-        let task = Task { running: promise.task(), call, actor };
-        let local = Arc::clone(&hosted.0.local);
-        // The semaphore is never closed.
-        let _permit = self.permits.acquire().await;
-        let mut panicked = true;
-        let result = match method {
-            Method::Shared(body) => {
-                let state = self.state.read().await;
-                let _guest = local.pool().guest();
-                match self.living(&hosted.0, state.as_ref()) {
-                    Ok(actor) => {
-                        let future = async {
-                            let result = body(actor, resolve()?).await;
-                            panicked = false;
-                            result
-                        };
-                        AsTask { task, local: Arc::clone(&local), future }.await
-                    }
-                    Err(why) => Err(why),
-                }
-            }
-            Method::Alone(body) => {
-                let mut state = self.state.write().await;
-                let _guest = local.pool().guest();
-                match self.living(&hosted.0, state.as_mut()) {
-                    Ok(actor) => {
-                        let future = async {
-                            let result = body(actor, resolve()?).await;
-                            panicked = false;
-                            result
-                        };
-                        AsTask { task, local: Arc::clone(&local), future }.await
-                    }
-                    Err(why) => Err(why),
-                }
-            }
+impl<F: Future> InLine<F> {
+    fn new(future: F) -> Self {
+        let mut future = Box::pin(future);
+        let output = match future.as_mut().poll(&mut task::Context::from_waker(Waker::noop())) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
         };
-        let result = result.map_err(|error| error.through(call));
-        if let Err(why) = &result
-            && panicked
-            && why.kind() == ErrorKind::Panic
-        {
-            let name = hosted.0.call.function.name();
-            let _ = self.ended.set(Error::actor_died(name, why.clone()));
-        }
-        promise.complete(result);
+        Self { future, output }
     }
 
-    /// The state, if the actor lives and may begin a call.
-    fn living<S>(&self, hosted: &Hosted<A>, state: Option<S>) -> Result<S> {
-        if let Some(why) = hosted.end.get().or_else(|| self.ended.get()) {
-            return Err(why.clone());
+    async fn turn(self) -> F::Output {
+        match self.output {
+            Some(output) => output,
+            None => self.future.await,
         }
-        state.ok_or_else(|| Error::new(ErrorKind::ActorDied, "the actor has no state"))
+    }
+}
+
+type State<A> = Arc<RwLock<Option<A>>>;
+
+/// A method whose place in the line for the state is taken.
+enum Waiting<A, H, T, R: Future, W: Future> {
+    Shared(InLine<R>, for<'a> fn(&'a A, H) -> Borrowing<'a, T>),
+    Alone(InLine<W>, for<'a> fn(&'a mut A, H) -> Borrowing<'a, T>),
+}
+
+impl<A: 'static, H, T> Method<A, H, T> {
+    fn get_in_line(
+        self,
+        state: State<A>,
+    ) -> Waiting<
+        A,
+        H,
+        T,
+        impl Future<Output = OwnedRwLockReadGuard<Option<A>>>,
+        impl Future<Output = OwnedRwLockWriteGuard<Option<A>>>,
+    > {
+        match self {
+            Self::Shared(body) => Waiting::Shared(InLine::new(state.read_owned()), body),
+            Self::Alone(body) => Waiting::Alone(InLine::new(state.write_owned()), body),
+        }
+    }
+}
+
+/// A call that its host has begun.
+struct Running<A: Send + 'static, T: Send + Sync + 'static> {
+    hosted: HostedHandle<A>,
+    ended: Rc<OnceCell<Error>>,
+    promise: Promise<T>,
+}
+
+impl<A: Send + 'static, T: Send + Sync + 'static> Running<A, T> {
+    async fn run<H>(
+        self,
+        method: Waiting<
+            A,
+            H,
+            T,
+            impl Future<Output = OwnedRwLockReadGuard<Option<A>>>,
+            impl Future<Output = OwnedRwLockWriteGuard<Option<A>>>,
+        >,
+        resolve: impl FnOnce() -> Result<H>,
+    ) {
+        let result = match method {
+            Waiting::Shared(line, body) => {
+                let state = line.turn().await;
+                let call = |actor| async move { body(actor, resolve()?).await };
+                self.call(state.as_ref(), call).await
+            }
+            Waiting::Alone(line, body) => {
+                let mut state = line.turn().await;
+                let call = |actor| async move { body(actor, resolve()?).await };
+                self.call(state.as_mut(), call).await
+            }
+        };
+        self.promise.complete(result);
+    }
+
+    /// Runs the method on the state, if the actor lives.
+    async fn call<S, F: Future<Output = Result<T>>>(
+        &self,
+        state: Option<S>,
+        method: impl FnOnce(S) -> F,
+    ) -> Result<T> {
+        let (hosted, call) = (&self.hosted.0, self.promise.call());
+        let _guest = hosted.local.pool().guest();
+        let why = hosted.end.get().or_else(|| self.ended.get());
+        let state = match (why, state) {
+            (Some(why), _) => return Err(why.clone().through(call)),
+            (None, Some(state)) => state,
+            (None, None) => {
+                return Err(Error::new(ErrorKind::ActorDied, "the actor has no state").through(call));
+            }
+        };
+        let actor = Arc::as_ptr(hosted) as usize;
+        let task = Task { running: self.promise.task(), call, actor };
+        let mut returned = false;
+        let future = async {
+            let result = method(state).await;
+            returned = true;
+            result
+        };
+        let local = Arc::clone(&hosted.local);
+        let result = AsTask { task, local, future }.await.map_err(|error| error.through(call));
+        if let Err(why) = &result
+            && !returned
+            && why.kind() == ErrorKind::Panic
+        {
+            let _ = self.ended.set(Error::actor_died(hosted.call.function.name(), why.clone()));
+        }
+        result
     }
 }

@@ -1,12 +1,15 @@
 //! What is to happen when some refs are complete: a task is queued whose arguments they are. It holds
 //! no thread meanwhile, only a count of the refs still missing.
 
+use std::cell::RefCell;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::error::Error;
 use crate::local::Local;
 use crate::local::cell::AnyRef;
+use crate::local::queue::Entry;
 use crate::local::waiters::{Node, Waiter};
 
 /// The record of one wait: it lives until the last argument has arrived.
@@ -62,6 +65,7 @@ impl Awaited {
         }
         // SAFETY: it came from a box, and nobody else has a count.
         let Self { then, arguments, .. } = *unsafe { Box::from_raw(this.as_ptr()) };
+        let failure = arguments.iter().find_map(|(argument, _)| argument.failure());
         // Our refs go before the task starts, so that it may find itself the last holder.
         drop(arguments);
         match then {
@@ -69,9 +73,41 @@ impl Awaited {
                 // SAFETY: the arguments are there, and this happens once.
                 let entry = unsafe { task.make_ready() };
                 drop(task);
-                local.schedule(entry).now();
+                match failure {
+                    Some(error) => fail(entry, error),
+                    None => local.schedule(entry).now(),
+                }
             }
             Then::Run(run) => run(),
         }
+    }
+}
+
+/// Fails a task whose argument failed: that takes no CPU, so it need not wait for one. A chain of a
+/// million such tasks must not take a million stack frames either, so inner failures wait for the
+/// outermost.
+pub(crate) fn fail(entry: Entry, error: Error) {
+    thread_local! {
+        static WAITING: RefCell<Option<Vec<(Entry, Error)>>> = const { RefCell::new(None) };
+    }
+    let mut next = WAITING.with_borrow_mut(|waiting| match waiting {
+        Some(waiting) => {
+            waiting.push((entry, error));
+            None
+        }
+        None => {
+            *waiting = Some(Vec::new());
+            Some((entry, error))
+        }
+    });
+    while let Some((entry, error)) = next {
+        entry.abandon(error);
+        next = WAITING.with_borrow_mut(|waiting| {
+            let more = waiting.as_mut().and_then(Vec::pop);
+            if more.is_none() {
+                *waiting = None;
+            }
+            more
+        });
     }
 }

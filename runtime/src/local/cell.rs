@@ -55,6 +55,8 @@ struct Vtable {
     drop_value: unsafe fn(NonNull<Header>),
     deallocate: unsafe fn(NonNull<Header>),
     value_type: fn() -> TypeId,
+    /// Why a complete cell failed, if it did.
+    failure: unsafe fn(NonNull<Header>) -> Option<Error>,
     value_needs_drop: bool,
 }
 
@@ -63,6 +65,24 @@ struct Vtable {
 struct Typed<T> {
     header: Header,
     value: UnsafeCell<Value<T>>,
+}
+
+impl<T> Typed<T> {
+    /// Looks at the value of a complete cell under its lock.
+    fn with_value<R>(&self, look: impl FnOnce(&mut Value<T>) -> R) -> R {
+        struct Unlock<'a>(&'a State);
+        impl Drop for Unlock<'_> {
+            fn drop(&mut self) {
+                self.0.unlock(false);
+            }
+        }
+        let state = &self.header.state;
+        let locked = state.lock();
+        let _unlock = Unlock(state);
+        assert!(locked.is_complete(), "the value was looked at before it was there");
+        // SAFETY: complete, and we hold the lock (S2).
+        look(unsafe { &mut *self.value.get() })
+    }
 }
 
 #[repr(C)]
@@ -93,6 +113,7 @@ impl<T: Send + Sync + 'static, J: Job<T>> Cell<T, J> {
         drop_value: Self::drop_value,
         deallocate: Self::deallocate,
         value_type: TypeId::of::<T>,
+        failure: Self::failure,
         value_needs_drop: needs_drop::<T>(),
     };
 
@@ -194,6 +215,17 @@ impl<T: Send + Sync + 'static, J: Job<T>> Cell<T, J> {
     }
 
     /// # Safety
+    /// As for `of`, and the cell is complete and held.
+    unsafe fn failure(cell: NonNull<Header>) -> Option<Error> {
+        // SAFETY: by the caller's promise.
+        let this = unsafe { Self::of(cell) };
+        this.typed.with_value(|value| match value {
+            Value::Failed(error) => Some(error.clone()),
+            _ => None,
+        })
+    }
+
+    /// # Safety
     /// As for `of`, and nobody else has a hold on the cell (S4). The job is gone.
     unsafe fn deallocate(cell: NonNull<Header>) {
         // SAFETY: the memory came from a box of this type, and nobody else can reach it.
@@ -248,6 +280,12 @@ impl AnyRef {
 
     pub(crate) fn is_failed(&self) -> bool {
         self.header().state.load().is_failed()
+    }
+
+    /// Why it failed, if it is complete and did.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        // SAFETY: the table belongs to the cell, which we hold, and which is complete if it failed.
+        self.is_failed().then(|| unsafe { (self.header().vtable.failure)(self.0) })?
     }
 
     pub(crate) fn is_running(&self) -> bool {
@@ -447,25 +485,14 @@ impl<T: Send + Sync + 'static> Ref<T> {
         (any.value_type() == TypeId::of::<T>()).then_some(Self { any, marker: PhantomData })
     }
 
-    fn value(&self) -> &UnsafeCell<Value<T>> {
+    fn typed(&self) -> &Typed<T> {
         // SAFETY: every cell of a `Ref<T>` begins with a `Typed<T>`, and we keep it alive.
-        unsafe { &self.any.0.cast::<Typed<T>>().as_ref().value }
+        unsafe { self.any.0.cast().as_ref() }
     }
 
     /// Looks at the value of a complete cell under its lock.
     pub(crate) fn with_value<R>(&self, look: impl FnOnce(&mut Value<T>) -> R) -> R {
-        struct Unlock<'a>(&'a State);
-        impl Drop for Unlock<'_> {
-            fn drop(&mut self) {
-                self.0.unlock(false);
-            }
-        }
-        let state = &self.any.header().state;
-        let locked = state.lock();
-        let _unlock = Unlock(state);
-        assert!(locked.is_complete(), "the value was looked at before it was there");
-        // SAFETY: complete, and we hold the lock (S2).
-        look(unsafe { &mut *self.value().get() })
+        self.typed().with_value(look)
     }
 
     /// Takes the value out of a complete cell, whatever other refs there are: they must be such that
@@ -480,7 +507,7 @@ impl<T: Send + Sync + 'static> Ref<T> {
             return Err(self);
         }
         // SAFETY: ours is the only ref, so the value is ours (S2).
-        let value = unsafe { &mut *self.value().get() };
+        let value = unsafe { &mut *self.typed().value.get() };
         Ok(std::mem::replace(value, Value::Empty))
     }
 }

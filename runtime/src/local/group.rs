@@ -4,7 +4,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::ptr::NonNull;
 use std::sync::{Mutex, PoisonError};
-use std::task::Waker;
 use std::thread::Thread;
 
 use crate::local::cell::AnyRef;
@@ -17,12 +16,7 @@ pub(crate) struct Group(Mutex<Arrivals>);
 #[derive(Default)]
 struct Arrivals {
     arrived: VecDeque<usize>,
-    reader: Option<Reader>,
-}
-
-enum Reader {
-    Thread(Thread),
-    Future(Waker),
+    reader: Option<Thread>,
 }
 
 impl Group {
@@ -37,10 +31,8 @@ impl Group {
         arrivals.arrived.push_back(index);
         let reader = arrivals.reader.take();
         drop(arrivals);
-        match reader {
-            Some(Reader::Thread(thread)) => thread.unpark(),
-            Some(Reader::Future(waker)) => waker.wake(),
-            None => {}
+        if let Some(thread) = reader {
+            thread.unpark();
         }
     }
 }
@@ -88,17 +80,7 @@ impl GroupWait {
         let mut arrivals = self.group.lock();
         let next = arrivals.arrived.pop_front();
         if next.is_none() {
-            arrivals.reader = Some(Reader::Thread(std::thread::current()));
-        }
-        next
-    }
-
-    /// As `next`; if there is none, `waker` will be woken at the next arrival.
-    pub(crate) fn next_or_wake(&self, waker: &Waker) -> Option<usize> {
-        let mut arrivals = self.group.lock();
-        let next = arrivals.arrived.pop_front();
-        if next.is_none() {
-            arrivals.reader = Some(Reader::Future(waker.clone()));
+            arrivals.reader = Some(std::thread::current());
         }
         next
     }

@@ -1,0 +1,149 @@
+//! Runtimes: started, entered, side by side, shut down; what tasks know of themselves.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+
+use mobula::prelude::*;
+
+#[remote]
+fn one() -> u64 {
+    1
+}
+
+#[remote(local)]
+fn hold(gate: Arc<Mutex<mpsc::Receiver<()>>>, started: mpsc::Sender<()>) -> u64 {
+    let _ = started.send(());
+    let _ = gate.lock().unwrap().recv();
+    mobula::get(one::remote()).map_or(0, |one| one + 1)
+}
+
+#[test]
+fn one_process_wide_runtime_at_a_time() {
+    let runtime = mobula::init(Config::new().num_cpus(2)).unwrap();
+    assert_eq!(runtime.num_cpus(), 2);
+    let error = mobula::init(Config::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert_eq!(get(one::remote()).unwrap(), 1);
+    drop(runtime);
+    let runtime = mobula::init(Config::new().num_cpus(1)).unwrap();
+    assert_eq!(get(one::remote()).unwrap(), 1);
+    drop(runtime);
+}
+
+#[test]
+fn runtimes_live_side_by_side() {
+    let (a, b) = (Runtime::new(Config::new().num_cpus(1)), Runtime::new(Config::new().num_cpus(3)));
+    let (a, b) = (a.unwrap(), b.unwrap());
+    #[remote]
+    fn children() -> u64 {
+        get((0..10).map(|_| one::remote()).collect::<Vec<_>>()).unwrap().iter().sum()
+    }
+    let theirs = {
+        let _entered = a.enter();
+        children::remote()
+    };
+    let _entered = b.enter();
+    #[remote]
+    fn add(a: u64, b: u64) -> u64 {
+        a + b
+    }
+    assert_eq!(get(add::remote(theirs, children::remote())).unwrap(), 20);
+}
+
+#[test]
+fn shutdown_cancels_what_waits_and_joins_what_runs() {
+    let runtime = Runtime::new(Config::new().num_cpus(1)).unwrap();
+    let entered = runtime.enter();
+    let (open, gate) = mpsc::channel();
+    let (started, running) = mpsc::channel();
+    let held = hold::remote(Arc::new(Mutex::new(gate)), started);
+    running.recv().unwrap();
+    let queued: Vec<_> = (0..10).map(|_| one::remote()).collect();
+    drop(entered);
+    let report = std::thread::scope(|scope| {
+        let shutdown = scope.spawn(|| runtime.shutdown());
+        // The queued ones fail while the running one still runs.
+        for queued in queued {
+            assert_eq!(get(queued).unwrap_err().kind(), ErrorKind::ShutDown);
+        }
+        drop(open);
+        shutdown.join().unwrap()
+    });
+    assert_eq!(report.never_begun, 10);
+    assert_eq!(get(held).unwrap(), 0, "its own calls are refused");
+}
+
+#[test]
+fn never_more_than_num_cpus_compute() {
+    static NOW: AtomicUsize = AtomicUsize::new(0);
+    static MOST: AtomicUsize = AtomicUsize::new(0);
+    /// Computes a little, with its children in between, which it waits for.
+    #[remote]
+    fn compute(depth: u32) -> u64 {
+        let work = || {
+            MOST.fetch_max(NOW.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            let x = (0..1000).fold(0u64, |x, y| std::hint::black_box(x ^ y));
+            NOW.fetch_sub(1, Ordering::SeqCst);
+            x
+        };
+        work();
+        if depth > 0 {
+            let children: Vec<_> = (0..3).map(|_| compute::remote(depth - 1)).collect();
+            // By the group wait, which never runs them on this thread.
+            assert_eq!(wait(&children, 3, None).0.len(), 3);
+        }
+        work()
+    }
+    for cpus in [1, 2, 3] {
+        MOST.store(0, Ordering::SeqCst);
+        let runtime = Runtime::new(Config::new().num_cpus(cpus)).unwrap();
+        let _entered = runtime.enter();
+        let refs: Vec<_> = (0..4).map(|_| compute::remote(4)).collect();
+        get(refs).unwrap();
+        assert!(MOST.load(Ordering::SeqCst) <= cpus);
+    }
+}
+
+#[test]
+fn a_task_knows_itself() {
+    #[remote]
+    fn ask() -> (Option<String>, bool, u32, f64) {
+        let context = mobula::context();
+        (context.name().map(str::to_owned), context.worker().is_some(), context.attempt(), context.num_cpus())
+    }
+    let runtime = Runtime::new(Config::new().num_cpus(1)).unwrap();
+    let _entered = runtime.enter();
+    let (name, on_worker, attempt, cpus) = get(ask::remote()).unwrap();
+    assert_eq!((name.as_deref(), on_worker, attempt, cpus), (Some("ask"), true, 1, 1.0));
+    #[remote(local)]
+    fn id() -> Option<mobula::ObjectId> {
+        mobula::context().task_id()
+    }
+    let task = id::remote();
+    assert_eq!(get(&task).unwrap(), Some(task.id()));
+    assert!(mobula::context().task_id().is_none());
+}
+
+#[test]
+fn a_runtime_may_end_in_another_s_task() {
+    let outer = Runtime::new(Config::new().num_cpus(2)).unwrap();
+    let _entered = outer.enter();
+    #[remote]
+    fn inner() -> u64 {
+        let runtime = Runtime::new(Config::new().num_cpus(2)).unwrap();
+        let _entered = runtime.enter();
+        get(one::remote()).unwrap()
+    }
+    let refs: Vec<_> = (0..10).map(|_| inner::remote()).collect();
+    assert_eq!(get(refs).unwrap(), vec![1; 10]);
+}
+
+#[test]
+fn threads_start_with_work_and_end_with_the_runtime() {
+    let runtime = Runtime::new(Config::new().num_cpus(4)).unwrap();
+    assert_eq!(runtime.num_threads(), 0);
+    let _entered = runtime.enter();
+    get((0..1000).map(|_| one::remote()).collect::<Vec<_>>()).unwrap();
+    assert!(runtime.num_threads() <= 4);
+}
