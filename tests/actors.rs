@@ -119,7 +119,10 @@ fn an_err_is_that_call_s_result_only() {
         let _entered = runtime.enter();
         let (counter, _) = counter(1);
         let error = get(counter.refuse()).unwrap_err();
-        assert_eq!((error.kind(), error.downcast_ref::<String>().unwrap().as_str()), (ErrorKind::Task, "no"));
+        assert_eq!(
+            (error.kind(), error.downcast_ref::<String>().unwrap().as_str()),
+            (ErrorKind::Task, "no")
+        );
         assert_eq!(get(counter.value()).unwrap(), 1);
     }
 }
@@ -184,6 +187,36 @@ fn kill_spares_the_running_call_only() {
     assert_eq!(get(queued).unwrap_err().kind(), ErrorKind::ActorDied);
     assert_eq!(get(counter.value()).unwrap_err().kind(), ErrorKind::ActorDied);
     assert_eq!(drops.load(Ordering::SeqCst), 1);
+}
+
+struct Selfish;
+
+#[remote(local)]
+impl Selfish {
+    pub fn new() -> Self {
+        Self
+    }
+
+    pub fn wait_for_myself(&mut self, me: ActorHandle<Selfish>) -> mobula::Result<()> {
+        get(me.ping())
+    }
+
+    pub fn ping(&mut self) {}
+}
+
+#[test]
+fn waiting_for_oneself_is_an_error() {
+    for runtime in runtimes() {
+        let _entered = runtime.enter();
+        let selfish = Selfish::remote();
+        let error = get(selfish.wait_for_myself(selfish.clone())).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Deadlock);
+        let text = error.to_string();
+        assert!(
+            text.contains("`Selfish::wait_for_myself`") && text.contains("`Selfish::ping`"),
+            "{text}"
+        );
+    }
 }
 
 struct Fussy;

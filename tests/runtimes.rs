@@ -110,7 +110,12 @@ fn a_task_knows_itself() {
     #[remote]
     fn ask() -> (Option<String>, bool, u32, f64) {
         let context = mobula::context();
-        (context.name().map(str::to_owned), context.worker().is_some(), context.attempt(), context.num_cpus())
+        (
+            context.name().map(str::to_owned),
+            context.worker().is_some(),
+            context.attempt(),
+            context.num_cpus(),
+        )
     }
     let runtime = Runtime::new(Config::new().num_cpus(1)).unwrap();
     let _entered = runtime.enter();

@@ -103,8 +103,13 @@ async fn explode_later() {
 
 fn runtimes() -> impl Iterator<Item = Runtime> {
     let config = |cpus, engine| Runtime::new(Config::new().num_cpus(cpus).engine(engine)).unwrap();
-    [config(1, Engine::Threads), config(2, Engine::Threads), config(8, Engine::Threads), config(2, Engine::Inline)]
-        .into_iter()
+    [
+        config(1, Engine::Threads),
+        config(2, Engine::Threads),
+        config(8, Engine::Threads),
+        config(2, Engine::Inline),
+    ]
+    .into_iter()
 }
 
 #[test]

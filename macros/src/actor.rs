@@ -77,9 +77,7 @@ pub(crate) fn check(block: &mut ItemImpl, errors: &mut Errors) -> Result<Actor, 
     let constructor = functions().find(|f| f.sig.ident == "new");
     let constructor = constructor.map(|function| check_constructor(function, &ty, errors));
     let methods = functions().filter(|f| f.sig.ident != "new" && is_call(f));
-    let methods: Vec<_> = methods
-        .map(|function| check_method(function, &ty, errors))
-        .collect();
+    let methods: Vec<_> = methods.map(|function| check_method(function, &ty, errors)).collect();
     if constructor.is_none() {
         let message = format!("an actor is made by its constructor: add `fn new(..) -> {ident}`");
         errors.report(&block.self_ty, message);
@@ -89,13 +87,7 @@ pub(crate) fn check(block: &mut ItemImpl, errors: &mut Errors) -> Result<Actor, 
                        `&mut self`";
         errors.report(&block.self_ty, message);
     }
-    Ok(Actor {
-        ty,
-        ident,
-        constructor,
-        methods,
-        attributes: block.attrs.clone(),
-    })
+    Ok(Actor { ty, ident, constructor, methods, attributes: block.attrs.clone() })
 }
 
 fn function(item: &ImplItem) -> Option<&ImplItemFn> {
@@ -124,10 +116,7 @@ fn check_header(block: &ItemImpl, errors: &mut Errors) -> Result<Ident, Reported
     }
     match types::last_segment(&block.self_ty) {
         Some(segment) => Ok(segment.ident.clone()),
-        None => Err(errors.report(
-            &block.self_ty,
-            "an actor is a struct or an enum: name it here",
-        )),
+        None => Err(errors.report(&block.self_ty, "an actor is a struct or an enum: name it here")),
     }
 }
 
@@ -159,10 +148,7 @@ fn check_constructor(function: &ImplItemFn, ty: &Type, errors: &mut Errors) -> C
         signature = Err(Faulty::of(&function.sig));
     }
     if let Ok(checked) = &signature
-        && !checked
-            .output
-            .written()
-            .is_some_and(|written| types::same(written, ty))
+        && !checked.output.written().is_some_and(|written| types::same(written, ty))
     {
         let message = "`new` makes the actor: return `Self` or `Result<Self, E>`";
         match &function.sig.output {
@@ -184,12 +170,7 @@ fn check_method(function: &ImplItemFn, ty: &Type, errors: &mut Errors) -> Method
         _ => (Access::Shared, Err(Faulty::of(&function.sig))),
     };
     let (vis, attributes) = (function.vis.clone(), function.attrs.clone());
-    Method {
-        vis,
-        attributes,
-        access,
-        signature,
-    }
+    Method { vis, attributes, access, signature }
 }
 
 fn check_receiver(function: &ImplItemFn, errors: &mut Errors) -> Result<Access, Reported> {

@@ -180,11 +180,9 @@ fn check(
 fn literal(expr: &Expr) -> Option<(bool, &Lit)> {
     match expr {
         Expr::Lit(ExprLit { lit, .. }) => Some((false, lit)),
-        Expr::Unary(ExprUnary {
-            op: UnOp::Neg(_),
-            expr,
-            ..
-        }) => literal(peel(expr)).map(|(negative, lit)| (!negative, lit)),
+        Expr::Unary(ExprUnary { op: UnOp::Neg(_), expr, .. }) => {
+            literal(peel(expr)).map(|(negative, lit)| (!negative, lit))
+        }
         _ => None,
     }
 }

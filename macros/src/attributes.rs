@@ -18,18 +18,13 @@ pub(crate) fn documentation(attributes: &[Attribute]) -> Vec<&Attribute> {
 
 /// An expression that is true when the item exists.
 pub(crate) fn exists(attributes: &[Attribute]) -> TokenStream {
-    let conditions = attributes
-        .iter()
-        .filter(|attribute| attribute.path().is_ident("cfg"));
+    let conditions = attributes.iter().filter(|attribute| attribute.path().is_ident("cfg"));
     let conditions = conditions.filter_map(|attribute| attribute.parse_args::<TokenStream>().ok());
     quote!(::core::cfg!(all(#(#conditions),*)))
 }
 
 fn keep<'a>(attributes: &'a [Attribute], names: &[&str]) -> Vec<&'a Attribute> {
-    attributes
-        .iter()
-        .filter(|attribute| is_about(&attribute.meta, names))
-        .collect()
+    attributes.iter().filter(|attribute| is_about(&attribute.meta, names)).collect()
 }
 
 /// Whether the attribute is one of these, or a `cfg_attr` of nothing else.

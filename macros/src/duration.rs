@@ -3,29 +3,16 @@
 use std::time::Duration;
 
 /// The units, with their length in seconds.
-const UNITS: &[(&str, f64)] = &[
-    ("ns", 1e-9),
-    ("us", 1e-6),
-    ("ms", 1e-3),
-    ("s", 1.0),
-    ("m", 60.0),
-    ("h", 3600.0),
-];
+const UNITS: &[(&str, f64)] =
+    &[("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
 
 /// Reads a number and its unit, or says what is wrong with it.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let number: f64 = number
-        .parse()
-        .map_err(|_| "start with a number".to_owned())?;
+    let number: f64 = number.parse().map_err(|_| "start with a number".to_owned())?;
     let unit = unit.trim_start();
-    let seconds = UNITS
-        .iter()
-        .find(|(name, _)| *name == unit)
-        .map(|(_, seconds)| seconds);
+    let seconds = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, seconds)| seconds);
     let seconds = seconds.ok_or_else(|| {
         let names: Vec<_> = UNITS.iter().map(|(name, _)| *name).collect();
         format!("end with one of the units {}", names.join(", "))
@@ -60,10 +47,6 @@ mod tests {
         assert!(parse("3").unwrap_err().contains("ns, us, ms, s, m, h"));
         assert!(parse("3 days").unwrap_err().contains("ns, us, ms, s, m, h"));
         assert!(parse("0s").unwrap_err().contains("more than no time"));
-        assert!(
-            parse("99999999999999999999h")
-                .unwrap_err()
-                .contains("shorten")
-        );
+        assert!(parse("99999999999999999999h").unwrap_err().contains("shorten"));
     }
 }

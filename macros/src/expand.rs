@@ -104,8 +104,7 @@ impl Signature {
     pub(crate) fn call(&self, function: TokenStream, leading: TokenStream) -> TokenStream {
         let passed = self.passed();
         let wait = self.is_async.then(|| quote!(.await));
-        self.output
-            .outcome(quote!(#function(#leading #passed) #wait))
+        self.output.outcome(quote!(#function(#leading #passed) #wait))
     }
 
     /// The parameters by name, for a line of documentation.
@@ -118,10 +117,7 @@ impl Signature {
     pub(crate) fn portable_arguments(&self, owner: &str) -> TokenStream {
         let checks = self.parameters.iter().filter_map(|parameter| {
             let name = plain(&parameter.name);
-            Some(portable(
-                &format!("argument `{name}` of `{owner}`"),
-                parameter.portable()?,
-            ))
+            Some(portable(&format!("argument `{name}` of `{owner}`"), parameter.portable()?))
         });
         quote!(#(#checks)*)
     }

@@ -21,14 +21,10 @@ pub(crate) fn expand(actor: &Actor, options: &Options) -> TokenStream {
     let checks = (!options.local).then(|| portable(actor, constructor));
     let calls = calls(actor);
     let (construction, interface) = match &constructor.signature {
-        Ok(signature) => (
-            construction(actor, options, signature),
-            interface(actor, constructor, signature),
-        ),
-        Err(faulty) => (
-            faulty_construction(actor),
-            faulty_interface(actor, constructor, faulty),
-        ),
+        Ok(signature) => {
+            (construction(actor, options, signature), interface(actor, constructor, signature))
+        }
+        Err(faulty) => (faulty_construction(actor), faulty_interface(actor, constructor, faulty)),
     };
     quote! {
         #(#conditions)*
@@ -112,13 +108,8 @@ fn implement(actor: &Actor, markers: TokenStream, body: TokenStream) -> TokenStr
 
 /// Whether anything of the actor waits, as an expression: methods may come and go with `cfg`.
 fn is_async(actor: &Actor) -> TokenStream {
-    let new = actor
-        .constructor
-        .iter()
-        .filter_map(|new| new.signature.as_ref().ok());
-    let new = new
-        .filter(|signature| signature.is_async)
-        .map(|_| quote!(true));
+    let new = actor.constructor.iter().filter_map(|new| new.signature.as_ref().ok());
+    let new = new.filter(|signature| signature.is_async).map(|_| quote!(true));
     let waits = |method: &&Method| method.signature.as_ref().is_ok_and(|s| s.is_async);
     let methods = actor.methods.iter().filter(waits);
     let methods = methods.map(|method| attributes::exists(&method.attributes));
@@ -212,11 +203,7 @@ fn portable(actor: &Actor, constructor: &Constructor) -> TokenStream {
 
 /// `Counter::add`
 fn name(actor: &Actor, signature: &Signature) -> String {
-    format!(
-        "{}::{}",
-        expand::plain(&actor.ident),
-        expand::plain(&signature.ident)
-    )
+    format!("{}::{}", expand::plain(&actor.ident), expand::plain(&signature.ident))
 }
 
 /// The struct stands in the scope in which the user's types are named, so its own name is one
@@ -229,12 +216,7 @@ fn methods_ident(actor: &Actor) -> Ident {
 fn faulty_call(method: &Method, faulty: &Faulty) -> TokenStream {
     let conditions = attributes::conditions(&method.attributes);
     let returns = Returns::of(faulty, None);
-    let call = returns.method(
-        &method.vis,
-        &faulty.ident,
-        Some(quote!(&self)),
-        faulty.arity,
-    );
+    let call = returns.method(&method.vis, &faulty.ident, Some(quote!(&self)), faulty.arity);
     quote!(#(#conditions)* #call)
 }
 

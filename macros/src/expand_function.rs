@@ -40,9 +40,7 @@ pub(crate) fn expand(function: &Function<'_>, options: &Options) -> TokenStream 
 
 /// What the caller uses.
 fn calls(function: &Function<'_>, name: &str) -> TokenStream {
-    let Function {
-        item, signature, ..
-    } = function;
+    let Function { item, signature, .. } = function;
     let (ident, vis) = (&signature.ident, &item.vis);
     let (declared, slots) = (signature.declared(), signature.slots());
     let returns = returns(function);
@@ -92,11 +90,8 @@ fn calls(function: &Function<'_>, name: &str) -> TokenStream {
 fn task(function: &Function<'_>, options: &Options, name: &str) -> TokenStream {
     let signature = &function.signature;
     let ident = &signature.ident;
-    let (markers, value, returns) = (
-        signature.markers(),
-        signature.output.value(),
-        returns(function),
-    );
+    let (markers, value, returns) =
+        (signature.markers(), signature.output.value(), returns(function));
     let declaration = expand::declaration(ident, name);
     let defaults = expand::defaults(options, quote!(::mobula::__private::Options));
     let (body, split) = (body(function), split(function));

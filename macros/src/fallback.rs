@@ -83,10 +83,7 @@ impl Returns {
 
     /// This type and no other.
     pub(crate) fn exactly(ty: TokenStream) -> Self {
-        Self {
-            ty,
-            open: Vec::new(),
-        }
+        Self { ty, open: Vec::new() }
     }
 
     /// A function of this name that takes anything.

@@ -43,15 +43,9 @@ pub(crate) fn check<'a>(
         return Err(Refused::Place);
     }
     let signature = Signature::check(&item.sig, errors).map_err(Refused::Signature)?;
-    let parts = options
-        .num_returns
-        .map(|wanted| signature.output.parts(wanted, errors));
+    let parts = options.num_returns.map(|wanted| signature.output.parts(wanted, errors));
     match parts.transpose() {
-        Ok(parts) => Ok(Function {
-            item,
-            signature,
-            parts,
-        }),
+        Ok(parts) => Ok(Function { item, signature, parts }),
         Err(_) => Err(Refused::Signature(Faulty::of(&item.sig))),
     }
 }

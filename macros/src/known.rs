@@ -61,12 +61,7 @@ const fn known(
     kind: Kind,
     example: &'static str,
 ) -> Known {
-    Known {
-        name,
-        kind,
-        targets,
-        example,
-    }
+    Known { name, kind, targets, example }
 }
 
 impl Known {
@@ -82,7 +77,5 @@ impl Known {
 
 /// The options that exist for a target.
 pub(crate) fn all_for(target: Target) -> impl Iterator<Item = &'static Known> {
-    KNOWN
-        .iter()
-        .filter(move |known| known.targets.contains(&target))
+    KNOWN.iter().filter(move |known| known.targets.contains(&target))
 }

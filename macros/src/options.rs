@@ -96,10 +96,7 @@ impl Options {
             Kind::Resource => argument.resource(known, errors)?,
             kind => vec![argument.single(kind, known, errors)?],
         };
-        self.settings.push(Setting {
-            name: argument.name.clone(),
-            values,
-        });
+        self.settings.push(Setting { name: argument.name.clone(), values });
         Ok(())
     }
 }

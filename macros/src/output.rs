@@ -97,14 +97,12 @@ fn refuse_tied(ty: &Type, errors: &mut Errors) -> Result<(), Reported> {
             "a remote result is stored, so its type needs a name: write one instead of \
              `impl Trait`",
         ),
-        Some(Tie::Reference(place)) => (
-            place,
-            "a remote result outlives the call and cannot borrow: return an owned value",
-        ),
-        Some(Tie::Lifetime(place)) => (
-            place,
-            "a remote result outlives the call and cannot borrow: return an owned value",
-        ),
+        Some(Tie::Reference(place)) => {
+            (place, "a remote result outlives the call and cannot borrow: return an owned value")
+        }
+        Some(Tie::Lifetime(place)) => {
+            (place, "a remote result outlives the call and cannot borrow: return an owned value")
+        }
         Some(Tie::Placeholder) => (ty, "name the type of a remote result"),
     };
     Err(errors.report(place, message))

@@ -42,11 +42,7 @@ impl Parameter {
             return Err(errors.report(attribute, message));
         }
         let (passing, ty) = check_type(&typed.ty, errors)?;
-        Ok(Self {
-            name: name(&typed.pat, position),
-            passing,
-            ty: ty.clone(),
-        })
+        Ok(Self { name: name(&typed.pat, position), passing, ty: ty.clone() })
     }
 
     /// The marker that tells the runtime how to hold it.
@@ -100,11 +96,7 @@ fn check_type<'a>(ty: &'a Type, errors: &mut Errors) -> Result<(Passing, &'a Typ
                                take it by value and return what becomes of it";
                 return Err(errors.report(ty, message));
             }
-            if reference
-                .lifetime
-                .as_ref()
-                .is_some_and(|lifetime| lifetime.ident == "static")
-            {
+            if reference.lifetime.as_ref().is_some_and(|lifetime| lifetime.ident == "static") {
                 let message = "a remote argument is borrowed for the length of the call only: \
                                remove the `'static`";
                 return Err(errors.report(&reference.lifetime, message));

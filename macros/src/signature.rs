@@ -33,11 +33,7 @@ impl Faulty {
     /// A signature of which nothing but its shape is used.
     pub(crate) fn of(signature: &syn::Signature) -> Self {
         let arity = signature.inputs.iter().filter_map(typed).count();
-        Self {
-            ident: signature.ident.clone(),
-            arity,
-            output: None,
-        }
+        Self { ident: signature.ident.clone(), arity, output: None }
     }
 }
 
@@ -64,18 +60,9 @@ impl Signature {
         match (qualifiers, parameters, output) {
             (Ok(()), Ok(parameters), Ok(output)) if arity <= PARAMETERS_MAX => {
                 let is_async = signature.asyncness.is_some();
-                Ok(Self {
-                    ident,
-                    is_async,
-                    parameters,
-                    output,
-                })
+                Ok(Self { ident, is_async, parameters, output })
             }
-            (_, _, output) => Err(Faulty {
-                ident,
-                arity,
-                output: output.ok(),
-            }),
+            (_, _, output) => Err(Faulty { ident, arity, output: output.ok() }),
         }
     }
 }
@@ -115,9 +102,7 @@ fn check_generics(signature: &syn::Signature, errors: &mut Errors) -> Result<(),
     if params.is_empty() {
         return Ok(());
     }
-    let lifetimes_only = params
-        .iter()
-        .all(|param| matches!(param, GenericParam::Lifetime(_)));
+    let lifetimes_only = params.iter().all(|param| matches!(param, GenericParam::Lifetime(_)));
     let message = if lifetimes_only {
         "a remote function has no lifetimes: a `&` parameter borrows for the length of the call \
          without one"

@@ -24,11 +24,7 @@ fn distance(from: &str, to: &str) -> usize {
                 let swapped =
                     i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1];
                 let best = substituted.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
-                if swapped {
-                    best.min(rows[i - 2][j - 2] + 1)
-                } else {
-                    best
-                }
+                if swapped { best.min(rows[i - 2][j - 2] + 1) } else { best }
             };
         }
     }
@@ -44,10 +40,7 @@ mod tests {
     #[test]
     fn finds_a_near_name() {
         assert_eq!(closest("num_cpu", KNOWN.into_iter()), Some("num_cpus"));
-        assert_eq!(
-            closest("max_retires", KNOWN.into_iter()),
-            Some("max_retries")
-        );
+        assert_eq!(closest("max_retires", KNOWN.into_iter()), Some("max_retries"));
         assert_eq!(closest("nmae", KNOWN.into_iter()), Some("name"));
     }
 

@@ -105,14 +105,11 @@ impl<'a> Visit<'a> for Search<'a> {
 
 /// Whether a part of the item's signature says `Self`.
 pub(crate) fn mentions_self(tokens: impl ToTokens) -> bool {
-    tokens
-        .into_token_stream()
-        .into_iter()
-        .any(|token| match token {
-            TokenTree::Ident(ident) => ident == "Self",
-            TokenTree::Group(group) => mentions_self(group.stream()),
-            TokenTree::Punct(_) | TokenTree::Literal(_) => false,
-        })
+    tokens.into_token_stream().into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == "Self",
+        TokenTree::Group(group) => mentions_self(group.stream()),
+        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+    })
 }
 
 /// Writes the type's name where a signature says `Self`, so that the signature holds outside

@@ -39,7 +39,7 @@ impl Engine {
 ///
 /// let runtime = Runtime::new(Config::new().num_cpus(2))?;
 /// assert_eq!(runtime.num_cpus(), 2);
-/// # mobula::Result::Ok(())
+/// # Ok::<(), mobula::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
 #[must_use]
@@ -97,7 +97,11 @@ impl Config {
             }
             (None, None) => default_cpus(&environment),
         };
-        Ok(Settings { num_cpus, engine, spin: Duration::from_micros(self.spin_us.unwrap_or(SPIN_US)) })
+        Ok(Settings {
+            num_cpus,
+            engine,
+            spin: Duration::from_micros(self.spin_us.unwrap_or(SPIN_US)),
+        })
     }
 }
 

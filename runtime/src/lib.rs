@@ -54,7 +54,9 @@ pub mod __private {
 #[macro_export]
 macro_rules! failure {
     ($error:expr) => {{
-        use $crate::__private::{FromBoxedError as _, FromDebug as _, FromDisplay as _, FromStdError as _};
+        use $crate::__private::{
+            FromBoxedError as _, FromDebug as _, FromDisplay as _, FromStdError as _,
+        };
         (&&&&$crate::__private::Failure::new($error)).into_error()
     }};
 }

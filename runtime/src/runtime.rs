@@ -1,32 +1,11 @@
 //! The life of a runtime: started, current on some threads, shut down.
 
-use std::cell::RefCell;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::config::Config;
-use crate::error::{Error, ErrorKind, Result};
-use crate::local::{Local, current};
-
-/// The process-wide runtime.
-static DEFAULT: Mutex<Default> = Mutex::new(Default { local: None, implicit: false });
-/// Counts its changes, so that threads can keep their own ref to it and see when to renew that.
-static GENERATION: AtomicU64 = AtomicU64::new(1);
-
-struct Default {
-    local: Option<Arc<Local>>,
-    /// Started by the first call, not by [`init`].
-    implicit: bool,
-}
-
-thread_local! {
-    static RENEWED: RefCell<(u64, Option<Arc<Local>>)> = const { RefCell::new((0, None)) };
-}
-
-fn default() -> MutexGuard<'static, Default> {
-    DEFAULT.lock().unwrap_or_else(PoisonError::into_inner)
-}
+use crate::error::Result;
+use crate::local::{Local, current, default};
 
 /// Starts the process-wide runtime. It ends when the guard drops.
 ///
@@ -34,65 +13,8 @@ fn default() -> MutexGuard<'static, Default> {
 /// `Config` if a setting makes no sense, or if there is a process-wide runtime already.
 pub fn init(config: Config) -> Result<Runtime> {
     let settings = config.resolve(|name| std::env::var(name).ok())?;
-    let mut default = default();
-    if default.local.is_some() {
-        let why = if default.implicit {
-            "a default runtime was started by an earlier call; call `init` before the first `remote` \
-             or `put`"
-        } else {
-            "the process-wide runtime is already started; drop its guard first, or use `Runtime::new` \
-             for a private one"
-        };
-        return Err(Error::new(ErrorKind::Config, why));
-    }
-    let local = Local::new(settings);
-    *default = Default { local: Some(Arc::clone(&local)), implicit: false };
-    GENERATION.fetch_add(1, Ordering::Release);
+    let local = default::start(settings)?;
     Ok(Runtime { local, process_wide: true })
-}
-
-/// Lets `look` see the runtime that calls of this thread go to, started if need be. `look` must not
-/// run the program's code, which may change what it sees.
-pub(crate) fn with_current<R>(look: impl FnOnce(&Arc<Local>) -> R) -> R {
-    let mut look = Some(look);
-    let mut once = |local: &Arc<Local>| (look.take().expect("looks once"))(local);
-    if let Some(result) = current::with_entered(|entered| entered.map(&mut once)) {
-        return result;
-    }
-    RENEWED.with(|renewed| {
-        // Acquire: pairs with the Release of whoever changed the default.
-        let now = GENERATION.load(Ordering::Acquire);
-        if let (generation, Some(local)) = &*renewed.borrow()
-            && *generation == now
-        {
-            return once(local);
-        }
-        let local = start_default();
-        let result = once(&local);
-        // What was there before is dropped after the borrow has ended.
-        drop(renewed.replace((now, Some(local))));
-        result
-    })
-}
-
-/// The runtime that calls of this thread go to.
-pub(crate) fn current() -> Arc<Local> {
-    with_current(Arc::clone)
-}
-
-#[cold]
-fn start_default() -> Arc<Local> {
-    let mut default = default();
-    if let Some(local) = &default.local {
-        return Arc::clone(local);
-    }
-    let settings = Config::new()
-        .resolve(|name| std::env::var(name).ok())
-        .unwrap_or_else(|error| panic!("failed to start the default runtime: {error}"));
-    let local = Local::new(settings);
-    *default = Default { local: Some(Arc::clone(&local)), implicit: true };
-    GENERATION.fetch_add(1, Ordering::Release);
-    local
 }
 
 /// A started runtime. Dropping it shuts it down.
@@ -137,11 +59,7 @@ impl Runtime {
 
     fn end(&self) -> ShutdownReport {
         if self.process_wide {
-            let mut default = default();
-            if default.local.as_ref().is_some_and(|local| Arc::ptr_eq(local, &self.local)) {
-                default.local = None;
-                GENERATION.fetch_add(1, Ordering::Release);
-            }
+            default::forget(&self.local);
         }
         ShutdownReport { never_begun: self.local.shut_down() }
     }

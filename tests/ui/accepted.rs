@@ -109,11 +109,7 @@ mod results {
 
     #[remote]
     fn root(x: i64) -> Result<f64, Negative> {
-        if x < 0 {
-            Err(Negative(x))
-        } else {
-            Ok((x as f64).sqrt())
-        }
+        if x < 0 { Err(Negative(x)) } else { Ok((x as f64).sqrt()) }
     }
 
     #[remote]
@@ -171,10 +167,7 @@ mod names {
 
     #[remote]
     fn value(error: u8, argument_0: u8, items: u8) -> Result<u8, String> {
-        error
-            .checked_add(argument_0)
-            .and_then(|sum| sum.checked_add(items))
-            .ok_or_else(String::new)
+        error.checked_add(argument_0).and_then(|sum| sum.checked_add(items)).ok_or_else(String::new)
     }
 
     #[remote]
@@ -325,12 +318,7 @@ mod options {
     #[test]
     fn lift_the_need_for_serde() {
         let length = opaque::remote(Opaque(Box::new(str::len)));
-        assert_eq!(
-            mobula::get_arc(&length)
-                .map(|length| (length.0)("manta"))
-                .unwrap(),
-            5
-        );
+        assert_eq!(mobula::get_arc(&length).map(|length| (length.0)("manta")).unwrap(), 5);
     }
 }
 
@@ -383,11 +371,7 @@ mod actors {
         }
 
         pub(crate) fn checked(&self, least: &u64) -> Result<u64, String> {
-            if self.value < *least {
-                Err("too little".to_owned())
-            } else {
-                Ok(self.value)
-            }
+            if self.value < *least { Err("too little".to_owned()) } else { Ok(self.value) }
         }
 
         pub(crate) fn sum(&mut self, parts: [u64; Self::LENGTH], actor: &str, _: &[u8]) -> String {
@@ -412,11 +396,7 @@ mod actors {
     #[remote(local)]
     impl Server<String> {
         pub(crate) async fn new(name: &str) -> Result<Self, fmt::Error> {
-            if name.is_empty() {
-                Err(fmt::Error)
-            } else {
-                Ok(Self(name.to_owned()))
-            }
+            if name.is_empty() { Err(fmt::Error) } else { Ok(Self(name.to_owned())) }
         }
 
         pub(crate) async fn rename(&mut self, name: String) -> String {
@@ -424,11 +404,7 @@ mod actors {
         }
 
         pub(crate) async fn greet(&self, guest: &str) -> Result<String, fmt::Error> {
-            if guest.is_empty() {
-                Err(fmt::Error)
-            } else {
-                Ok(format!("{} {guest}", self.0))
-            }
+            if guest.is_empty() { Err(fmt::Error) } else { Ok(format!("{} {guest}", self.0)) }
         }
 
         pub(crate) fn length(&self) -> usize {

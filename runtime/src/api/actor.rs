@@ -4,6 +4,8 @@
 //! [`ActorHandle`] dereferences, so that `counter.add(5)` is an ordinary method call. Each method hands
 //! its arguments and its body to the [`ActorCell`], which is where the two kinds of actor part.
 
+#![expect(clippy::too_many_arguments, reason = "a call has as many as its constructor")]
+
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -17,8 +19,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::function::{Call, Function};
 use crate::local::arbiter::{Borrowing, Hosted, HostedHandle, Method};
 use crate::local::cell::AnyRef;
+use crate::local::default;
 use crate::local::strand::{Strand, StrandHandle};
-use crate::runtime;
 
 /// A type whose `impl` block has `#[remote]`.
 pub trait Actor: Sized + Send + 'static {
@@ -67,7 +69,7 @@ impl<A: Actor> ActorCell<A> {
     #[track_caller]
     fn start(slots: <A::Params as Params>::Slots) -> Self {
         let call = Call { function: A::function(), called_at: Location::caller() };
-        let local = runtime::current();
+        let local = default::current();
         let arguments = awaiting::<A::Params>(&slots);
         let construct = move || A::Params::resolve(slots).map(A::construct);
         if A::ASYNC {
@@ -218,7 +220,7 @@ pub fn start_actor<A: Actor>(slots: <A::Params as Params>::Slots) -> ActorHandle
 /// let counter = Counter::remote(10);
 /// let (a, b) = (counter.add(1), counter.add(2));
 /// assert_eq!(mobula::get((a, b))?, (11, 13));
-/// # mobula::Result::Ok(())
+/// # Ok::<(), mobula::Error>(())
 /// ```
 pub struct ActorHandle<A: Actor> {
     methods: A::Methods,
@@ -300,7 +302,6 @@ macro_rules! arities {
         {
             /// Starts the actor with these options.
             #[track_caller]
-            #[allow(clippy::too_many_arguments, reason = "as many as the constructor has")]
             pub fn remote(self, $($arg: impl Arg<$param>),*) -> ActorHandle<A> {
                 start_actor(($($arg.into_slot(),)*))
             }

@@ -31,7 +31,7 @@ struct Running {
 ///
 /// assert_eq!(mobula::get(who::remote())?.as_deref(), Some("who"));
 /// assert_eq!(mobula::context().name(), None);
-/// # mobula::Result::Ok(())
+/// # Ok::<(), mobula::Error>(())
 /// ```
 pub fn context() -> Context {
     let running = current::task().map(|task| Running {

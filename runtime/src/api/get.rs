@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::api::object::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::cell::AnyRef;
-use crate::local::waiting::{self, TimedOut};
+use crate::local::waiting::{self, Ended};
 
 /// What [`get`] takes: a ref, or a slice, vector, array or tuple of what `get` takes.
 #[diagnostic::on_unimplemented(
@@ -49,7 +49,7 @@ pub struct Refs<'a>(Vec<&'a AnyRef>);
 /// let (a, b) = (mobula::put(1), mobula::put("two"));
 /// assert_eq!(mobula::get((&a, &b))?, (1, "two"));
 /// assert_eq!(mobula::get([a.clone(), a])?, [1, 1]);
-/// # mobula::Result::Ok(())
+/// # Ok::<(), mobula::Error>(())
 /// ```
 pub fn get<G: Get>(objects: G) -> Result<G::Output> {
     wait_for(&objects, None)?;
@@ -72,22 +72,27 @@ pub fn get_timeout<G: Get>(objects: G, timeout: Duration) -> Result<G::Output> {
 /// # Errors
 /// What made the task fail, or the task it depended on.
 pub fn get_arc<T: Send + Sync + 'static>(object: &ObjectRef<T>) -> Result<Arc<T>> {
-    // Without a deadline the wait cannot end early.
-    let _ = waiting::wait(object.any(), None);
+    wait_for(object, None)?;
     object.to_shared()
 }
 
-fn wait_for<G: Get>(objects: &G, deadline: Option<Instant>) -> Result<()> {
+fn wait_for<R: HasRefs>(objects: &R, deadline: Option<Instant>) -> Result<()> {
     let mut refs = Refs::default();
     objects.refs(&mut refs);
     let waited = match refs.0[..] {
         [any] => waiting::wait(any, deadline),
         ref all => waiting::wait_all(all, deadline),
     };
-    waited.map_err(|TimedOut| Error::new(ErrorKind::Timeout, ""))
+    waited.map_err(|ended| match ended {
+        Ended::TimedOut => Error::new(ErrorKind::Timeout, ""),
+        Ended::OnItself(task, awaited) => Error::new(
+            ErrorKind::Deadlock,
+            format!("{task} waits for {awaited}, which cannot end before it"),
+        ),
+    })
 }
 
-fn describe_timeout<G: Get>(objects: &G, timeout: Duration) -> Error {
+fn describe_timeout<R: HasRefs>(objects: &R, timeout: Duration) -> Error {
     let mut refs = Refs::default();
     objects.refs(&mut refs);
     let mut pending = refs.0.iter().filter(|any| !any.is_complete());

@@ -20,10 +20,10 @@ use crate::error::Result;
 use crate::function::{Call, Function};
 use crate::local::arguments::{Awaited, Then};
 use crate::local::cell::Ref;
+use crate::local::default;
 use crate::local::group::GroupWait;
 use crate::local::job::Compute;
 use crate::local::{panics, waiting};
-use crate::runtime;
 
 /// How long a chunk should run.
 const CHUNK_TIME: Duration = Duration::from_millis(1);
@@ -72,16 +72,13 @@ impl<F: RemoteFn, X: IntoSlots<F::Params>> Work<X> for Remote<F> {
 /// Async calls wait side by side, each a task of its own.
 fn gather<F: RemoteFn>(slots: Vec<Slots<F>>, call: Call) -> Ref<Chunk<F::Output>> {
     let options = F::defaults();
-    let refs: Vec<_> = slots
-        .into_iter()
-        .map(|slots| submit_call::<F>(slots, options.cloned(), call))
-        .collect();
-    let (chunk, promise) = Ref::promise(call);
+    let refs: Vec<_> =
+        slots.into_iter().map(|slots| submit_call::<F>(slots, options.cloned(), call)).collect();
+    let (chunk, promise) = Ref::promise(call, 0);
     let all = refs.iter().map(|object| object.any().clone()).collect();
     let hand_over = move || {
-        let take = |object: crate::ObjectRef<F::Output>| {
-            object.into_inner().take_value().into_unshared()
-        };
+        let take =
+            |object: crate::ObjectRef<F::Output>| object.into_inner().take_value().into_unshared();
         let results = refs.into_iter().map(take).collect();
         promise.complete(Ok(Chunk { results, took: Duration::ZERO }));
     };
@@ -158,7 +155,7 @@ static CLOSURE: Function = Function::new("map", module_path!(), file!(), line!()
 /// let squares: Vec<u64> =
 ///     mobula::map(0..1000, |x| x * x).collect::<mobula::Result<_>>()?;
 /// assert_eq!(squares[999], 998_001);
-/// # mobula::Result::Ok(())
+/// # Ok::<(), mobula::Error>(())
 /// ```
 #[track_caller]
 pub fn map<I, T, C>(items: I, closure: C) -> Map<Closure<C>, I::IntoIter>
@@ -190,7 +187,7 @@ impl<W: Work<I::Item>, I: Iterator> Map<W, I> {
             work,
             items: items.fuse(),
             call,
-            num_cpus: runtime::with_current(|local| local.settings().num_cpus),
+            num_cpus: default::with_current(|local| local.settings().num_cpus),
             unordered: false,
             chunk_size: None,
             max_in_flight: None,
@@ -284,7 +281,9 @@ impl<W: Work<I::Item>, I: Iterator> Map<W, I> {
 
     /// Waits for the next chunk and takes its results. False: there is none.
     fn take_chunk(&mut self) -> bool {
-        let Some((chunk, items)) = self.under_way.next(self.unordered) else { return false };
+        let Some((chunk, items)) = self.under_way.next(self.unordered) else {
+            return false;
+        };
         self.progress.iter().for_each(|bar| bar.inc(items as u64));
         match chunk.take_value().into_unshared() {
             Ok(Chunk { results, took }) => {

@@ -56,7 +56,7 @@ static PUT: Function = Function::new("put", module_path!(), file!(), line!());
 /// let values = mobula::put(vec![1.0; 1000]);
 /// let totals: Vec<_> = (0..10).map(|_| total::remote(&values)).collect();
 /// assert_eq!(mobula::get(totals)?, [1000.0; 10]);
-/// # mobula::Result::Ok(())
+/// # Ok::<(), mobula::Error>(())
 /// ```
 #[track_caller]
 pub fn put<T: Send + Sync + 'static>(value: T) -> ObjectRef<T> {
@@ -184,7 +184,9 @@ impl<'de, T: Send + Sync + 'static> Deserialize<'de> for ObjectRef<T> {
         use serde::de::Error as _;
         let id = Uuid::deserialize(deserializer)?;
         let any = ids::find(id).ok_or_else(|| {
-            D::Error::custom(format_args!("object {id} is not in this process, or its last ref is gone"))
+            D::Error::custom(format_args!(
+                "object {id} is not in this process, or its last ref is gone"
+            ))
         })?;
         let typed = Ref::from_any(any).ok_or_else(|| {
             D::Error::custom(format_args!("object {id} is no {}", type_name::<T>()))

@@ -3,6 +3,8 @@
 //! The macro implements [`RemoteFn`] for a type named like the function; its [`Body`] is the function
 //! itself. `f::remote(..)` turns the arguments into slots, and [`submit`] makes the task of both.
 
+#![expect(clippy::too_many_arguments, reason = "a call has as many as its function")]
+
 use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::Location;
@@ -15,8 +17,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::function::{Call, Function};
 use crate::local::arguments::{Awaited, Then};
 use crate::local::cell::{Job, Ref};
+use crate::local::default;
 use crate::local::job::{Await, Compute};
-use crate::runtime;
 
 /// What the arguments of `F` are while it runs.
 pub(crate) type Held<F> = <<F as RemoteFn>::Params as Params>::Held;
@@ -82,7 +84,7 @@ pub(crate) fn submit_call<F: RemoteFn>(
         }
         Body::Await(body) => {
             let make = move || Ok(body(F::Params::resolve(slots)?));
-            submit_task(Await { make, local: runtime::current() }, awaiting, call).into()
+            submit_task(Await { make, local: default::current() }, awaiting, call).into()
         }
     }
 }
@@ -97,9 +99,10 @@ pub(crate) fn submit_task<T: Send + Sync + 'static>(
     if let Some(error) = failure {
         return Ref::complete(Err(error.through(call)), call);
     }
-    let (task, next) = runtime::with_current(|local| {
+    let (task, next) = default::with_current(|local| {
         if local.pool().is_closed() {
-            let error = Error::new(ErrorKind::ShutDown, "the runtime was shut down before the call");
+            let error =
+                Error::new(ErrorKind::ShutDown, "the runtime was shut down before the call");
             return (Ref::complete(Err(error.through(call)), call), None);
         }
         let (task, entry) = Ref::task(job, refs.is_empty(), local.home(), call);
@@ -128,7 +131,7 @@ pub(crate) fn submit_task<T: Send + Sync + 'static>(
 /// }
 ///
 /// assert_eq!(mobula::get(add::options().name("sum").remote(1, 2))?, 3);
-/// # mobula::Result::Ok(())
+/// # Ok::<(), mobula::Error>(())
 /// ```
 #[must_use = "a call is made by `.remote(..)`"]
 pub struct TaskOptions<F: RemoteFn, P = <F as RemoteFn>::Params> {
@@ -180,7 +183,6 @@ macro_rules! arities {
         {
             /// Calls the function with these options.
             #[track_caller]
-            #[expect(clippy::too_many_arguments, reason = "as many as the function has")]
             pub fn remote(self, $($arg: impl Arg<$param>),*) -> F::Returns {
                 let call = Call { function: F::function(), called_at: Location::caller() };
                 let slots = ($($arg.into_slot(),)*);
@@ -213,7 +215,7 @@ static SPAWNED: Function = Function::new("closure", module_path!(), file!(), lin
 /// ```
 /// let sum = mobula::spawn(|| (1..=10).sum::<u64>());
 /// assert_eq!(mobula::get(sum)?, 55);
-/// # mobula::Result::Ok(())
+/// # Ok::<(), mobula::Error>(())
 /// ```
 #[track_caller]
 pub fn spawn<T: Send + Sync + 'static>(

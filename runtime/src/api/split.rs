@@ -24,7 +24,7 @@ macro_rules! tuples {
             fn split(whole: ObjectRef<Self>) -> Self::Refs {
                 let call = whole.any().call();
                 $(
-                    let ($reference, $promise) = Ref::<$part>::promise(call);
+                    let ($reference, $promise) = Ref::<$part>::promise(call, 0);
                     // So that cancelling a part cancels the task.
                     let _ = $reference.any().extra().producer.set(whole.any().clone());
                 )*

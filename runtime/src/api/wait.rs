@@ -71,11 +71,9 @@ pub fn wait<T>(
 ///     sum += mobula::get(ready)?;
 /// }
 /// assert_eq!(sum, 14);
-/// # mobula::Result::Ok(())
+/// # Ok::<(), mobula::Error>(())
 /// ```
-pub fn as_completed<T, R: Into<ObjectRef<T>>>(
-    refs: impl IntoIterator<Item = R>,
-) -> AsCompleted<T> {
+pub fn as_completed<T, R: Into<ObjectRef<T>>>(refs: impl IntoIterator<Item = R>) -> AsCompleted<T> {
     let refs: Vec<_> = refs.into_iter().map(|object| Some(object.into())).collect();
     let any = |object: &Option<ObjectRef<T>>| object.as_ref().map(|object| object.any().clone());
     let mut group = GroupWait::default();
@@ -143,4 +141,3 @@ impl<T: Clone + Send + Sync + 'static> IntoFuture for &ObjectRef<T> {
         self.clone().into_future()
     }
 }
-

@@ -8,8 +8,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{self, Poll, Waker};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak, mpsc};
+use std::task::{self, Poll, Waker};
 
 use actix::prelude::*;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
@@ -176,7 +176,7 @@ impl<A: Send + 'static> Hosted<A> {
         local.actors().add(Arc::as_ptr(&hosted) as usize, weak);
 
         // The first to ask for the lock is the constructor; all calls come after it.
-        let (_, promise) = Ref::<()>::promise(call);
+        let (_, promise) = Ref::<()>::promise(call, 0);
         let task = Task { running: promise.task(), call, actor: Arc::as_ptr(&hosted) as usize };
         hosted.begin(move |host, context| {
             let ended = Rc::clone(&host.ended);
@@ -213,7 +213,7 @@ impl<A: Send + 'static> Hosted<A> {
         arguments: Vec<AnyRef>,
         call: Call,
     ) -> Ref<T> {
-        let (result, promise) = Ref::<T>::promise(call);
+        let (result, promise) = Ref::<T>::promise(call, Arc::as_ptr(self) as usize);
         let hosted = self.handle();
         let begin = move |host: &mut Host<A>, context: &mut Context<Host<A>>| {
             let method = method.get_in_line(Arc::clone(&host.state));
@@ -379,7 +379,9 @@ impl<A: Send + 'static, T: Send + Sync + 'static> Running<A, T> {
             (Some(why), _) => return Err(why.clone().through(call)),
             (None, Some(state)) => state,
             (None, None) => {
-                return Err(Error::new(ErrorKind::ActorDied, "the actor has no state").through(call));
+                return Err(
+                    Error::new(ErrorKind::ActorDied, "the actor has no state").through(call)
+                );
             }
         };
         let actor = Arc::as_ptr(hosted) as usize;

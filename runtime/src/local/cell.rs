@@ -14,11 +14,11 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::error::Error;
 use crate::function::Call;
-use crate::local::{deferred, ids};
 use crate::local::queue::{Entry, EntryVtable};
 use crate::local::state::{Claim, Completed, State};
 use crate::local::value::Value;
 use crate::local::waiters::WaiterList;
+use crate::local::{deferred, ids};
 
 /// What every cell begins with, whatever its types.
 #[repr(C)]
@@ -117,13 +117,7 @@ impl<T: Send + Sync + 'static, J: Job<T>> Cell<T, J> {
         value_needs_drop: needs_drop::<T>(),
     };
 
-    fn allocate(
-        state: State,
-        value: Value<T>,
-        job: J,
-        home: usize,
-        call: Call,
-    ) -> NonNull<Header> {
+    fn allocate(state: State, value: Value<T>, job: J, home: usize, call: Call) -> NonNull<Header> {
         let header = Header {
             vtable: &Self::VTABLE,
             state,
@@ -467,12 +461,18 @@ impl<T: Send + Sync + 'static> Ref<T> {
 
     /// A cell that is born with its value.
     pub(crate) fn complete(value: Result<T, Error>, call: Call) -> Self {
-        Self::from_cell(Cell::allocate(State::complete(value.is_err()), value.into(), NoJob, 0, call))
+        Self::from_cell(Cell::allocate(
+            State::complete(value.is_err()),
+            value.into(),
+            NoJob,
+            0,
+            call,
+        ))
     }
 
-    /// A cell, and the right to complete it.
-    pub(crate) fn promise(call: Call) -> (Self, Promise<T>) {
-        let cell = Cell::<T, _>::allocate(State::promise(), Value::Empty, NoJob, 0, call);
+    /// A cell, and the right to complete it; `actor`: the address of the one whose call it is, or 0.
+    pub(crate) fn promise(call: Call, actor: usize) -> (Self, Promise<T>) {
+        let cell = Cell::<T, _>::allocate(State::promise(), Value::Empty, NoJob, actor, call);
         (Self::from_cell(cell), Promise { cell, marker: PhantomData })
     }
 

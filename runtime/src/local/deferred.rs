@@ -16,7 +16,9 @@ thread_local! {
 /// Drops the value of `last`, now or a little later on this thread.
 pub(super) fn drop_shallow(last: LastRef) {
     // Where the thread is ending and its locals are gone, nesting is all that is left.
-    let Ok(depth) = DEPTH.try_with(Cell::get) else { return drop(last) };
+    let Ok(depth) = DEPTH.try_with(Cell::get) else {
+        return drop(last);
+    };
     if depth >= DEPTH_MAX {
         let mut last = Some(last);
         let _ = PUT_ASIDE.try_with(|list| list.borrow_mut().push(last.take().expect("put once")));

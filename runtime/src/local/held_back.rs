@@ -58,7 +58,9 @@ impl<C> HeldBack<C> {
         // Under the lock, so that two releases cannot change the order; counted down after the calls
         // went, so that the caller's next call cannot come between.
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(queue) = callers.get_mut(&caller) else { return };
+        let Some(queue) = callers.get_mut(&caller) else {
+            return;
+        };
         queue.iter_mut().filter(|held| held.number == number).for_each(|held| held.ready = true);
         let count = queue.iter().take_while(|held| held.ready).count();
         queue.drain(..count).for_each(|held| go(held.call));

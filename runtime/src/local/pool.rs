@@ -9,8 +9,8 @@
 //! is forgotten.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence};
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -236,11 +236,7 @@ impl Pool {
     /// Gives an idle CPU to a spare or a new thread, which begins by looking for work.
     #[cold]
     fn wake_one(&self) {
-        if self
-            .searching
-            .compare_exchange(0, 1, Ordering::SeqCst, Ordering::Relaxed)
-            .is_err()
-        {
+        if self.searching.compare_exchange(0, 1, Ordering::SeqCst, Ordering::Relaxed).is_err() {
             return;
         }
         let mut desk = self.desk();
@@ -317,11 +313,8 @@ impl Pool {
         let mut desk = self.desk();
         loop {
             // Holders of CPUs empty their own deques; those of idle CPUs are ours to empty.
-            let left: Vec<Entry> = desk
-                .idle
-                .iter()
-                .flat_map(|cpu| std::iter::from_fn(|| cpu.deque.pop()))
-                .collect();
+            let left: Vec<Entry> =
+                desk.idle.iter().flat_map(|cpu| std::iter::from_fn(|| cpu.deque.pop())).collect();
             for seat in desk.spare.drain(..) {
                 seat.dismiss();
             }
@@ -409,7 +402,9 @@ impl Pool {
                 for _ in 0..32 {
                     std::hint::spin_loop();
                 }
-                if self.has_work() && let Some(entry) = self.find(cpu) {
+                if self.has_work()
+                    && let Some(entry) = self.find(cpu)
+                {
                     return Some(entry);
                 }
                 if self.returning.load(Ordering::Relaxed) > 0 || Instant::now() >= until {
@@ -501,7 +496,9 @@ pub(crate) fn block<R>(wait: impl FnOnce() -> R) -> R {
             current::set_cpu(self.0.pool().pick_up());
         }
     }
-    let Some(cpu) = current::take_cpu() else { return wait() };
+    let Some(cpu) = current::take_cpu() else {
+        return wait();
+    };
     let local = cpu.local.upgrade().expect("whoever holds a CPU keeps the runtime alive");
     local.pool().lay_down(cpu);
     let _pick_up = PickUp(local);

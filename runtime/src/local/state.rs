@@ -199,12 +199,8 @@ impl State {
     pub(crate) fn try_add_ref(&self) -> bool {
         let mut now = self.0.load(Ordering::Relaxed);
         while Snapshot(now).refs() > 0 {
-            match self.0.compare_exchange_weak(
-                now,
-                now + REF,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            ) {
+            match self.0.compare_exchange_weak(now, now + REF, Ordering::Relaxed, Ordering::Relaxed)
+            {
                 Ok(_) => return true,
                 Err(seen) => now = seen,
             }

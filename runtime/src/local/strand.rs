@@ -247,7 +247,9 @@ impl<A: Send + 'static> Strand<A> {
             if turn.next.is_empty() && !self.take_mail(&mut turn.next) {
                 return false;
             }
-            let Some(entry) = turn.next.pop_front() else { return false };
+            let Some(entry) = turn.next.pop_front() else {
+                return false;
+            };
             match &turn.state {
                 State::Ended(why) => entry.abandon(why.clone()),
                 _ => entry.execute(),

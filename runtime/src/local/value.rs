@@ -57,7 +57,9 @@ impl<T> Value<T> {
         match self {
             Self::Shared(value) => Ok(Arc::clone(value)),
             Self::Failed(error) => Err(error.clone()),
-            Self::Empty | Self::Inline(_) => unreachable!("the value was moved out of a shared ref"),
+            Self::Empty | Self::Inline(_) => {
+                unreachable!("the value was moved out of a shared ref")
+            }
         }
     }
 

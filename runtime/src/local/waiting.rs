@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::function::Call;
 use crate::local::cell::AnyRef;
 use crate::local::group::GroupWait;
 use crate::local::waiters::{Node, Waiter};
@@ -17,15 +18,26 @@ const SHORT: Duration = Duration::from_micros(200);
 /// How far `wait_all` looks ahead.
 const STRIDE_MAX: usize = 1024;
 
-/// The wait ended before the work did.
+/// Why a wait ended before the work did.
 #[derive(Debug)]
-pub(crate) struct TimedOut;
+pub(crate) enum Ended {
+    /// The deadline has come.
+    TimedOut,
+    /// The work cannot end before the wait does: it is the waiting task, or behind it in the mailbox
+    /// of the same actor.
+    OnItself(Call, Call),
+}
 
 /// Waits until `any` is complete. Without a deadline the thread may run the awaited task itself; with
 /// one it must not, because nobody knows when that would end.
-pub(crate) fn wait(any: &AnyRef, deadline: Option<Instant>) -> Result<(), TimedOut> {
+pub(crate) fn wait(any: &AnyRef, deadline: Option<Instant>) -> Result<(), Ended> {
     if any.is_complete() {
         return Ok(());
+    }
+    if let Some(task) = current::task()
+        && (task.running.address() == any.address() || any.is_of_actor(task.actor))
+    {
+        return Err(Ended::OnItself(task.call, any.call()));
     }
     if deadline.is_none() {
         help(any);
@@ -46,7 +58,7 @@ fn help(any: &AnyRef) {
 
 /// The current runtime, if `any` sits unstarted in its queues.
 fn home_of(any: &AnyRef) -> Option<Arc<Local>> {
-    crate::runtime::with_current(|local| {
+    crate::local::default::with_current(|local| {
         any.is_claimable_at(local.home()).then(|| Arc::clone(local))
     })
 }
@@ -62,7 +74,7 @@ fn help_at(local: &Arc<Local>, any: &AnyRef) -> bool {
 }
 
 /// Waits until all of `refs` are complete, or one that has failed and all before it are.
-pub(crate) fn wait_all(refs: &[&AnyRef], deadline: Option<Instant>) -> Result<(), TimedOut> {
+pub(crate) fn wait_all(refs: &[&AnyRef], deadline: Option<Instant>) -> Result<(), Ended> {
     if deadline.is_none() {
         help_all(refs);
     }
@@ -88,7 +100,9 @@ pub(crate) fn wait_all(refs: &[&AnyRef], deadline: Option<Instant>) -> Result<()
 
 /// Runs what has not begun, the newest first, as they lie on the deque; thieves take the oldest.
 fn help_all(refs: &[&AnyRef]) {
-    let Some(local) = refs.iter().rev().find_map(|any| home_of(any)) else { return };
+    let Some(local) = refs.iter().rev().find_map(|any| home_of(any)) else {
+        return;
+    };
     for any in refs.iter().rev() {
         if any.is_claimable_at(local.home()) && !help_at(&local, any) {
             return;
@@ -113,7 +127,7 @@ fn look<T>(mut ask: impl FnMut() -> Option<T>, deadline: Option<Instant>) -> Opt
     }
 }
 
-fn sleep(any: &AnyRef, deadline: Option<Instant>) -> Result<(), TimedOut> {
+fn sleep(any: &AnyRef, deadline: Option<Instant>) -> Result<(), Ended> {
     let node = Node::new(Waiter::Thread(std::thread::current()));
     /// The node must leave the list before it leaves the stack.
     struct Leave<'a>(&'a AnyRef, &'a Node);
@@ -132,7 +146,7 @@ fn sleep(any: &AnyRef, deadline: Option<Instant>) -> Result<(), TimedOut> {
     without_cpu(|| {
         while !node.was_told() {
             if !park(deadline) {
-                return if any.is_complete() { Ok(()) } else { Err(TimedOut) };
+                return if any.is_complete() { Ok(()) } else { Err(Ended::TimedOut) };
             }
         }
         Ok(())
@@ -175,10 +189,5 @@ fn without_cpu<R>(sleep: impl FnOnce() -> R) -> R {
     use tokio::runtime::{Handle, RuntimeFlavor};
     let on_tokio = Handle::try_current()
         .is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
-    if on_tokio {
-        tokio::task::block_in_place(|| pool::block(sleep))
-    } else {
-        pool::block(sleep)
-    }
+    if on_tokio { tokio::task::block_in_place(|| pool::block(sleep)) } else { pool::block(sleep) }
 }
-
