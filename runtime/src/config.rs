@@ -1,9 +1,11 @@
 //! Settings: what the program says, else what the environment says, else a default that fits the
 //! machine. They are read once, checked together, and never change while a runtime lives.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::millis::{Amounts, Millis};
 
 /// The most CPUs that can be configured; a larger number is surely a mistake.
 const CPUS_MAX: usize = 65_536;
@@ -46,7 +48,7 @@ impl Engine {
 pub struct Config {
     num_cpus: Option<usize>,
     engine: Option<Engine>,
-    spin_us: Option<u64>,
+    resources: BTreeMap<String, f64>,
 }
 
 /// Settings that were checked and hold.
@@ -54,13 +56,15 @@ pub struct Config {
 pub(crate) struct Settings {
     pub(crate) num_cpus: usize,
     pub(crate) engine: Engine,
+    /// What there is of named resources.
+    pub(crate) resources: Amounts,
     /// How long a thread without work looks for some before it sleeps.
     pub(crate) spin: Duration,
 }
 
 /// Long enough that a steady stream of short tasks finds its threads awake, short enough that an
 /// idle program costs nothing one can measure.
-const SPIN_US: u64 = 20;
+const SPIN: Duration = Duration::from_micros(20);
 
 impl Config {
     /// Settings that leave everything to the environment and the defaults.
@@ -72,6 +76,13 @@ impl Config {
     /// may use: its CPU affinity, its cgroup's quota and `SLURM_CPUS_PER_TASK`, whichever is least.
     pub fn num_cpus(mut self, num_cpus: usize) -> Self {
         self.num_cpus = Some(num_cpus);
+        self
+    }
+
+    /// How much there is of a resource that tasks can ask for, such as `("gpu", 2.0)`, in steps of
+    /// 0.001. Default: `MOBULA_RESOURCES`, written `gpu=2,licence=0.5`, else none.
+    pub fn resource(mut self, name: impl Into<String>, amount: impl Into<f64>) -> Self {
+        self.resources.insert(name.into(), amount.into());
         self
     }
 
@@ -97,11 +108,30 @@ impl Config {
             }
             (None, None) => default_cpus(&environment),
         };
-        Ok(Settings {
-            num_cpus,
-            engine,
-            spin: Duration::from_micros(self.spin_us.unwrap_or(SPIN_US)),
-        })
+        let resources = self.resolve_resources(environment("MOBULA_RESOURCES"))?;
+        Ok(Settings { num_cpus, engine, resources, spin: SPIN })
+    }
+
+    fn resolve_resources(&self, variable: Option<String>) -> Result<Amounts> {
+        let mut amounts = Amounts::new();
+        for part in
+            variable.iter().flat_map(|text| text.split(',')).filter(|part| !part.trim().is_empty())
+        {
+            let amount = part.split_once('=').and_then(|(name, amount)| {
+                let amount = Millis::from_f64(amount.trim().parse().ok()?)?;
+                Some((name.trim().to_owned(), amount))
+            });
+            let allowed = "a list such as gpu=2,licence=0.5, in steps of 0.001";
+            amounts.extend([amount.ok_or_else(|| invalid("MOBULA_RESOURCES", part, allowed))?]);
+        }
+        for (name, &amount) in &self.resources {
+            let setting = format!("resource {name:?}");
+            let millis = Millis::from_f64(amount).ok_or_else(|| {
+                invalid(&setting, &amount.to_string(), "a number from 0 in steps of 0.001")
+            })?;
+            amounts.insert(name.clone(), millis);
+        }
+        Ok(amounts)
     }
 }
 

@@ -10,7 +10,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::function::Call;
+use crate::function::Hop;
 
 /// How many tasks an error names on its way; further ones are only counted.
 const CALLS_MAX: usize = 16;
@@ -63,7 +63,7 @@ pub struct Error(Arc<Inner>);
 #[derive(Clone)]
 struct Inner {
     root: Arc<Root>,
-    way: Vec<Call>,
+    way: Vec<Hop>,
     calls_cut: usize,
 }
 
@@ -109,10 +109,10 @@ impl Error {
     }
 
     /// The same failure, seen by one more task that needed the result.
-    pub(crate) fn through(mut self, call: Call) -> Self {
+    pub(crate) fn through(mut self, task: impl Into<Hop>) -> Self {
         let inner = Arc::make_mut(&mut self.0);
         if inner.way.len() < CALLS_MAX {
-            inner.way.push(call);
+            inner.way.push(task.into());
         } else {
             inner.calls_cut += 1;
         }
@@ -193,7 +193,7 @@ impl StdError for Error {
 ///
 /// The macro knows the concrete type but cannot ask which traits it has, so method look-up asks: the
 /// traits below are implemented for ever fewer references, and the call
-/// `(&&&&Failure::new(error)).into_error()` takes the first that fits.
+/// `(&&&&Failure::new(error)).to_error()` takes the first that fits.
 pub(crate) mod failure {
     use super::*;
     use std::cell::Cell;
@@ -225,11 +225,11 @@ pub(crate) mod failure {
     /// First choice: a standard error. One of ours passes through with its own root.
     pub trait FromStdError {
         /// Converts the value.
-        fn into_error(&self) -> Error;
+        fn to_error(&self) -> Error;
     }
 
     impl<E: StdError + Any + Send + Sync> FromStdError for &&&Failure<E> {
-        fn into_error(&self) -> Error {
+        fn to_error(&self) -> Error {
             let error = self.0.take().expect("a failure is converted once");
             if let Some(own) = (&error as &dyn Any).downcast_ref::<Error>() {
                 return own.clone();
@@ -242,11 +242,11 @@ pub(crate) mod failure {
     /// Second choice: a box of a standard error, such as `Box<dyn Error + Send + Sync>`.
     pub trait FromBoxedError {
         /// Converts the value.
-        fn into_error(&self) -> Error;
+        fn to_error(&self) -> Error;
     }
 
     impl<E: AsRef<dyn StdError + Send + Sync> + Any + Send + Sync> FromBoxedError for &&Failure<E> {
-        fn into_error(&self) -> Error {
+        fn to_error(&self) -> Error {
             let error = self.0.take().expect("a failure is converted once");
             if let Some(own) = error.as_ref().downcast_ref::<Error>() {
                 return own.clone();
@@ -262,11 +262,11 @@ pub(crate) mod failure {
     /// Third choice: anything that can be shown, such as a `String`.
     pub trait FromDisplay {
         /// Converts the value.
-        fn into_error(&self) -> Error;
+        fn to_error(&self) -> Error;
     }
 
     impl<E: fmt::Display + Any + Send + Sync> FromDisplay for &Failure<E> {
-        fn into_error(&self) -> Error {
+        fn to_error(&self) -> Error {
             self.keep(E::to_string, |_| None)
         }
     }
@@ -274,11 +274,11 @@ pub(crate) mod failure {
     /// Last choice: anything that can be shown to a programmer.
     pub trait FromDebug {
         /// Converts the value.
-        fn into_error(&self) -> Error;
+        fn to_error(&self) -> Error;
     }
 
     impl<E: fmt::Debug + Any + Send + Sync> FromDebug for Failure<E> {
-        fn into_error(&self) -> Error {
+        fn to_error(&self) -> Error {
             self.keep(|error| format!("{error:?}"), |_| None)
         }
     }

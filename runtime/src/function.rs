@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::panic::Location;
+use std::sync::Arc;
 
 /// A remote function's name and place in the source.
 #[derive(Debug)]
@@ -44,15 +45,45 @@ impl Function {
     }
 }
 
-/// One call of a function: shown as "`name` (called at file:line:column)".
+/// One call of a function.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
     pub(crate) function: &'static Function,
     pub(crate) called_at: &'static Location<'static>,
 }
 
-impl fmt::Display for Call {
+/// A call by the name it goes by, shown as "`name` (called at file:line:column)".
+#[derive(Clone, Debug)]
+pub(crate) struct Hop {
+    name: Name,
+    called_at: &'static Location<'static>,
+}
+
+#[derive(Clone, Debug)]
+enum Name {
+    Function(&'static str),
+    Given(Arc<str>),
+}
+
+impl Call {
+    /// The call under the name that it was given.
+    pub(crate) fn named(self, name: Arc<str>) -> Hop {
+        Hop { name: Name::Given(name), called_at: self.called_at }
+    }
+}
+
+impl From<Call> for Hop {
+    fn from(call: Call) -> Self {
+        Self { name: Name::Function(call.function.name), called_at: call.called_at }
+    }
+}
+
+impl fmt::Display for Hop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` (called at {})", self.function.name, self.called_at)
+        let name: &str = match &self.name {
+            Name::Function(name) => name,
+            Name::Given(name) => name,
+        };
+        write!(f, "`{name}` (called at {})", self.called_at)
     }
 }

@@ -8,6 +8,7 @@ mod config;
 mod error;
 mod function;
 mod local;
+mod millis;
 mod runtime;
 
 pub use api::actor::{ActorHandle, ActorOptions, kill};
@@ -57,6 +58,6 @@ macro_rules! failure {
         use $crate::__private::{
             FromBoxedError as _, FromDebug as _, FromDisplay as _, FromStdError as _,
         };
-        (&&&&$crate::__private::Failure::new($error)).into_error()
+        (&&&&$crate::__private::Failure::new($error)).to_error()
     }};
 }

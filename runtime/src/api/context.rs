@@ -6,6 +6,7 @@ use crate::api::object::ObjectId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::cell::AnyRef;
 use crate::local::{current, ids, pool};
+use crate::millis::Millis;
 
 /// A task, or a call of an actor, as it sees itself.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub struct Context {
 struct Running {
     task: AnyRef,
     actor: Option<NonZeroUsize>,
+    cpus: Millis,
 }
 
 /// What runs here. Outside of tasks too there is a context: of nothing.
@@ -38,6 +40,7 @@ pub fn context() -> Context {
         // SAFETY: the thread is running the task at this very moment.
         task: unsafe { task.running.to_ref() },
         actor: NonZeroUsize::new(task.actor),
+        cpus: task.cpus,
     });
     Context { running, worker: current::with_cpu(|cpu| cpu.map(pool::Cpu::index)) }
 }
@@ -64,7 +67,8 @@ impl Context {
 
     /// The name of the task: its function's, unless the call was given one.
     pub fn name(&self) -> Option<&str> {
-        Some(self.running.as_ref()?.task.call().function.name())
+        let task = &self.running.as_ref()?.task;
+        Some(task.given_name().unwrap_or(task.call().function.name()))
     }
 
     /// Which try this is, counted from 1.
@@ -77,9 +81,9 @@ impl Context {
         self.worker
     }
 
-    /// How many CPUs it was granted: none outside of tasks and for tasks that wait.
+    /// How many CPUs it was granted; none outside of tasks.
     pub fn num_cpus(&self) -> f64 {
-        if self.running.is_some() && self.worker.is_some() { 1.0 } else { 0.0 }
+        self.running.as_ref().map_or(0.0, |running| running.cpus.as_f64())
     }
 
     /// Whether it is a call of an actor.
@@ -95,6 +99,6 @@ impl Context {
 
 impl std::fmt::Debug for Running {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.task.call())
+        write!(f, "{}", self.task.hop())
     }
 }

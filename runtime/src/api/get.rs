@@ -98,8 +98,8 @@ fn describe_timeout<R: HasRefs>(objects: &R, timeout: Duration) -> Error {
     let mut pending = refs.0.iter().filter(|any| !any.is_complete());
     let what = match (pending.next(), pending.count()) {
         (None, _) => String::new(),
-        (Some(any), 0) => format!(" of {}", any.call()),
-        (Some(any), more) => format!(" of {} and {more} more", any.call()),
+        (Some(any), 0) => format!(" of {}", any.hop()),
+        (Some(any), more) => format!(" of {} and {more} more", any.hop()),
     };
     let message = format!("the result{what} was not there within {timeout:?}; the work goes on");
     Error::new(ErrorKind::Timeout, message)

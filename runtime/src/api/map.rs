@@ -58,19 +58,20 @@ impl<F: RemoteFn, X: IntoSlots<F::Params>> Work<X> for Remote<F> {
     fn submit(&self, items: Vec<X>, call: Call) -> Pending<F::Output> {
         let slots: Vec<Slots<F>> = items.into_iter().map(IntoSlots::into_slots).collect();
         Pending(match F::body() {
-            Body::Compute(body) => {
+            Body::Compute(body) if F::defaults().is_none() => {
                 let mut awaiting = Awaiting::default();
                 slots.iter().for_each(|slots| F::Params::awaited(slots, &mut awaiting));
                 let run = move |slots: Slots<F>| body(F::Params::resolve(slots)?);
-                submit_task(Compute(move || Ok(run_chunk(slots, run, call))), awaiting, call)
+                submit_task(Compute(move || Ok(run_chunk(slots, run, call))), awaiting, call, None)
             }
-            Body::Await(_) => gather::<F>(slots, call),
+            // Each has its own wait, or its own options.
+            Body::Compute(_) | Body::Await(_) => each::<F>(slots, call),
         })
     }
 }
 
-/// Async calls wait side by side, each a task of its own.
-fn gather<F: RemoteFn>(slots: Vec<Slots<F>>, call: Call) -> Ref<Chunk<F::Output>> {
+/// Makes each call a task of its own, and one chunk of their results.
+fn each<F: RemoteFn>(slots: Vec<Slots<F>>, call: Call) -> Ref<Chunk<F::Output>> {
     let options = F::defaults();
     let refs: Vec<_> =
         slots.into_iter().map(|slots| submit_call::<F>(slots, options.cloned(), call)).collect();
@@ -101,7 +102,7 @@ where
         let closure = Arc::clone(&self.0);
         let run = move |item| Ok(closure(item));
         let work = move || Ok(run_chunk(items, run, call));
-        Pending(submit_task(Compute(work), Awaiting::default(), call))
+        Pending(submit_task(Compute(work), Awaiting::default(), call, None))
     }
 }
 

@@ -169,7 +169,7 @@ impl<T> fmt::Debug for ObjectRef<T> {
             (false, _, true) => "running",
             (false, _, false) => "pending",
         };
-        write!(f, "ObjectRef<{}>({}, {phase})", type_name::<T>(), any.call())
+        write!(f, "ObjectRef<{}>({}, {phase})", type_name::<T>(), any.hop())
     }
 }
 

@@ -1,13 +1,16 @@
 //! What a call may ask for beside its arguments.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
+use crate::local::request::Request;
+use crate::millis::{Amounts, Millis};
 
 /// Options by their names. Unset ones are left to the attribute, then to the default.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    name: Option<String>,
+    name: Option<Arc<str>>,
     num_cpus: Option<f64>,
     resources: Vec<(String, f64)>,
     max_retries: Option<u32>,
@@ -23,29 +26,35 @@ impl Options {
 
     /// A name for the task, in errors and contexts.
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
+        self.name = Some(name.into().into());
         self
     }
 
-    /// How many CPUs the task takes. Default: 1.
+    /// How many CPUs the task takes: a whole number; a fraction, in steps of 0.001, where several
+    /// tasks are to share one; 0 for a task that waits more than it computes. Default: 1, and 0 for an
+    /// `async fn`, which computes on no CPU of the pool.
     pub fn num_cpus(mut self, num_cpus: impl Into<f64>) -> Self {
         self.num_cpus = Some(num_cpus.into());
         self
     }
 
-    /// How much of a named resource the task takes.
+    /// How much of a named resource the task takes, in steps of 0.001; see
+    /// [`Config::resource`](crate::Config::resource).
     pub fn resource(mut self, name: impl Into<String>, amount: impl Into<f64>) -> Self {
         self.resources.push((name.into(), amount.into()));
         self
     }
 
     /// How often a task whose worker crashed, or whose object was lost, is tried again. Default: 0.
+    /// Neither happens to tasks of the in-process engines; a panic or an `Err` is never retried.
     pub fn max_retries(mut self, max_retries: u32) -> Self {
         self.max_retries = Some(max_retries);
         self
     }
 
-    /// How long the task may run.
+    /// How long the task may run. When the time has come it is asked to stop, as by
+    /// [`cancel`](crate::cancel) (an `async fn` is dropped at its next await), and it fails with
+    /// [`TimeLimit`](ErrorKind::TimeLimit).
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -57,18 +66,40 @@ impl Options {
         self
     }
 
-    /// The first option that the in-process engines do not honour.
-    pub(crate) fn refused(&self) -> Option<Error> {
-        let refuse = |what: &str| {
-            let message = format!("the in-process engines do not honour {what}; leave it out");
-            Some(Error::new(ErrorKind::Engine, message))
+    /// What the engine is asked for; None: nothing but a turn.
+    ///
+    /// # Errors
+    /// `Config`, if an amount makes no sense.
+    pub(crate) fn request(&self) -> Result<Option<Request>> {
+        let Self { name, num_cpus, resources, timeout, priority, max_retries: _ } = self;
+        let amount = |what: &str, amount: f64, allowed: &str| {
+            let refused =
+                || Error::new(ErrorKind::Config, format!("{what} is {amount}; it takes {allowed}"));
+            Millis::from_f64(amount).ok_or_else(refused)
         };
-        match self {
-            Self { num_cpus: Some(n), .. } if *n != 1.0 => refuse(&format!("num_cpus = {n}")),
-            Self { resources, .. } if !resources.is_empty() => refuse("resource"),
-            Self { timeout: Some(_), .. } => refuse("timeout"),
-            Self { priority: Some(_), .. } => refuse("priority"),
-            _ => None,
-        }
+        let cpus = match *num_cpus {
+            None => Millis::ONE,
+            Some(wanted) => {
+                let allowed = "0, a fraction in steps of 0.001, or a whole number";
+                let cpus = amount("num_cpus", wanted, allowed)?;
+                if cpus > Millis::ONE && !cpus.is_whole() {
+                    let message = format!("num_cpus is {wanted}; above 1 it takes a whole number");
+                    return Err(Error::new(ErrorKind::Config, message));
+                }
+                cpus
+            }
+        };
+        let resources = resources
+            .iter()
+            .map(|(name, wanted)| {
+                let what = format!("resource {name:?}");
+                Ok((name.clone(), amount(&what, *wanted, "a number from 0 in steps of 0.001")?))
+            })
+            .collect::<Result<Amounts>>()?;
+        let priority = priority.unwrap_or(0);
+        let plain = name.is_none() && cpus == Millis::ONE && resources.is_empty();
+        let plain = plain && timeout.is_none() && priority == 0;
+        let name = name.clone();
+        Ok((!plain).then_some(Request { name, cpus, resources, priority, time_limit: *timeout }))
     }
 }

@@ -283,7 +283,10 @@ fn share_all<T: Send + Sync + 'static>(list: Vec<AnyRef>) -> Result<Vec<Arc<T>>>
     list.into_iter().map(share).collect()
 }
 
-fn lend_all<T: Send + Sync + 'static>(list: Vec<AnyRef>) -> Result<Lent<Vec<Arc<T>>, [Arc<T>]>> {
+/// A list that is lent as a slice.
+type LentList<T> = Lent<Vec<T>, [T]>;
+
+fn lend_all<T: Send + Sync + 'static>(list: Vec<AnyRef>) -> Result<LentList<Arc<T>>> {
     share_all(list).map(Lent::own)
 }
 
@@ -305,7 +308,7 @@ macro_rules! lists {
             }
         }
         impl<T: Send + Sync + 'static, $($generics)*> Arg<Borrowed<[Arc<T>]>> for $list {
-            fn into_slot($self) -> Slot<Lent<Vec<Arc<T>>, [Arc<T>]>> {
+            fn into_slot($self) -> Slot<LentList<Arc<T>>> {
                 Slot::list($refs, lend_all::<T>)
             }
         }

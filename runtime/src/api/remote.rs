@@ -9,6 +9,7 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use crate::api::object::ObjectRef;
 use crate::api::options::Options;
@@ -18,7 +19,8 @@ use crate::function::{Call, Function};
 use crate::local::arguments::{Awaited, Then};
 use crate::local::cell::{Job, Ref};
 use crate::local::default;
-use crate::local::job::{Await, Compute};
+use crate::local::job::{Await, Compute, ComputeWith};
+use crate::local::request::Claim;
 
 /// What the arguments of `F` are while it runs.
 pub(crate) type Held<F> = <<F as RemoteFn>::Params as Params>::Held;
@@ -69,9 +71,11 @@ pub(crate) fn submit_call<F: RemoteFn>(
     options: Option<Options>,
     call: Call,
 ) -> ObjectRef<F::Output> {
-    if let Some(error) = options.and_then(|options| options.refused()) {
-        return Ref::complete(Err(error.through(call)), call).into();
-    }
+    let failed = |error: Error| Ref::complete(Err(error.through(call)), call).into();
+    let claim = match options.map(|options| claim(&options)).transpose() {
+        Ok(claim) => claim.flatten(),
+        Err(error) => return failed(error),
+    };
     let mut awaiting = Awaiting::default();
     F::Params::awaited(&slots, &mut awaiting);
     match F::body() {
@@ -80,13 +84,31 @@ pub(crate) fn submit_call<F: RemoteFn>(
                 Body::Compute(body) => body(F::Params::resolve(slots)?),
                 Body::Await(_) => unreachable!("a function's body is always the same"),
             };
-            submit_task(Compute(work), awaiting, call).into()
+            match claim {
+                None => submit_task(Compute(work), awaiting, call, None),
+                Some(claim) => {
+                    let job = ComputeWith { work, claim: Arc::clone(&claim) };
+                    submit_task(job, awaiting, call, Some(claim))
+                }
+            }
+        }
+        Body::Await(_) if claim.as_ref().is_some_and(|claim| claim.request().asks_for_cpus()) => {
+            let message = "an async function computes on no CPU of the pool; leave num_cpus out";
+            return failed(Error::new(ErrorKind::Engine, message));
         }
         Body::Await(body) => {
             let make = move || Ok(body(F::Params::resolve(slots)?));
-            submit_task(Await { make, local: default::current() }, awaiting, call).into()
+            let job = Await { make, local: default::current(), claim: claim.clone() };
+            submit_task(job, awaiting, call, claim)
         }
     }
+    .into()
+}
+
+/// What the options ask the current runtime for.
+fn claim(options: &Options) -> Result<Option<Arc<Claim>>> {
+    let Some(request) = options.request()? else { return Ok(None) };
+    Claim::new(request, &default::current()).map(Some)
 }
 
 /// Makes the task and queues it, now or when its arguments are there.
@@ -94,6 +116,7 @@ pub(crate) fn submit_task<T: Send + Sync + 'static>(
     job: impl Job<T>,
     awaiting: Awaiting,
     call: Call,
+    claim: Option<Arc<Claim>>,
 ) -> Ref<T> {
     let Awaiting { refs, failure } = awaiting;
     if let Some(error) = failure {
@@ -105,17 +128,26 @@ pub(crate) fn submit_task<T: Send + Sync + 'static>(
                 Error::new(ErrorKind::ShutDown, "the runtime was shut down before the call");
             return (Ref::complete(Err(error.through(call)), call), None);
         }
-        let (task, entry) = Ref::task(job, refs.is_empty(), local.home(), call);
+        let ready = refs.is_empty() && claim.is_none();
+        let (task, entry) = Ref::task(job, ready, local.home(), call);
         let next = match entry {
             Some(entry) => Ok(local.schedule(entry)),
-            None => Err(local.clone()),
+            None => Err(Arc::clone(local)),
         };
         (task, Some(next))
     });
-    match next {
-        Some(Ok(scheduled)) => scheduled.now(),
-        Some(Err(local)) => Awaited::when_ready(refs, Then::Queue(task.any().clone(), local)),
-        None => {}
+    match (next, claim) {
+        (None, _) => {}
+        (Some(Ok(scheduled)), _) => scheduled.now(),
+        (Some(Err(_)), Some(claim)) => {
+            if let Some(name) = &claim.request().name {
+                let _ = task.any().extra().name.set(Arc::clone(name));
+            }
+            Awaited::when_ready(refs, Then::Claim(task.any().clone(), claim));
+        }
+        (Some(Err(local)), None) => {
+            Awaited::when_ready(refs, Then::Queue(task.any().clone(), local));
+        }
     }
     task
 }
@@ -222,5 +254,5 @@ pub fn spawn<T: Send + Sync + 'static>(
     closure: impl FnOnce() -> T + Send + 'static,
 ) -> ObjectRef<T> {
     let call = Call { function: &SPAWNED, called_at: Location::caller() };
-    submit_task(Compute(move || Ok(closure())), Awaiting::default(), call).into()
+    submit_task(Compute(move || Ok(closure())), Awaiting::default(), call, None).into()
 }

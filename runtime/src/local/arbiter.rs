@@ -24,6 +24,7 @@ use crate::local::completion::Completion;
 use crate::local::current::Task;
 use crate::local::held_back::{HeldBack, Pass};
 use crate::local::job::AsTask;
+use crate::millis::Millis;
 
 /// How many `&self` calls of one actor may be under way.
 const CONCURRENCY: u32 = 1000;
@@ -85,7 +86,9 @@ impl<A: 'static> Actor for Host<A> {
 }
 
 /// Something for the host to begin, in the order of its coming.
-struct Begin<A: 'static>(Box<dyn FnOnce(&mut Host<A>, &mut Context<Host<A>>) + Send>);
+struct Begin<A: 'static>(Box<Beginning<A>>);
+
+type Beginning<A> = dyn FnOnce(&mut Host<A>, &mut Context<Host<A>>) + Send;
 
 impl<A: 'static> Message for Begin<A> {
     type Result = ();
@@ -177,7 +180,12 @@ impl<A: Send + 'static> Hosted<A> {
 
         // The first to ask for the lock is the constructor; all calls come after it.
         let (_, promise) = Ref::<()>::promise(call, 0);
-        let task = Task { running: promise.task(), call, actor: Arc::as_ptr(&hosted) as usize };
+        let task = Task {
+            running: promise.task(),
+            call,
+            cpus: Millis::default(),
+            actor: Arc::as_ptr(&hosted) as usize,
+        };
         hosted.begin(move |host, context| {
             let ended = Rc::clone(&host.ended);
             let line = InLine::new(Arc::clone(&host.state).write_owned());
@@ -385,7 +393,7 @@ impl<A: Send + 'static, T: Send + Sync + 'static> Running<A, T> {
             }
         };
         let actor = Arc::as_ptr(hosted) as usize;
-        let task = Task { running: self.promise.task(), call, actor };
+        let task = Task { running: self.promise.task(), call, cpus: Millis::default(), actor };
         let mut returned = false;
         let future = async {
             let result = method(state).await;

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::local::Local;
 use crate::local::cell::AnyRef;
 use crate::local::queue::Entry;
+use crate::local::request::Claim;
 use crate::local::waiters::{Node, Waiter};
 
 /// The record of one wait: it lives until the last argument has arrived.
@@ -25,6 +26,8 @@ pub(crate) struct Awaited {
 pub(crate) enum Then {
     /// The task, which has an entry and was not ready, goes into the queue.
     Queue(AnyRef, Arc<Local>),
+    /// As `Queue`, once it has what it asked for.
+    Claim(AnyRef, Arc<Claim>),
     /// Something short, none of the program's code, runs on the completing thread.
     Run(Box<dyn FnOnce() + Send + Sync>),
 }
@@ -68,17 +71,20 @@ impl Awaited {
         let failure = arguments.iter().find_map(|(argument, _)| argument.failure());
         // Our refs go before the task starts, so that it may find itself the last holder.
         drop(arguments);
-        match then {
-            Then::Queue(task, local) => {
-                // SAFETY: the arguments are there, and this happens once.
-                let entry = unsafe { task.make_ready() };
-                drop(task);
-                match failure {
-                    Some(error) => fail(entry, error),
-                    None => local.schedule(entry).now(),
-                }
+        let entry_of = |task: AnyRef| {
+            // SAFETY: this happens once.
+            unsafe { task.take_entry() }
+        };
+        match (then, failure) {
+            (Then::Queue(task, _) | Then::Claim(task, _), Some(error)) => {
+                fail(entry_of(task), error)
             }
-            Then::Run(run) => run(),
+            (Then::Queue(task, local), None) => {
+                task.make_ready();
+                local.schedule(entry_of(task)).now();
+            }
+            (Then::Claim(task, claim), None) => claim.queue(entry_of(task)),
+            (Then::Run(run), _) => run(),
         }
     }
 }

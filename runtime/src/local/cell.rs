@@ -10,10 +10,11 @@ use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, needs_drop};
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::error::Error;
-use crate::function::Call;
+use crate::function::{Call, Hop};
 use crate::local::queue::{Entry, EntryVtable};
 use crate::local::state::{Claim, Completed, State};
 use crate::local::value::Value;
@@ -36,10 +37,26 @@ pub(crate) struct Header {
     extra: AtomicPtr<Extra>,
 }
 
+impl Header {
+    fn extra(&self) -> Option<&Extra> {
+        // SAFETY: once set, the extra lives as long as the cell, which whoever has us keeps alive.
+        unsafe { self.extra.load(Ordering::Acquire).as_ref() }
+    }
+
+    fn hop(&self) -> Hop {
+        match self.extra().and_then(|extra| extra.name.get()) {
+            Some(name) => self.call.named(Arc::clone(name)),
+            None => self.call.into(),
+        }
+    }
+}
+
 /// The rarely needed part of a cell.
 #[derive(Default)]
 pub(crate) struct Extra {
     pub(crate) id: std::sync::OnceLock<uuid::Uuid>,
+    /// The name that the call was given.
+    pub(crate) name: std::sync::OnceLock<Arc<str>>,
     /// For one part of a task's result: the task.
     pub(crate) producer: std::sync::OnceLock<AnyRef>,
 }
@@ -192,10 +209,10 @@ impl<T: Send + Sync + 'static, J: Job<T>> Cell<T, J> {
         // SAFETY: by the caller's promise.
         let job = unsafe { Self::take_job(cell) };
         let promise = Promise::<T> { cell, marker: PhantomData };
-        let call = promise.call();
+        let task = promise.hop();
         // The arguments go first: whoever sees the failure must not find them still held.
         drop(job);
-        promise.complete(Err(error.through(call)));
+        promise.complete(Err(error.through(task)));
     }
 
     /// # Safety
@@ -291,6 +308,16 @@ impl AnyRef {
         self.header().call
     }
 
+    /// The call by the name it goes by.
+    pub(crate) fn hop(&self) -> Hop {
+        self.header().hop()
+    }
+
+    /// The name that the call was given.
+    pub(crate) fn given_name(&self) -> Option<&str> {
+        Some(self.header().extra()?.name.get()?)
+    }
+
     pub(crate) fn value_type(&self) -> TypeId {
         (self.header().vtable.value_type)()
     }
@@ -316,9 +343,7 @@ impl AnyRef {
 
     /// The task whose result this is a part of.
     pub(crate) fn producer(&self) -> Option<&Self> {
-        let extra = self.header().extra.load(Ordering::Acquire);
-        // SAFETY: once set, the extra lives as long as the cell, which we keep alive.
-        unsafe { extra.as_ref() }?.producer.get()
+        self.header().extra()?.producer.get()
     }
 
     /// Whether the task sits unstarted in the queues of the runtime `home`.
@@ -370,12 +395,16 @@ impl AnyRef {
         self.header().state.request_cancel();
     }
 
-    /// The entry that [`Ref::task`] made for a task that still waits for its arguments.
+    /// Whoever waits for the task may run it from now on.
+    pub(super) fn make_ready(&self) {
+        self.header().state.set_ready();
+    }
+
+    /// The entry that [`Ref::task`] kept back for a task that was not ready.
     ///
     /// # Safety
-    /// Called once for such a task, when the arguments are there.
-    pub(super) unsafe fn make_ready(&self) -> Entry {
-        self.header().state.set_ready();
+    /// Called once for such a task.
+    pub(super) unsafe fn take_entry(&self) -> Entry {
         // SAFETY: the cell begins with a vtable, and the entry's hold is now handed on.
         unsafe { Entry::from_pointer(self.0.cast()) }
     }
@@ -544,6 +573,11 @@ impl<T: Send + Sync + 'static> Promise<T> {
         self.header().call
     }
 
+    /// The call by the name it goes by.
+    pub(crate) fn hop(&self) -> Hop {
+        self.header().hop()
+    }
+
     /// The running task, for the context: valid while the promise is.
     pub(crate) fn task(&self) -> RunningTask {
         RunningTask(self.cell)
@@ -554,8 +588,10 @@ impl<T: Send + Sync + 'static> Promise<T> {
         let this = ManuallyDrop::new(self);
         let cell = this.cell;
         let failed = value.is_err();
-        // SAFETY: the promise is the runner's, so the value is ours (S1).
-        unsafe { *cell.cast::<Typed<T>>().as_ref().value.get() = value.into() };
+        // SAFETY: RUNNING keeps the cell alive, and the promise is the runner's (S1).
+        let typed = unsafe { cell.cast::<Typed<T>>().as_ref() };
+        // SAFETY: as above.
+        unsafe { *typed.value.get() = value.into() };
         let state = &this.header().state;
         let free_it = match state.finish(failed) {
             Completed::Done => false,

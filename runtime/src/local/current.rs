@@ -8,10 +8,12 @@ use crate::local::Local;
 use crate::local::cell::RunningTask;
 use crate::local::pool::Cpu;
 use crate::local::queue::Entry;
+use crate::millis::Millis;
 
 thread_local! {
     static CPU: Cell<Option<Box<Cpu>>> = const { Cell::new(None) };
     static ENTERED: RefCell<Option<Arc<Local>>> = const { RefCell::new(None) };
+    static SHARE: Cell<Option<Millis>> = const { Cell::new(None) };
     static TASK: Cell<Option<Task>> = const { Cell::new(None) };
 }
 
@@ -20,6 +22,8 @@ thread_local! {
 pub(crate) struct Task {
     pub(crate) running: RunningTask,
     pub(crate) call: Call,
+    /// How many CPUs it was granted.
+    pub(crate) cpus: Millis,
     /// Which actor's method it is, by the actor's address; 0: none.
     pub(crate) actor: usize,
 }
@@ -33,6 +37,16 @@ pub(crate) fn take_cpu() -> Option<Box<Cpu>> {
 pub(crate) fn set_cpu(cpu: Box<Cpu>) {
     let before = CPU.replace(Some(cpu));
     assert!(before.is_none(), "a thread can hold one CPU only");
+}
+
+/// The part of a CPU that this thread computes on, where it holds no whole one.
+pub(crate) fn share() -> Option<Millis> {
+    SHARE.get()
+}
+
+/// Changes the part; gives the one before.
+pub(crate) fn set_share(part: Option<Millis>) -> Option<Millis> {
+    SHARE.replace(part)
 }
 
 /// Lets `look` use this thread's CPU. It must not run anything of the program's.

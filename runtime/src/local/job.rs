@@ -5,13 +5,23 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::error::Result;
-use crate::local::cell::{Job, Promise};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::local::cell::{Job, Promise, RunningTask};
 use crate::local::current::{self, Task};
-use crate::local::{Local, panics};
+use crate::local::request::{Claim, Request};
+use crate::local::{Local, grant, panics};
+use crate::millis::Millis;
 
 /// A task that computes: a closure that holds the arguments.
 pub(crate) struct Compute<W>(pub(crate) W);
+
+/// A task that computes, and asked for something.
+pub(crate) struct ComputeWith<W> {
+    pub(crate) work: W,
+    pub(crate) claim: Arc<Claim>,
+}
 
 impl<T, W> Job<T> for Compute<W>
 where
@@ -19,17 +29,68 @@ where
     W: FnOnce() -> Result<T> + Send + 'static,
 {
     fn run(self, promise: Promise<T>) {
-        let task = Task { running: promise.task(), call: promise.call(), actor: 0 };
+        let task =
+            Task { running: promise.task(), call: promise.call(), cpus: Millis::ONE, actor: 0 };
         let result = current::in_task(task, || panics::catch(self.0));
-        let call = promise.call();
-        promise.complete(result.map_err(|error| error.through(call)));
+        let hop = promise.hop();
+        promise.complete(result.map_err(|error| error.through(hop)));
     }
+}
+
+impl<T, W> Job<T> for ComputeWith<W>
+where
+    T: Send + Sync + 'static,
+    W: FnOnce() -> Result<T> + Send + 'static,
+{
+    fn run(self, promise: Promise<T>) {
+        let Self { work, claim } = self;
+        let call = promise.call();
+        let &Request { cpus, time_limit, .. } = claim.request();
+        let task = Task { running: promise.task(), call, cpus, actor: 0 };
+        let run = || {
+            let limit = time_limit.map(|limit| TimeLimit::start(limit, promise.task(), &claim));
+            let result = current::in_task(task, || panics::catch(work));
+            limit.map_or(Ok(()), TimeLimit::check).and(result)
+        };
+        let result = grant::with_cpus(claim.local(), cpus, run);
+        // What was taken goes back before anybody sees the result.
+        drop(claim);
+        let hop = promise.hop();
+        promise.complete(result.map_err(|error| error.through(hop)));
+    }
+}
+
+/// A limit on the time that a task computes: it is asked to stop when the time has come, and whatever
+/// it returns after that is an error.
+struct TimeLimit {
+    limit: Duration,
+    start: Instant,
+    ask_to_stop: tokio::task::JoinHandle<()>,
+}
+
+impl TimeLimit {
+    fn start(limit: Duration, running: RunningTask, claim: &Claim) -> Self {
+        // SAFETY: the task is running: its job is what calls us.
+        let task = unsafe { running.to_ref() };
+        let ask_to_stop = claim.local().spawn_timer(limit, move || task.request_cancel());
+        Self { limit, start: Instant::now(), ask_to_stop }
+    }
+
+    fn check(self) -> Result<()> {
+        self.ask_to_stop.abort();
+        if self.start.elapsed() < self.limit { Ok(()) } else { Err(exceeded(self.limit)) }
+    }
+}
+
+fn exceeded(limit: Duration) -> Error {
+    Error::new(ErrorKind::TimeLimit, format!("it ran longer than its time limit of {limit:?}"))
 }
 
 /// A task that waits: a closure that makes the future, once the arguments are there.
 pub(crate) struct Await<W> {
     pub(crate) make: W,
     pub(crate) local: Arc<Local>,
+    pub(crate) claim: Option<Arc<Claim>>,
 }
 
 impl<T, W, F> Job<T> for Await<W>
@@ -39,16 +100,28 @@ where
     F: Future<Output = Result<T>> + Send + 'static,
 {
     fn run(self, promise: Promise<T>) {
-        let Self { make, local } = self;
+        let Self { make, local, claim } = self;
         let call = promise.call();
-        let task = Task { running: promise.task(), call, actor: 0 };
-        let future = async move { make()?.await };
+        let task = Task { running: promise.task(), call, cpus: Millis::default(), actor: 0 };
+        let limit = claim.as_ref().and_then(|claim| claim.request().time_limit);
+        let future = async move {
+            let future = make()?;
+            match limit {
+                None => future.await,
+                Some(limit) => {
+                    tokio::time::timeout(limit, future).await.map_err(|_| exceeded(limit))?
+                }
+            }
+        };
         let work = AsTask { task, local: Arc::clone(&local), future };
         let waiting = Arc::clone(&local);
         let running = async move {
             let _guest = waiting.pool().guest();
             let result = work.await;
-            promise.complete(result.map_err(|error| error.through(call)));
+            // What was taken goes back before anybody sees the result.
+            drop(claim);
+            let hop = promise.hop();
+            promise.complete(result.map_err(|error| error.through(hop)));
         };
         local.spawn_future(running);
     }

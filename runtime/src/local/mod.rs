@@ -11,12 +11,15 @@
 
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use crate::config::{Engine, Settings};
 use crate::local::actors::Actors;
 use crate::local::arbiter::Arbiters;
+use crate::local::grant::Grants;
 use crate::local::pool::Pool;
 use crate::local::queue::Entry;
+use crate::local::request::Resources;
 
 pub(crate) mod actors;
 pub(crate) mod arbiter;
@@ -26,13 +29,16 @@ pub(crate) mod completion;
 pub(crate) mod current;
 pub(crate) mod default;
 mod deferred;
+pub(crate) mod grant;
 pub(crate) mod group;
 pub(crate) mod held_back;
 pub(crate) mod ids;
 pub(crate) mod job;
 pub(crate) mod panics;
 pub(crate) mod pool;
+mod prioritized;
 pub(crate) mod queue;
+pub(crate) mod request;
 mod state;
 pub(crate) mod strand;
 mod sync;
@@ -47,10 +53,14 @@ pub(crate) struct Local {
     tokio: OnceLock<tokio::runtime::Runtime>,
     arbiters: OnceLock<Arbiters>,
     actors: Actors,
+    resources: Resources,
+    grants: Grants,
 }
 
 /// How many threads poll async tasks. They wait most of the time, so few are enough.
 const TOKIO_THREADS_MAX: usize = 4;
+/// How many tasks that compute on less than a CPU run at the same time; the rest wait.
+const BLOCKING_THREADS_MAX: usize = 4096;
 /// How many threads async actors share, likewise.
 const ARBITERS_MAX: usize = 4;
 
@@ -62,6 +72,8 @@ impl Local {
             tokio: OnceLock::new(),
             arbiters: OnceLock::new(),
             actors: Actors::default(),
+            resources: Resources::new(settings.resources.clone()),
+            grants: Grants::default(),
             settings,
         })
     }
@@ -72,6 +84,14 @@ impl Local {
 
     pub(crate) fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    pub(crate) fn resources(&self) -> &Resources {
+        &self.resources
+    }
+
+    pub(crate) fn grants(&self) -> &Grants {
+        &self.grants
     }
 
     /// The actors that live.
@@ -113,6 +133,40 @@ impl Local {
         }
     }
 
+    /// As `schedule`, before or behind whatever has priority 0.
+    #[must_use = "call `.now()` where the program's code may run"]
+    pub(crate) fn schedule_prioritized(&self, entry: Entry, priority: i32) -> Scheduled {
+        match self.settings.engine {
+            Engine::Threads if priority != 0 => {
+                self.pool.push_prioritized(entry, priority);
+                Scheduled(None)
+            }
+            _ => self.schedule(entry),
+        }
+    }
+
+    /// Runs `run` on a thread that may block, without a CPU.
+    pub(crate) fn spawn_blocking(self: &Arc<Self>, run: impl FnOnce() + Send + 'static) {
+        let local = Arc::clone(self);
+        self.tokio().spawn_blocking(move || {
+            let _guest = local.pool.guest();
+            let _entered = current::enter(Arc::clone(&local));
+            run();
+        });
+    }
+
+    /// Runs `then` after a time, unless the handle is aborted before.
+    pub(crate) fn spawn_timer(
+        &self,
+        after: Duration,
+        then: impl FnOnce() + Send + 'static,
+    ) -> tokio::task::JoinHandle<()> {
+        self.tokio().spawn(async move {
+            tokio::time::sleep(after).await;
+            then();
+        })
+    }
+
     /// Runs a future on tokio; with the inline engine to its end, here and now.
     pub(crate) fn spawn_future(&self, future: impl Future<Output = ()> + Send + 'static) {
         match self.settings.engine {
@@ -125,6 +179,7 @@ impl Local {
         self.tokio.get_or_init(|| {
             tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(self.settings.num_cpus.min(TOKIO_THREADS_MAX))
+                .max_blocking_threads(BLOCKING_THREADS_MAX)
                 .thread_name("mobula-async")
                 .enable_all()
                 .build()
@@ -135,6 +190,7 @@ impl Local {
     /// Ends this runtime. Returns how many tasks never began.
     pub(crate) fn shut_down(&self) -> usize {
         self.pool.refuse();
+        self.resources.close();
         self.actors.end_all();
         let never_begun = self.pool.close();
         if let Some(arbiters) = self.arbiters.get() {

@@ -8,7 +8,9 @@
 //! `sleep.md` beside this file tells, and proves, how threads without work go to sleep and why no work
 //! is forgotten.
 
-use std::cell::Cell;
+#![expect(clippy::vec_box, reason = "a CPU goes from thread to thread as a pointer")]
+
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -17,8 +19,9 @@ use std::time::{Duration, Instant};
 use crossbeam_deque::{Injector, Steal, Stealer, Worker};
 
 use crate::error::{Error, ErrorKind};
+use crate::local::prioritized::Prioritized;
 use crate::local::queue::Entry;
-use crate::local::{Local, current};
+use crate::local::{Local, current, default, grant};
 
 /// A thread looks at the injector first every so many turns, so that work from outside is not starved
 /// by work that makes more work. A prime, so as not to beat with any period of the program's own.
@@ -38,6 +41,8 @@ pub(crate) struct Cpu {
     local: Weak<Local>,
     deque: Worker<Entry>,
     turns: Cell<u32>,
+    /// CPUs that the same task holds besides.
+    further: RefCell<Vec<Box<Cpu>>>,
 }
 
 impl Cpu {
@@ -52,6 +57,21 @@ impl Cpu {
 
     pub(crate) fn push(&self, entry: Entry) {
         self.deque.push(entry);
+    }
+
+    /// How many CPUs the same task holds besides.
+    pub(crate) fn further(&self) -> usize {
+        self.further.borrow().len()
+    }
+
+    pub(crate) fn add_further(&self, cpu: Box<Self>) {
+        self.further.borrow_mut().push(cpu);
+    }
+
+    pub(crate) fn take_further(&self, count: usize) -> Vec<Box<Self>> {
+        let mut further = self.further.borrow_mut();
+        let keep = further.len() - count;
+        further.split_off(keep)
     }
 
     /// Removes `wanted` from the top of the deque, where a task's own children sit.
@@ -80,6 +100,7 @@ pub(crate) struct Pool {
     local: Weak<Local>,
     injector: Injector<Entry>,
     stealers: Box<[Stealer<Entry>]>,
+    prioritized: Prioritized,
     /// CPUs that nobody holds.
     idle: AtomicUsize,
     /// Threads that hold a CPU and look for work.
@@ -162,6 +183,7 @@ impl Pool {
             local: Weak::clone(local),
             deque: Worker::new_lifo(),
             turns: Cell::new(0),
+            further: RefCell::default(),
         };
         // The first CPU is the last in the list, and so the first to be taken.
         let idle: Vec<Box<Cpu>> = (0..num_cpus).rev().map(|index| Box::new(cpu(index))).collect();
@@ -169,6 +191,7 @@ impl Pool {
             local: Weak::clone(local),
             injector: Injector::new(),
             stealers: idle.iter().rev().map(|cpu| cpu.deque.stealer()).collect(),
+            prioritized: Prioritized::default(),
             idle: AtomicUsize::new(num_cpus),
             searching: AtomicUsize::new(0),
             returning: AtomicUsize::new(0),
@@ -213,6 +236,12 @@ impl Pool {
     /// Queues `entry` behind everything else.
     pub(crate) fn push_last(&self, entry: Entry) {
         self.injector.push(entry);
+        self.pushed();
+    }
+
+    /// Queues `entry` before (`priority` above 0) or behind (below 0) whatever has none.
+    pub(crate) fn push_prioritized(&self, entry: Entry, priority: i32) {
+        self.prioritized.push(entry, priority);
         self.pushed();
     }
 
@@ -276,17 +305,23 @@ impl Pool {
     }
 
     fn has_work(&self) -> bool {
-        !self.injector.is_empty() || self.stealers.iter().any(|stealer| !stealer.is_empty())
+        !self.injector.is_empty()
+            || !self.prioritized.is_empty()
+            || self.stealers.iter().any(|stealer| !stealer.is_empty())
     }
 
     /// The next thing for `cpu` to run: its own newest, else the oldest from outside, else another's.
     fn find(&self, cpu: &Cpu) -> Option<Entry> {
         let turns = cpu.turns.get().wrapping_add(1);
         cpu.turns.set(turns);
-        if turns % INJECTOR_EVERY == 0 {
+        if let Some(entry) = self.prioritized.pop_urgent() {
+            return Some(entry);
+        }
+        if turns.is_multiple_of(INJECTOR_EVERY) {
             return self.injected(cpu).or_else(|| cpu.deque.pop()).or_else(|| self.stolen(cpu));
         }
-        cpu.deque.pop().or_else(|| self.injected(cpu)).or_else(|| self.stolen(cpu))
+        let equal = cpu.deque.pop().or_else(|| self.injected(cpu)).or_else(|| self.stolen(cpu));
+        equal.or_else(|| self.prioritized.pop_any())
     }
 
     fn injected(&self, cpu: &Cpu) -> Option<Entry> {
@@ -337,6 +372,9 @@ impl Pool {
 
     fn abandon_injected(&self) {
         while let Some(entry) = until_decided(|| self.injector.steal()) {
+            self.abandon(entry);
+        }
+        while let Some(entry) = self.prioritized.pop_any() {
             self.abandon(entry);
         }
     }
@@ -464,7 +502,7 @@ impl Pool {
     }
 
     /// Waits for a CPU for a thread that holds half a task.
-    fn pick_up(&self) -> Box<Cpu> {
+    pub(crate) fn pick_up(&self) -> Box<Cpu> {
         let mut desk = self.desk();
         if let Some(cpu) = self.take_idle(&mut desk) {
             return cpu;
@@ -487,21 +525,33 @@ impl Drop for Guest<'_> {
     }
 }
 
-/// Lets `wait` sleep; meanwhile this thread's CPU, if it holds one, is another's.
+/// Lays down a CPU that this thread does not hold as its own.
+pub(super) fn lay_down(cpu: Box<Cpu>) {
+    let local = cpu.local.upgrade().expect("whoever holds a CPU keeps the runtime alive");
+    local.pool().lay_down(cpu);
+}
+
+/// Lets `wait` sleep; meanwhile this thread's CPUs, or its part of one, are others'.
 pub(crate) fn block<R>(wait: impl FnOnce() -> R) -> R {
-    /// The CPU comes back also when the wait panics: the task goes on to unwind, and that computes.
-    struct PickUp(Arc<Local>);
+    /// The CPUs come back also when the wait panics: the task goes on to unwind, and that computes.
+    struct PickUp(Arc<Local>, usize);
     impl Drop for PickUp {
         fn drop(&mut self) {
             current::set_cpu(self.0.pool().pick_up());
+            grant::collect(&self.0, self.1);
         }
     }
     let Some(cpu) = current::take_cpu() else {
-        return wait();
+        return match current::share() {
+            Some(part) => grant::block_share(&default::current(), part, wait),
+            None => wait(),
+        };
     };
     let local = cpu.local.upgrade().expect("whoever holds a CPU keeps the runtime alive");
+    let further = cpu.take_further(cpu.further());
+    let _pick_up = PickUp(Arc::clone(&local), further.len());
+    further.into_iter().for_each(|cpu| local.pool().lay_down(cpu));
     local.pool().lay_down(cpu);
-    let _pick_up = PickUp(local);
     wait()
 }
 

@@ -28,6 +28,7 @@ use crate::local::current::{self, Task};
 use crate::local::held_back::{HeldBack, Pass};
 use crate::local::queue::{Entry, EntryHeader, EntryVtable};
 use crate::local::{Local, panics};
+use crate::millis::Millis;
 
 /// How many calls one turn runs before other work gets its chance.
 const CALLS_PER_TURN: usize = 64;
@@ -360,7 +361,8 @@ where
         let call = promise.call();
         // SAFETY: we run in the strand's turn, which keeps it alive.
         let strand = unsafe { &*self.strand };
-        let task = Task { running: promise.task(), call, actor: self.strand as usize };
+        let task =
+            Task { running: promise.task(), call, cpus: Millis::ONE, actor: self.strand as usize };
         // SAFETY: the turn is ours, and `take_turn` holds no reference into it meanwhile.
         let turn = unsafe { &mut *strand.turn.get() };
         let State::Alive(actor) = &mut turn.state else {

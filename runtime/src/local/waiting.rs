@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::function::Call;
+use crate::function::Hop;
 use crate::local::cell::AnyRef;
 use crate::local::group::GroupWait;
 use crate::local::waiters::{Node, Waiter};
@@ -25,7 +25,7 @@ pub(crate) enum Ended {
     TimedOut,
     /// The work cannot end before the wait does: it is the waiting task, or behind it in the mailbox
     /// of the same actor.
-    OnItself(Call, Call),
+    OnItself(Hop, Hop),
 }
 
 /// Waits until `any` is complete. Without a deadline the thread may run the awaited task itself; with
@@ -37,7 +37,7 @@ pub(crate) fn wait(any: &AnyRef, deadline: Option<Instant>) -> Result<(), Ended>
     if let Some(task) = current::task()
         && (task.running.address() == any.address() || any.is_of_actor(task.actor))
     {
-        return Err(Ended::OnItself(task.call, any.call()));
+        return Err(Ended::OnItself(task.call.into(), any.hop()));
     }
     if deadline.is_none() {
         help(any);
