@@ -1,4 +1,47 @@
-//! A Ray-style runtime for Rust.
+//! A Ray-style runtime for Rust: remote functions, objects and actors.
+//!
+//! ```
+//! use mobula::prelude::*;
+//!
+//! /// How many numbers below `n` are divisible by none of the primes.
+//! #[remote]
+//! fn sieve(n: u64, primes: &[u64]) -> usize {
+//!     (1..n).filter(|x| primes.iter().all(|p| x % p != 0)).count()
+//! }
+//!
+//! fn main() -> mobula::Result<()> {
+//!     let _runtime = mobula::init(Config::new().num_cpus(4))?;
+//!     let primes = mobula::put(vec![2, 3, 5]); // Stored once, borrowed by every task.
+//!     let counts: Vec<ObjectRef<usize>> =
+//!         (1..=10).map(|i| sieve::remote(30 * i, &primes)).collect(); // Returns at once.
+//!     let counts = mobula::get(&counts)?; // Waits, and keeps the order.
+//!     assert_eq!(counts[..3], [8, 16, 24]);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! [`remote`] makes a task of a call, and of a type's methods the calls of an actor. A call gives an
+//! [`ObjectRef`] at once: a ref to a value that is still to come. It may be passed on in place of the
+//! value, long before that is there, and so tasks form a graph without anybody drawing it. [`get`]
+//! waits; [`wait`], [`as_completed`] and `.await` are other ways to. [`map()`] calls one function for
+//! many items.
+//!
+//! What computes, a `fn`, runs on a pool of threads that holds exactly as many CPUs as were configured:
+//! a task that waits for another runs that one itself, or leaves its CPU to others. What waits, an
+//! `async fn`, runs on tokio and holds none. A failure reaches everyone who needed the result, as one
+//! [`Error`] with its root cause and its way.
+//!
+//! # What is where
+//!
+//! The modules are private, and this is the order to read them in. `ARCHITECTURE.md`, beside the
+//! workspace's manifest, follows a call through them.
+//!
+//! - `function`, `error`, `millis`, `config`: what all others speak of.
+//! - `local`: the engine. In it `state`, `cell` and `value` (what a task is), `queue`, `pool` and
+//!   `current` (where it runs), `waiters`, `arguments` and `waiting` (how others wait for it), `job`,
+//!   `request` and `grant` (what it does, and what it asked for), `strand` and `arbiter` (actors).
+//! - `runtime`: starting and ending it.
+//! - `api`: what you call. `remote`, `parameter`, `object` and `get` first; then `actor` and `map`.
 
 // The macro's expansions name this crate, also inside of it.
 extern crate self as mobula;

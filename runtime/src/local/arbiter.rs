@@ -24,6 +24,7 @@ use crate::local::completion::Completion;
 use crate::local::current::Task;
 use crate::local::held_back::{HeldBack, Pass};
 use crate::local::job::AsTask;
+use crate::local::pool::Guest;
 use crate::millis::Millis;
 
 /// How many `&self` calls of one actor may be under way.
@@ -381,7 +382,7 @@ impl<A: Send + 'static, T: Send + Sync + 'static> Running<A, T> {
         method: impl FnOnce(S) -> F,
     ) -> Result<T> {
         let (hosted, call) = (&self.hosted.0, self.promise.call());
-        let _guest = hosted.local.pool().guest();
+        let _guest = Guest::of(&hosted.local);
         let why = hosted.end.get().or_else(|| self.ended.get());
         let state = match (why, state) {
             (Some(why), _) => return Err(why.clone().through(call)),

@@ -65,7 +65,8 @@ pub(crate) fn queue(local: &Arc<Local>, entry: Entry, cpus: Millis, priority: i3
     if cpus >= Millis::ONE || local.settings().engine == Engine::Inline {
         local.schedule_prioritized(entry, priority).now();
     } else if cpus == Millis::default() {
-        local.spawn_blocking(move || entry.execute());
+        let here = Arc::clone(local);
+        local.spawn_blocking(move || here.pool().run(entry));
     } else {
         let mut shares = local.grants().shares();
         shares.line.push_back((cpus, entry));
@@ -125,9 +126,9 @@ fn run_admitted(local: &Arc<Local>, admitted: Vec<(Millis, Entry)>) {
     for (part, entry) in admitted {
         let here = Arc::clone(local);
         local.spawn_blocking(move || {
-            let _share = Share { local: here, part };
+            let share = Share { local: here, part };
             current::set_share(Some(part));
-            entry.execute();
+            share.local.pool().run(entry);
         });
     }
 }

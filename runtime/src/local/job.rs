@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::cell::{Job, Promise, RunningTask};
 use crate::local::current::{self, Task};
+use crate::local::pool::Guest;
 use crate::local::request::{Claim, Request};
 use crate::local::{Local, grant, panics};
 use crate::millis::Millis;
@@ -114,14 +115,14 @@ where
             }
         };
         let work = AsTask { task, local: Arc::clone(&local), future };
-        let waiting = Arc::clone(&local);
+        let guest = Guest::of(&local);
         let running = async move {
-            let _guest = waiting.pool().guest();
             let result = work.await;
             // What was taken goes back before anybody sees the result.
             drop(claim);
             let hop = promise.hop();
             promise.complete(result.map_err(|error| error.through(hop)));
+            drop(guest);
         };
         local.spawn_future(running);
     }

@@ -10,7 +10,7 @@
 //! (`arbiter.rs`).
 
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::config::{Engine, Settings};
@@ -50,7 +50,9 @@ pub(crate) mod waiting;
 pub(crate) struct Local {
     settings: Settings,
     pool: Pool,
-    tokio: OnceLock<tokio::runtime::Runtime>,
+    tokio: OnceLock<tokio::runtime::Handle>,
+    /// Behind the handle, until the end.
+    tokio_threads: Mutex<Option<tokio::runtime::Runtime>>,
     arbiters: OnceLock<Arbiters>,
     actors: Actors,
     resources: Resources,
@@ -61,6 +63,8 @@ pub(crate) struct Local {
 const TOKIO_THREADS_MAX: usize = 4;
 /// How many tasks that compute on less than a CPU run at the same time; the rest wait.
 const BLOCKING_THREADS_MAX: usize = 4096;
+/// How long a runtime's end waits for tokio's threads, which then have nothing to do.
+const TOKIO_END_MAX: Duration = Duration::from_secs(10);
 /// How many threads async actors share, likewise.
 const ARBITERS_MAX: usize = 4;
 
@@ -70,6 +74,7 @@ impl Local {
         Arc::new_cyclic(|this| Self {
             pool: Pool::new(settings.num_cpus, settings.spin, this),
             tokio: OnceLock::new(),
+            tokio_threads: Mutex::new(None),
             arbiters: OnceLock::new(),
             actors: Actors::default(),
             resources: Resources::new(settings.resources.clone()),
@@ -147,10 +152,9 @@ impl Local {
 
     /// Runs `run` on a thread that may block, without a CPU.
     pub(crate) fn spawn_blocking(self: &Arc<Self>, run: impl FnOnce() + Send + 'static) {
-        let local = Arc::clone(self);
+        let guest = pool::Guest::of(self);
         self.tokio().spawn_blocking(move || {
-            let _guest = local.pool.guest();
-            let _entered = current::enter(Arc::clone(&local));
+            let _entered = current::enter(Arc::clone(guest.local()));
             run();
         });
     }
@@ -175,16 +179,23 @@ impl Local {
         }
     }
 
-    fn tokio(&self) -> &tokio::runtime::Runtime {
+    fn tokio(&self) -> &tokio::runtime::Handle {
         self.tokio.get_or_init(|| {
-            tokio::runtime::Builder::new_multi_thread()
+            let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(self.settings.num_cpus.min(TOKIO_THREADS_MAX))
                 .max_blocking_threads(BLOCKING_THREADS_MAX)
                 .thread_name("mobula-async")
                 .enable_all()
                 .build()
-                .expect("failed to start the threads for async tasks")
+                .expect("failed to start the threads for async tasks");
+            let handle = runtime.handle().clone();
+            *self.tokio_threads() = Some(runtime);
+            handle
         })
+    }
+
+    fn tokio_threads(&self) -> MutexGuard<'_, Option<tokio::runtime::Runtime>> {
+        self.tokio_threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends this runtime. Returns how many tasks never began.
@@ -195,6 +206,14 @@ impl Local {
         let never_begun = self.pool.close();
         if let Some(arbiters) = self.arbiters.get() {
             arbiters.stop();
+        }
+        // Here and not in a drop, which may come on one of its own threads. All work is done by now,
+        // so there is next to nothing to wait for; and from within an async program one must not.
+        if let Some(tokio) = self.tokio_threads().take() {
+            match tokio::runtime::Handle::try_current() {
+                Ok(_) => tokio.shutdown_background(),
+                Err(_) => tokio.shutdown_timeout(TOKIO_END_MAX),
+            }
         }
         never_begun
     }
@@ -213,7 +232,7 @@ impl Scheduled {
 }
 
 /// Tokio refuses to block on a future inside another; a thread of its own may.
-fn run_to_end(future: impl Future<Output = ()> + Send, tokio: &tokio::runtime::Runtime) {
+fn run_to_end(future: impl Future<Output = ()> + Send, tokio: &tokio::runtime::Handle) {
     if tokio::runtime::Handle::try_current().is_err() {
         return tokio.block_on(future);
     }

@@ -365,6 +365,15 @@ impl Pool {
         }
     }
 
+    /// Runs `entry`, unless the pool has closed.
+    pub(super) fn run(&self, entry: Entry) {
+        if self.is_closed() {
+            self.abandon(entry);
+        } else {
+            entry.execute();
+        }
+    }
+
     fn abandon(&self, entry: Entry) {
         self.desk().abandoned += 1;
         entry.abandon(Error::new(ErrorKind::ShutDown, "the runtime was shut down before it ran"));
@@ -394,12 +403,6 @@ impl Pool {
         start.expect("failed to start a worker thread");
     }
 
-    /// Marks work of this runtime that runs on a thread that is not the pool's.
-    pub(crate) fn guest(self: &Pool) -> Guest<'_> {
-        self.desk().guests += 1;
-        Guest(self)
-    }
-
     /// One thread's life: wait for a CPU, run what there is, give it back.
     fn work(&self, first: Box<Cpu>) {
         let seat = Seat::here();
@@ -408,11 +411,7 @@ impl Pool {
             current::set_cpu(cpu);
             let mut searching = true;
             while let Some(entry) = self.next_entry(&mut searching) {
-                if self.is_closed() {
-                    self.abandon(entry);
-                } else {
-                    entry.execute();
-                }
+                self.run(entry);
                 if self.returning.load(Ordering::Relaxed) > 0 {
                     break;
                 }
@@ -516,12 +515,23 @@ impl Pool {
 }
 
 /// Work that runs on a thread that is not the pool's, and that `close` waits for.
-pub(crate) struct Guest<'a>(&'a Pool);
+pub(crate) struct Guest(Arc<Local>);
 
-impl Drop for Guest<'_> {
+impl Guest {
+    pub(crate) fn of(local: &Arc<Local>) -> Self {
+        local.pool().desk().guests += 1;
+        Self(Arc::clone(local))
+    }
+
+    pub(crate) fn local(&self) -> &Arc<Local> {
+        &self.0
+    }
+}
+
+impl Drop for Guest {
     fn drop(&mut self) {
-        self.0.desk().guests -= 1;
-        self.0.somebody_left.notify_all();
+        self.0.pool().desk().guests -= 1;
+        self.0.pool().somebody_left.notify_all();
     }
 }
 
@@ -558,11 +568,11 @@ pub(crate) fn block<R>(wait: impl FnOnce() -> R) -> R {
 /// Runs `run` while this thread holds a CPU of `local`: the one it has, or an idle one. None: there is
 /// none to be had.
 pub(crate) fn with_a_cpu<R>(local: &Arc<Local>, run: impl FnOnce() -> R) -> Option<R> {
-    struct LayDown<'a>(Guest<'a>);
-    impl Drop for LayDown<'_> {
+    struct LayDown(Guest);
+    impl Drop for LayDown {
         fn drop(&mut self) {
             if let Some(cpu) = current::take_cpu() {
-                self.0.0.lay_down(cpu);
+                self.0.local().pool().lay_down(cpu);
             }
         }
     }
@@ -577,7 +587,7 @@ pub(crate) fn with_a_cpu<R>(local: &Arc<Local>, run: impl FnOnce() -> R) -> Opti
             desk.guests += 1;
             drop(desk);
             current::set_cpu(cpu);
-            let _lay_down = LayDown(Guest(pool));
+            let _lay_down = LayDown(Guest(Arc::clone(local)));
             Some(run())
         }
     }
