@@ -18,7 +18,7 @@ use crate::api::parameter::{Arg, Awaiting, Param, Params};
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{Call, Function};
 use crate::local::arbiter::{Borrowing, Hosted, HostedHandle, Method};
-use crate::local::cell::AnyRef;
+use crate::local::cell::{AnyRef, Ref};
 use crate::local::default;
 use crate::local::strand::{Strand, StrandHandle};
 
@@ -54,6 +54,8 @@ pub struct ActorCell<A: Actor>(Kind<A>);
 enum Kind<A: Actor> {
     Computes(StrandHandle<A>),
     Waits(HostedHandle<A>),
+    /// Its runtime had ended before it could begin.
+    Refused(Error),
 }
 
 impl<A: Actor> Clone for ActorCell<A> {
@@ -61,6 +63,7 @@ impl<A: Actor> Clone for ActorCell<A> {
         Self(match &self.0 {
             Kind::Computes(handle) => Kind::Computes(handle.clone()),
             Kind::Waits(handle) => Kind::Waits(handle.clone()),
+            Kind::Refused(error) => Kind::Refused(error.clone()),
         })
     }
 }
@@ -70,6 +73,10 @@ impl<A: Actor> ActorCell<A> {
     fn start(slots: <A::Params as Params>::Slots) -> Self {
         let call = Call { function: A::function(), called_at: Location::caller() };
         let local = default::current();
+        if local.pool().is_closed() {
+            let why = Error::new(ErrorKind::ShutDown, "the runtime was shut down before it began");
+            return Self(Kind::Refused(why.through(call)));
+        }
         let arguments = awaiting::<A::Params>(&slots);
         let construct = move || A::Params::resolve(slots).map(A::construct);
         if A::ASYNC {
@@ -109,6 +116,7 @@ impl<A: Actor> ActorCell<A> {
                 });
                 handle.hosted().call(method, resolve, arguments, call)
             }
+            Kind::Refused(error) => Ref::complete(Err(error.clone().through(call)), call),
         }
         .into()
     }
@@ -135,6 +143,7 @@ impl<A: Actor> ActorCell<A> {
                 });
                 handle.hosted().call(method, resolve, arguments, call)
             }
+            Kind::Refused(error) => Ref::complete(Err(error.clone().through(call)), call),
         }
         .into()
     }
@@ -170,16 +179,21 @@ impl<A: Actor> ActorCell<A> {
     ) -> ObjectRef<T> {
         let call = Call { function, called_at };
         let arguments = awaiting::<P>(&slots);
-        let Kind::Waits(handle) = &self.0 else {
-            unreachable!("an actor with async methods is an async actor")
-        };
-        handle.hosted().call(method, move || P::resolve(slots), arguments, call).into()
+        match &self.0 {
+            Kind::Waits(handle) => {
+                handle.hosted().call(method, move || P::resolve(slots), arguments, call)
+            }
+            Kind::Refused(error) => Ref::complete(Err(error.clone().through(call)), call),
+            Kind::Computes(_) => unreachable!("an actor with async methods is an async actor"),
+        }
+        .into()
     }
 
     fn address(&self) -> usize {
         match &self.0 {
             Kind::Computes(handle) => std::sync::Arc::as_ptr(handle.strand()) as usize,
             Kind::Waits(handle) => std::sync::Arc::as_ptr(handle.hosted()) as usize,
+            Kind::Refused(_) => std::ptr::from_ref(self) as usize,
         }
     }
 }
@@ -266,6 +280,7 @@ pub fn kill<A: Actor>(actor: &ActorHandle<A>) {
     match &actor.cell().0 {
         Kind::Computes(handle) => handle.strand().end(Some(why)),
         Kind::Waits(handle) => handle.hosted().end(Some(why)),
+        Kind::Refused(_) => {}
     }
 }
 

@@ -3,7 +3,8 @@
 //! The state sits behind tokio's fair lock: `&self` methods share it, `&mut self` methods have it alone,
 //! and both get it in the order of their calls.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -16,7 +17,6 @@ use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::Call;
-use crate::local::Local;
 use crate::local::actors::EndAtOnce;
 use crate::local::arguments::{Awaited, Then};
 use crate::local::cell::{AnyRef, Promise, Ref};
@@ -25,6 +25,7 @@ use crate::local::current::Task;
 use crate::local::held_back::{HeldBack, Pass};
 use crate::local::job::AsTask;
 use crate::local::pool::Guest;
+use crate::local::{Local, panics};
 use crate::millis::Millis;
 
 /// How many `&self` calls of one actor may be under way.
@@ -73,6 +74,19 @@ impl Arbiters {
             let _ = thread.join();
         }
     }
+}
+
+thread_local! {
+    /// The actors that live on this arbiter's thread, by their addresses.
+    static LIVING_HERE: RefCell<HashSet<usize>> = RefCell::default();
+}
+
+/// Whether `any` is a call of an actor that lives on this very thread: it cannot go on while the thread
+/// sleeps.
+pub(crate) fn lives_here(any: &AnyRef) -> bool {
+    LIVING_HERE
+        .try_with(|living| living.borrow().iter().any(|&actor| any.is_of_actor(actor)))
+        .unwrap_or(false)
 }
 
 /// The actix actor that hosts one of ours.
@@ -187,10 +201,14 @@ impl<A: Send + 'static> Hosted<A> {
             cpus: Millis::default(),
             actor: Arc::as_ptr(&hosted) as usize,
         };
+        let guest = Guest::of(&local);
+        let address = Arc::as_ptr(&hosted) as usize;
         hosted.begin(move |host, context| {
+            LIVING_HERE.with_borrow_mut(|living| living.insert(address));
             let ended = Rc::clone(&host.ended);
             let line = InLine::new(Arc::clone(&host.state).write_owned());
             let born = async move {
+                let _guest = guest;
                 let mut state = line.turn().await;
                 for argument in arguments {
                     Completion::of(argument).await;
@@ -222,6 +240,11 @@ impl<A: Send + 'static> Hosted<A> {
         arguments: Vec<AnyRef>,
         call: Call,
     ) -> Ref<T> {
+        if self.local.pool().is_closed() {
+            let error =
+                Error::new(ErrorKind::ShutDown, "the runtime was shut down before the call");
+            return Ref::complete(Err(error.through(call)), call);
+        }
         let (result, promise) = Ref::<T>::promise(call, Arc::as_ptr(self) as usize);
         let hosted = self.handle();
         let begin = move |host: &mut Host<A>, context: &mut Context<Host<A>>| {
@@ -265,13 +288,12 @@ impl<A: Send + 'static> Hosted<A> {
             let end = async move {
                 let state = line.turn().await.take();
                 let why = hosted.end.get().cloned();
+                LIVING_HERE
+                    .with_borrow_mut(|living| living.remove(&(Arc::as_ptr(&hosted) as usize)));
                 let _ = ended.set(why.unwrap_or_else(|| {
                     Error::new(ErrorKind::ActorDied, "the actor's last handle is gone")
                 }));
-                let _ = crate::local::panics::catch(|| {
-                    drop(state);
-                    Ok(())
-                });
+                panics::drop_quietly(state);
             };
             context.spawn(end.into_actor(host));
         });

@@ -35,16 +35,18 @@ pub(crate) enum Then {
 impl Awaited {
     /// Sees to `then` when all of `arguments` are complete.
     pub(crate) fn when_ready(arguments: Vec<AnyRef>, then: Then) {
-        let record = Box::leak(Box::new(Self {
+        let record = Box::into_raw(Box::new(Self {
             missing: AtomicUsize::new(arguments.len() + 1),
             then,
             arguments: Box::default(),
         }));
-        let pointer = NonNull::from(&mut *record);
-        record.arguments = arguments
+        let pointer = NonNull::new(record).expect("a box is not null");
+        let arguments = arguments
             .into_iter()
             .map(|argument| (argument, Node::new(Waiter::Argument(pointer))))
             .collect();
+        // SAFETY: nobody else knows the record yet.
+        unsafe { (*record).arguments = arguments };
         // SAFETY: our own count keeps the record there until the end of this function.
         for (argument, node) in unsafe { pointer.as_ref() }.arguments.iter() {
             // SAFETY: the record keeps the node in its place until all nodes were told.
@@ -107,7 +109,7 @@ pub(crate) fn fail(entry: Entry, error: Error) {
         }
     });
     while let Some((entry, error)) = next {
-        entry.abandon(error);
+        let _ = entry.abandon(error);
         next = WAITING.with_borrow_mut(|waiting| {
             let more = waiting.as_mut().and_then(Vec::pop);
             if more.is_none() {

@@ -19,7 +19,7 @@ use crate::local::queue::{Entry, EntryVtable};
 use crate::local::state::{Claim, Completed, State};
 use crate::local::value::Value;
 use crate::local::waiters::WaiterList;
-use crate::local::{deferred, ids};
+use crate::local::{deferred, ids, panics};
 
 /// What every cell begins with, whatever its types.
 #[repr(C)]
@@ -183,16 +183,18 @@ impl<T: Send + Sync + 'static, J: Job<T>> Cell<T, J> {
 
     /// # Safety
     /// As for `execute`.
-    unsafe fn abandon_entry(entry: Entry, error: Error) {
+    unsafe fn abandon_entry(entry: Entry, error: Error) -> bool {
         let cell = entry.cast::<Header>();
         // SAFETY: the entry keeps the cell alive.
-        match unsafe { cell.as_ref() }.state.claim_by_entry() {
+        let claim = unsafe { cell.as_ref() }.state.claim_by_entry();
+        match claim {
             // SAFETY: we are the runner.
             Claim::Won => unsafe { Self::abandon(cell, error) },
             // SAFETY: the state says that ours was the last hold.
             Claim::LostAndFree => unsafe { free(cell) },
             Claim::Lost => {}
         }
+        claim == Claim::Won
     }
 
     /// # Safety
@@ -211,7 +213,7 @@ impl<T: Send + Sync + 'static, J: Job<T>> Cell<T, J> {
         let promise = Promise::<T> { cell, marker: PhantomData };
         let task = promise.hop();
         // The arguments go first: whoever sees the failure must not find them still held.
-        drop(job);
+        panics::drop_quietly(job);
         promise.complete(Err(error.through(task)));
     }
 
@@ -222,7 +224,7 @@ impl<T: Send + Sync + 'static, J: Job<T>> Cell<T, J> {
         let this = unsafe { Self::of(cell) };
         // SAFETY: the value is the caller's (S2).
         let value = unsafe { &mut *this.typed.value.get() };
-        *value = Value::Empty;
+        panics::drop_quietly(std::mem::replace(value, Value::Empty));
     }
 
     /// # Safety
@@ -421,12 +423,8 @@ impl Drop for AnyRef {
     fn drop(&mut self) {
         match self.header().state.release_ref() {
             Ok(false) => {}
-            // SAFETY: the state says that ours was the last hold.
-            Ok(true) => unsafe { free(self.0) },
-            Err(()) if self.header().vtable.value_needs_drop => {
-                deferred::drop_shallow(LastRef(self.0));
-            }
-            Err(()) => drop(LastRef(self.0)),
+            Ok(true) => drop_shallow(Doomed::Unheld(self.0)),
+            Err(()) => drop_shallow(Doomed::LastRef(self.0)),
         }
     }
 }
@@ -446,18 +444,37 @@ impl WeakRef {
     }
 }
 
-/// The only ref to a complete cell, to be dropped with its value.
-pub(super) struct LastRef(NonNull<Header>);
+/// A cell that is ours to end.
+pub(super) enum Doomed {
+    /// By the only ref to it, which is ours: others may still hold its memory.
+    LastRef(NonNull<Header>),
+    /// Nobody holds it.
+    Unheld(NonNull<Header>),
+}
 
-impl Drop for LastRef {
+/// Ends a cell; values may hold refs, so that takes care not to nest too deep.
+fn drop_shallow(doomed: Doomed) {
+    let (Doomed::LastRef(cell) | Doomed::Unheld(cell)) = doomed;
+    // SAFETY: the cell is ours, so it is there.
+    if unsafe { cell.as_ref() }.vtable.value_needs_drop {
+        deferred::drop_shallow(doomed);
+    }
+}
+
+impl Drop for Doomed {
     fn drop(&mut self) {
-        // SAFETY: a ref keeps its cell alive.
-        let header = unsafe { self.0.as_ref() };
+        let cell = match *self {
+            // SAFETY: nobody holds it.
+            Self::Unheld(cell) => return unsafe { free(cell) },
+            Self::LastRef(cell) => cell,
+        };
+        // SAFETY: our ref keeps the cell alive.
+        let header = unsafe { cell.as_ref() };
         // SAFETY: ours is the only ref, so the value is ours (S2).
-        unsafe { (header.vtable.drop_value)(self.0) };
+        unsafe { (header.vtable.drop_value)(cell) };
         if header.state.release_last_ref() {
             // SAFETY: the state says that ours was the last hold.
-            unsafe { free(self.0) };
+            unsafe { free(cell) };
         }
     }
 }

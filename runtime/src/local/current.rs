@@ -1,20 +1,22 @@
 //! What a thread is doing: which CPU it holds, which runtime its calls go to, which task it runs.
 
 use std::cell::{Cell, RefCell};
+use std::ptr;
 use std::sync::Arc;
 
 use crate::function::Call;
 use crate::local::Local;
-use crate::local::cell::RunningTask;
+use crate::local::cell::{AnyRef, RunningTask};
 use crate::local::pool::Cpu;
 use crate::local::queue::Entry;
 use crate::millis::Millis;
 
 thread_local! {
     static CPU: Cell<Option<Box<Cpu>>> = const { Cell::new(None) };
+    static ON_TOKIO: Cell<bool> = const { Cell::new(false) };
     static ENTERED: RefCell<Option<Arc<Local>>> = const { RefCell::new(None) };
     static SHARE: Cell<Option<Millis>> = const { Cell::new(None) };
-    static TASK: Cell<Option<Task>> = const { Cell::new(None) };
+    static TASK: Cell<*const Frame> = const { Cell::new(ptr::null()) };
 }
 
 /// The task that a thread runs at the moment.
@@ -26,6 +28,12 @@ pub(crate) struct Task {
     pub(crate) cpus: Millis,
     /// Which actor's method it is, by the actor's address; 0: none.
     pub(crate) actor: usize,
+}
+
+/// Whether this thread is at work for the runtime at `home`.
+pub(crate) fn is_in_task_of(home: usize) -> bool {
+    let entered = with_entered(|local| local.is_some_and(|local| local.home() == home));
+    with_cpu(|cpu| cpu.is_some_and(|cpu| cpu.is_of(home))) || (entered && task().is_some())
 }
 
 /// Takes the CPU that this thread holds.
@@ -73,6 +81,16 @@ pub(crate) fn push_to_cpu(home: usize, entry: Entry) -> Result<(), Entry> {
     entry.map_or(Ok(()), Err)
 }
 
+/// Notes that this thread is one of a runtime's own tokio threads.
+pub(super) fn mark_as_tokio() {
+    ON_TOKIO.set(true);
+}
+
+/// Whether it is one, and polls an async task: then it may block, but has to tell tokio.
+pub(crate) fn is_on_tokio() -> bool {
+    ON_TOKIO.get() && task().is_some()
+}
+
 /// Makes `local` the runtime of this thread, until it ends.
 pub(super) fn enter_for_ever(local: Arc<Local>) {
     ENTERED.set(Some(local));
@@ -98,20 +116,44 @@ pub(crate) fn with_entered<R>(look: impl FnOnce(Option<&Arc<Local>>) -> R) -> R 
     ENTERED.with_borrow(|entered| look(entered.as_ref()))
 }
 
+/// A task on this thread's stack, and the one it runs on top of.
+struct Frame {
+    task: Task,
+    below: *const Frame,
+}
+
 /// The task that this thread runs.
 pub(crate) fn task() -> Option<Task> {
-    TASK.try_with(Cell::get).ok().flatten()
+    tasks().next()
+}
+
+/// The tasks on this thread's stack, the running one first.
+fn tasks() -> impl Iterator<Item = Task> {
+    let mut frame = TASK.try_with(Cell::get).unwrap_or(ptr::null());
+    std::iter::from_fn(move || {
+        // SAFETY: a frame is in the list only while it is on this thread's stack; see `in_task`.
+        let Frame { task, below } = unsafe { frame.as_ref() }?;
+        frame = *below;
+        Some(*task)
+    })
+}
+
+/// A task on this thread's stack that must end before `any` can: it is that task, or has the turn of
+/// the actor whose call it is.
+pub(crate) fn blocked_by(any: &AnyRef) -> Option<Task> {
+    tasks().find(|task| task.running.address() == any.address() || any.is_of_actor(task.actor))
 }
 
 /// Runs `run` as `task`.
 pub(crate) fn in_task<R>(task: Task, run: impl FnOnce() -> R) -> R {
-    struct Restore(Option<Task>);
+    struct Restore(*const Frame);
     impl Drop for Restore {
         fn drop(&mut self) {
             TASK.set(self.0);
         }
     }
-    let _restore = Restore(TASK.replace(Some(task)));
+    let frame = Frame { task, below: TASK.get() };
+    let _restore = Restore(TASK.replace(&raw const frame));
     run()
 }
 
@@ -121,6 +163,6 @@ pub(crate) fn caller() -> usize {
         Some(Task { actor: 0, running, .. }) => running.address(),
         Some(Task { actor, .. }) => actor,
         // An address that no other thread's local and no cell has.
-        None => TASK.with(|own| std::ptr::from_ref(own) as usize),
+        None => TASK.with(|own| ptr::from_ref(own) as usize),
     }
 }

@@ -80,6 +80,22 @@ pub(crate) fn with_current<R>(look: impl FnOnce(&Arc<Local>) -> R) -> R {
     })
 }
 
+/// As `with_current`, but starts nothing.
+pub(crate) fn with_current_if_any<R>(look: impl FnOnce(Option<&Arc<Local>>) -> R) -> R {
+    current::with_entered(|entered| match entered {
+        Some(local) => look(Some(local)),
+        None => RENEWED.with(|renewed| match &*renewed.borrow() {
+            (generation, Some(local)) if *generation == GENERATION.load(Ordering::Acquire) => {
+                look(Some(local))
+            }
+            _ => {
+                let local = default().local.clone();
+                look(local.as_ref())
+            }
+        }),
+    })
+}
+
 /// The runtime that calls of this thread go to.
 pub(crate) fn current() -> Arc<Local> {
     with_current(Arc::clone)

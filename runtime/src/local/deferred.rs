@@ -3,18 +3,18 @@
 
 use std::cell::{Cell, RefCell};
 
-use crate::local::cell::LastRef;
+use crate::local::cell::Doomed;
 
 /// How many drops may nest before the rest is put aside.
 const DEPTH_MAX: u32 = 64;
 
 thread_local! {
     static DEPTH: Cell<u32> = const { Cell::new(0) };
-    static PUT_ASIDE: RefCell<Vec<LastRef>> = const { RefCell::new(Vec::new()) };
+    static PUT_ASIDE: RefCell<Vec<Doomed>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Drops the value of `last`, now or a little later on this thread.
-pub(super) fn drop_shallow(last: LastRef) {
+/// Ends the cell `last`, now or a little later on this thread.
+pub(super) fn drop_shallow(last: Doomed) {
     // Where the thread is ending and its locals are gone, nesting is all that is left.
     let Ok(depth) = DEPTH.try_with(Cell::get) else {
         return drop(last);

@@ -2,6 +2,7 @@
 //! who reads it. Entering n refs costs O(n), each arrival O(1).
 
 use std::collections::{HashMap, VecDeque};
+use std::marker::PhantomPinned;
 use std::ptr::NonNull;
 use std::sync::{Mutex, PoisonError};
 use std::thread::Thread;
@@ -11,7 +12,7 @@ use crate::local::waiters::{Node, Waiter};
 
 /// The queue of arrivals and the one who reads it.
 #[derive(Default)]
-pub(crate) struct Group(Mutex<Arrivals>);
+pub(crate) struct Group(Mutex<Arrivals>, PhantomPinned);
 
 #[derive(Default)]
 struct Arrivals {
@@ -55,6 +56,9 @@ impl GroupWait {
             .enumerate()
             .map(|(nth, any)| (any, Node::new(Waiter::Member(pointer, first + nth))))
             .collect();
+        if members.is_empty() {
+            return;
+        }
         self.added += members.len();
         let members = self.members.entry(first).or_insert(members);
         for (nth, (any, node)) in members.iter().enumerate() {
@@ -67,7 +71,10 @@ impl GroupWait {
 
     /// Lets go of a ref that was added alone and has arrived.
     pub(crate) fn forget(&mut self, number: usize) {
-        drop(self.members.remove(&number).map(leave));
+        if let Some(members) = self.members.get(&number) {
+            leave(members);
+        }
+        self.members.remove(&number);
     }
 
     /// The number of a ref that has completed since the last call, if there is one.
@@ -88,16 +95,16 @@ impl GroupWait {
 
 impl Drop for GroupWait {
     fn drop(&mut self) {
-        self.members.drain().for_each(|(_, members)| drop(leave(members)));
+        // All leave before anything is dropped: a ref's last drop runs the program's code.
+        self.members.values().for_each(|members| leave(members));
     }
 }
 
 /// Takes the nodes off their lists, so that they may be dropped.
-fn leave(members: Box<[(AnyRef, Node)]>) -> Box<[(AnyRef, Node)]> {
-    for (any, node) in &members {
+fn leave(members: &[(AnyRef, Node)]) {
+    for (any, node) in members {
         if !node.was_told() {
             any.remove_waiter(node);
         }
     }
-    members
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::local::current;
 
@@ -12,7 +12,20 @@ pub(crate) struct HeldBack<C> {
     /// How many there are; read without the lock by calls that have all they need. A caller sees its
     /// own calls counted, and only those matter to it.
     count: AtomicUsize,
-    callers: Mutex<HashMap<usize, VecDeque<Held<C>>>>,
+    callers: Mutex<HashMap<usize, Queue<C>>>,
+}
+
+struct Queue<C> {
+    calls: VecDeque<Held<C>>,
+    numbered: usize,
+    /// Whether a thread is letting calls go.
+    releasing: bool,
+}
+
+impl<C> Default for Queue<C> {
+    fn default() -> Self {
+        Self { calls: VecDeque::new(), numbered: 0, releasing: false }
+    }
 }
 
 struct Held<C> {
@@ -36,37 +49,58 @@ impl<C> Default for HeldBack<C> {
 }
 
 impl<C> HeldBack<C> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<usize, Queue<C>>> {
+        self.callers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Holds a call back that is not ready, or that comes after such a one of the same caller.
     pub(crate) fn pass(&self, call: C, ready: bool) -> Pass<C> {
         if ready && self.count.load(Ordering::Relaxed) == 0 {
             return Pass::Go(call);
         }
         let caller = current::caller();
-        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut callers = self.lock();
         if ready && !callers.contains_key(&caller) {
             return Pass::Go(call);
         }
         let queue = callers.entry(caller).or_default();
-        let number = queue.back().map_or(0, |held| held.number + 1);
-        queue.push_back(Held { number, call, ready });
+        let number = queue.numbered;
+        queue.numbered += 1;
+        queue.calls.push_back(Held { number, call, ready });
         self.count.fetch_add(1, Ordering::Relaxed);
         Pass::Held { caller, number }
     }
 
     /// Call `number` has its arguments: lets go, in order, whatever of its caller now may.
     pub(crate) fn release(&self, caller: usize, number: usize, mut go: impl FnMut(C)) {
-        // Under the lock, so that two releases cannot change the order; counted down after the calls
-        // went, so that the caller's next call cannot come between.
-        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(queue) = callers.get_mut(&caller) else {
+        let mut callers = self.lock();
+        let Some(queue) = callers.get_mut(&caller) else { return };
+        queue
+            .calls
+            .iter_mut()
+            .filter(|held| held.number == number)
+            .for_each(|held| held.ready = true);
+        // One thread at a time lets a caller's calls go, which keeps their order, and without the lock,
+        // because a call that cannot go fails, and that may release others.
+        if std::mem::replace(&mut queue.releasing, true) {
             return;
-        };
-        queue.iter_mut().filter(|held| held.number == number).for_each(|held| held.ready = true);
-        let count = queue.iter().take_while(|held| held.ready).count();
-        queue.drain(..count).for_each(|held| go(held.call));
-        if queue.is_empty() {
-            callers.remove(&caller);
         }
-        self.count.fetch_sub(count, Ordering::Relaxed);
+        loop {
+            let Some(queue) = callers.get_mut(&caller) else { return };
+            let count = queue.calls.iter().take_while(|held| held.ready).count();
+            if count == 0 {
+                queue.releasing = false;
+                if queue.calls.is_empty() {
+                    callers.remove(&caller);
+                }
+                return;
+            }
+            let released: Vec<C> = queue.calls.drain(..count).map(|held| held.call).collect();
+            drop(callers);
+            released.into_iter().for_each(&mut go);
+            // Counted down after they went, so that the caller's next call cannot come between.
+            self.count.fetch_sub(count, Ordering::Relaxed);
+            callers = self.lock();
+        }
     }
 }

@@ -185,6 +185,7 @@ impl Local {
                 .worker_threads(self.settings.num_cpus.min(TOKIO_THREADS_MAX))
                 .max_blocking_threads(BLOCKING_THREADS_MAX)
                 .thread_name("mobula-async")
+                .on_thread_start(current::mark_as_tokio)
                 .enable_all()
                 .build()
                 .expect("failed to start the threads for async tasks");

@@ -34,6 +34,16 @@ pub(crate) fn catch<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| Err(to_error(payload)))
 }
 
+/// Drops what the program made. If that panics, the hook has told it, and there is nobody to tell it to.
+pub(crate) fn drop_quietly<T>(value: T) {
+    if std::mem::needs_drop::<T>() {
+        let _ = catch(|| {
+            drop(value);
+            Ok(())
+        });
+    }
+}
+
 /// The error that a caught panic becomes.
 pub(crate) fn to_error(payload: Box<dyn Any + Send>) -> Error {
     let message = match payload.downcast::<String>() {

@@ -124,8 +124,8 @@ struct Desk {
     threads: usize,
     /// Pieces of work that run elsewhere: on the driver's threads, on tokio, on arbiters.
     guests: usize,
-    /// Entries that were let go at the end.
-    abandoned: usize,
+    /// Tasks that were let go at the end.
+    never_begun: usize,
 }
 
 /// A thread's place to be handed a CPU.
@@ -203,7 +203,7 @@ impl Pool {
                 returning: VecDeque::new(),
                 threads: 0,
                 guests: 0,
-                abandoned: 0,
+                never_begun: 0,
             }),
             somebody_left: Condvar::new(),
         }
@@ -270,7 +270,7 @@ impl Pool {
         }
         let mut desk = self.desk();
         let Some(cpu) = self.take_idle(&mut desk) else {
-            drop(desk);
+            // Before the desk is free: whoever lays a CPU down after this sees that nobody searches.
             self.searching.fetch_sub(1, Ordering::SeqCst);
             return;
         };
@@ -340,28 +340,26 @@ impl Pool {
         self.closed.store(true, Ordering::SeqCst);
     }
 
-    /// Ends the pool: what has not begun fails with `ShutDown`, what has is waited for. Returns how
-    /// many entries were let go.
+    /// Ends the pool: what has not begun fails with `ShutDown`, what has is waited for, unless it is us.
+    /// Returns how many tasks never began.
     pub(crate) fn close(&self) -> usize {
         self.refuse();
-        self.abandon_injected();
-        let mut desk = self.desk();
+        let ourselves = current::is_in_task_of(self.local.as_ptr() as usize);
         loop {
-            // Holders of CPUs empty their own deques; those of idle CPUs are ours to empty.
-            let left: Vec<Entry> =
-                desk.idle.iter().flat_map(|cpu| std::iter::from_fn(|| cpu.deque.pop())).collect();
+            self.abandon_injected();
+            for stealer in &self.stealers {
+                while let Some(entry) = until_decided(|| stealer.steal()) {
+                    self.abandon(entry);
+                }
+            }
+            let mut desk = self.desk();
             for seat in desk.spare.drain(..) {
                 seat.dismiss();
             }
-            if !left.is_empty() {
-                drop(desk);
-                left.into_iter().for_each(|entry| self.abandon(entry));
-                desk = self.desk();
-            } else if desk.threads == 0 && desk.guests == 0 {
-                return desk.abandoned;
-            } else {
-                desk = self.somebody_left.wait(desk).unwrap_or_else(PoisonError::into_inner);
+            if ourselves || (desk.threads == 0 && desk.guests == 0) {
+                return desk.never_begun;
             }
+            drop(self.somebody_left.wait(desk).unwrap_or_else(PoisonError::into_inner));
         }
     }
 
@@ -375,8 +373,9 @@ impl Pool {
     }
 
     fn abandon(&self, entry: Entry) {
-        self.desk().abandoned += 1;
-        entry.abandon(Error::new(ErrorKind::ShutDown, "the runtime was shut down before it ran"));
+        let error = Error::new(ErrorKind::ShutDown, "the runtime was shut down before it ran");
+        let never_begun = entry.abandon(error);
+        self.desk().never_begun += usize::from(never_begun);
     }
 
     fn abandon_injected(&self) {
@@ -392,15 +391,27 @@ impl Pool {
     fn start_thread(&self, cpu: Box<Cpu>) {
         let local = self.local.upgrade().expect("whoever queues work keeps the runtime alive");
         let name = format!("mobula-{}", cpu.index);
-        let start = std::thread::Builder::new().name(name).spawn(move || {
+        let handed = Arc::new(Mutex::new(Some(cpu)));
+        let take = |slot: &Mutex<Option<Box<Cpu>>>| {
+            slot.lock().unwrap_or_else(PoisonError::into_inner).take().expect("taken once")
+        };
+        let theirs = Arc::clone(&handed);
+        let started = std::thread::Builder::new().name(name).spawn(move || {
             current::enter_for_ever(Arc::clone(&local));
-            local.pool().work(cpu);
-            let mut desk = local.pool().desk();
-            desk.threads -= 1;
+            local.pool().work(take(&theirs));
+            local.pool().desk().threads -= 1;
             local.pool().somebody_left.notify_all();
         });
-        // Without a first thread nothing can ever run, and there is no caller to tell.
-        start.expect("failed to start a worker thread");
+        if let Err(error) = started {
+            // The threads that there are will do the work, in their time.
+            let mut desk = self.desk();
+            desk.threads -= 1;
+            let others = desk.threads;
+            self.give_back(&mut desk, take(&handed));
+            self.searching.fetch_sub(1, Ordering::SeqCst);
+            drop(desk);
+            assert!(others > 0, "failed to start the first worker thread: {error}");
+        }
     }
 
     /// One thread's life: wait for a CPU, run what there is, give it back.

@@ -10,8 +10,8 @@ use crate::error::Error;
 pub(crate) struct EntryVtable {
     /// Runs it, whatever "it" is, and gives up the entry.
     pub(crate) execute: unsafe fn(Entry),
-    /// Lets it fail without running, and gives up the entry.
-    pub(crate) abandon: unsafe fn(Entry, Error),
+    /// Lets it fail without running, and gives up the entry. True: it was a task that had not begun.
+    pub(crate) abandon: unsafe fn(Entry, Error) -> bool,
 }
 
 /// The first word of everything that can be queued.
@@ -59,7 +59,7 @@ impl Entry {
         unsafe { (self.vtable().execute)(self) }
     }
 
-    pub(crate) fn abandon(self, error: Error) {
+    pub(crate) fn abandon(self, error: Error) -> bool {
         // SAFETY: as in `execute`.
         unsafe { (self.vtable().abandon)(self, error) }
     }

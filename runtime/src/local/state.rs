@@ -73,7 +73,7 @@ impl Snapshot {
 }
 
 /// What became of a try to claim a cell.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Claim {
     /// The caller is now the runner.
     Won,

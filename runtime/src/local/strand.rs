@@ -223,13 +223,14 @@ impl<A: Send + 'static> Strand<A> {
 
     /// # Safety
     /// As for `from_entry`.
-    unsafe fn abandon_entry(entry: Entry, why: Error) {
+    unsafe fn abandon_entry(entry: Entry, why: Error) -> bool {
         // SAFETY: by the caller's promise.
         let strand = unsafe { Self::from_entry(&entry) };
         let _ = strand.end.set(why);
         // SAFETY: as in `execute`.
         let left = unsafe { strand.take_turn(usize::MAX) };
         debug_assert!(!left, "a turn without bound leaves nothing");
+        false
     }
 
     /// Runs up to `calls_max` calls. True: there are more, and the turn is still ours.
@@ -252,7 +253,7 @@ impl<A: Send + 'static> Strand<A> {
                 return false;
             };
             match &turn.state {
-                State::Ended(why) => entry.abandon(why.clone()),
+                State::Ended(why) => drop(entry.abandon(why.clone())),
                 _ => entry.execute(),
             }
         }
@@ -330,11 +331,7 @@ impl<A> Turn<A> {
     /// Ends the actor and drops its state.
     fn end(&mut self, why: Error) {
         let state = std::mem::replace(&mut self.state, State::Ended(why));
-        // A panic in the actor's `Drop` must not take the turn, and with it the mailbox, along.
-        let _ = panics::catch(|| {
-            drop(state);
-            Ok(())
-        });
+        panics::drop_quietly(state);
     }
 }
 

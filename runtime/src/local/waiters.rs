@@ -8,6 +8,7 @@
 //! W4. A waiter that gives up removes its node, or waits out the moment until it was told.
 
 use std::cell::{Cell, UnsafeCell};
+use std::marker::PhantomPinned;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::Waker;
@@ -43,6 +44,8 @@ pub(crate) struct Node {
     previous: Cell<*const Node>,
     place: AtomicU8,
     waiter: UnsafeCell<Option<Waiter>>,
+    /// Others point to it while it is listed.
+    _pinned: PhantomPinned,
 }
 
 // SAFETY: what is not atomic is guarded by the lock of the cell whose list the node is in (W1), and
@@ -58,6 +61,7 @@ impl Node {
             previous: Cell::new(ptr::null()),
             place: AtomicU8::new(OUT),
             waiter: UnsafeCell::new(Some(waiter)),
+            _pinned: PhantomPinned,
         }
     }
 
@@ -201,13 +205,12 @@ impl AnyRef {
     /// Gives a listed node another waker, as futures must when they are polled from elsewhere.
     pub(crate) fn renew_waker(&self, node: &Node, waker: &Waker) {
         let cell = self.header();
+        // A waker's clone and drop are the program's code: they run before and after the lock.
+        let mut waiter = Some(Waiter::Future(waker.clone()));
         cell.state.lock();
         if node.is_listed() {
             // SAFETY: the node is listed and we hold the lock, so the teller has not taken it.
-            match unsafe { &mut *node.waiter.get() } {
-                Some(Waiter::Future(old)) if old.will_wake(waker) => {}
-                slot => *slot = Some(Waiter::Future(waker.clone())),
-            }
+            std::mem::swap(unsafe { &mut *node.waiter.get() }, &mut waiter);
         }
         // SAFETY: we hold the lock (W1).
         let any = unsafe { !(*cell.waiters.get()).0.is_null() };

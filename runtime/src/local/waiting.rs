@@ -8,7 +8,7 @@ use crate::function::Hop;
 use crate::local::cell::AnyRef;
 use crate::local::group::GroupWait;
 use crate::local::waiters::{Node, Waiter};
-use crate::local::{Local, current, pool};
+use crate::local::{Local, arbiter, current, default, pool};
 
 /// How long a waiter looks before it sleeps: about what falling asleep and waking up would cost.
 const LOOK: Duration = Duration::from_micros(5);
@@ -34,10 +34,12 @@ pub(crate) fn wait(any: &AnyRef, deadline: Option<Instant>) -> Result<(), Ended>
     if any.is_complete() {
         return Ok(());
     }
-    if let Some(task) = current::task()
-        && (task.running.address() == any.address() || any.is_of_actor(task.actor))
-    {
+    if let Some(task) = current::blocked_by(any) {
         return Err(Ended::OnItself(task.call.into(), any.hop()));
+    }
+    if arbiter::lives_here(any) {
+        let waiter = current::task().map_or_else(|| any.hop(), |task| task.call.into());
+        return Err(Ended::OnItself(waiter, any.hop()));
     }
     if deadline.is_none() {
         help(any);
@@ -58,8 +60,8 @@ fn help(any: &AnyRef) {
 
 /// The current runtime, if `any` sits unstarted in its queues.
 fn home_of(any: &AnyRef) -> Option<Arc<Local>> {
-    crate::local::default::with_current(|local| {
-        any.is_claimable_at(local.home()).then(|| Arc::clone(local))
+    default::with_current_if_any(|local| {
+        local.filter(|local| any.is_claimable_at(local.home())).map(Arc::clone)
     })
 }
 
@@ -75,38 +77,64 @@ fn help_at(local: &Arc<Local>, any: &AnyRef) -> bool {
 
 /// Waits until all of `refs` are complete, or one that has failed and all before it are.
 pub(crate) fn wait_all(refs: &[&AnyRef], deadline: Option<Instant>) -> Result<(), Ended> {
+    let mut next = First::default();
     if deadline.is_none() {
-        help_all(refs);
+        help_all(refs, &mut next);
     }
     // Where tasks are short, waking up for each costs more than the tasks do: look further ahead as
     // long as waits are short, and step by step where they are long, so that a failure shows at once.
     let mut stride = 1;
-    let mut next = 0;
-    while let Some(any) = refs.get(next) {
-        if any.is_complete() {
-            if any.is_failed() {
-                return Ok(());
-            }
-            next += 1;
+    while let Some(any) = next.pending(refs) {
+        let ahead = refs[(next.index + stride - 1).min(refs.len() - 1)];
+        if stride == 1 || ahead.is_complete() {
+            let start = Instant::now();
+            wait(any, deadline)?;
+            stride = if start.elapsed() < SHORT { 2 } else { 1 };
             continue;
         }
-        let ahead = refs[(next + stride - 1).min(refs.len() - 1)];
-        let start = Instant::now();
-        wait(if ahead.is_complete() { any } else { ahead }, deadline)?;
-        stride = if start.elapsed() < SHORT { (stride * 2).min(STRIDE_MAX) } else { 1 };
+        let soon = Instant::now() + SHORT;
+        match wait(ahead, Some(deadline.map_or(soon, |deadline| deadline.min(soon)))) {
+            Ok(()) => stride = (stride * 2).min(STRIDE_MAX),
+            Err(Ended::TimedOut) if deadline.is_none_or(|end| Instant::now() < end) => stride = 1,
+            Err(ended) => return Err(ended),
+        }
     }
     Ok(())
 }
 
-/// Runs what has not begun, the newest first, as they lie on the deque; thieves take the oldest.
-fn help_all(refs: &[&AnyRef]) {
-    let Some(local) = refs.iter().rev().find_map(|any| home_of(any)) else {
-        return;
-    };
-    for any in refs.iter().rev() {
-        if any.is_claimable_at(local.home()) && !help_at(&local, any) {
-            return;
+/// How far a list is complete.
+#[derive(Default)]
+struct First {
+    index: usize,
+}
+
+impl First {
+    /// The first ref that is not complete; None if there is none, or a failed one before it.
+    fn pending<'a>(&mut self, refs: &[&'a AnyRef]) -> Option<&'a AnyRef> {
+        while let Some(any) = refs.get(self.index) {
+            if any.is_failed() {
+                return None;
+            }
+            if !any.is_complete() {
+                return Some(any);
+            }
+            self.index += 1;
         }
+        None
+    }
+}
+
+/// Runs what has not begun: on a worker the newest first, as they lie on its deque, while thieves take
+/// the oldest; elsewhere in order.
+fn help_all(refs: &[&AnyRef], next: &mut First) {
+    let Some(local) = refs.iter().rev().find_map(|any| home_of(any)) else { return };
+    let mut run = |any: &AnyRef| {
+        next.pending(refs).is_some() && (!any.is_claimable_at(local.home()) || help_at(&local, any))
+    };
+    if current::with_cpu(|cpu| cpu.is_some()) {
+        let _ = refs.iter().rev().all(|any| run(any));
+    } else {
+        let _ = refs.iter().all(|any| run(any));
     }
 }
 
@@ -183,11 +211,11 @@ fn park(deadline: Option<Instant>) -> bool {
     true
 }
 
-/// Runs a sleep so that it keeps nobody else from working: neither the pool nor a tokio runtime whose
-/// thread this is.
+/// Runs a sleep so that it keeps nobody else from working.
 fn without_cpu<R>(sleep: impl FnOnce() -> R) -> R {
-    use tokio::runtime::{Handle, RuntimeFlavor};
-    let on_tokio = Handle::try_current()
-        .is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
-    if on_tokio { tokio::task::block_in_place(|| pool::block(sleep)) } else { pool::block(sleep) }
+    if current::is_on_tokio() {
+        tokio::task::block_in_place(|| pool::block(sleep))
+    } else {
+        pool::block(sleep)
+    }
 }
