@@ -148,28 +148,28 @@ fn split(a: Counted) -> (Counted, Counted) {
 
 /// A tree of tasks that wait for their children.
 #[remote(local)]
-fn tree(root: u64, depth: u64) -> Counted {
+fn tree(root: u64, depth: u64) -> mobula::Result<Counted> {
     if depth == 0 {
-        return Counted::new(root);
+        return Ok(Counted::new(root));
     }
     let children: Vec<ObjectRef<Counted>> = (0..1 + root % 3)
         .map(|nth| match (root + nth) % 4 {
             0 => tree_later::remote(root + nth, depth - 1),
-            1 => mobula::spawn(move || tree(root + nth, depth - 1)),
+            1 => mobula::spawn(move || Counted::new(tree_value(root + nth, depth - 1))),
             _ => tree::remote(root + nth, depth - 1),
         })
         .collect();
     let values: Vec<Counted> = match root % 3 {
-        0 => get(&children).unwrap(),
-        1 => get(children).unwrap(),
-        _ => children.into_iter().map(|child| get(child).unwrap()).collect(),
+        0 => get(&children)?,
+        1 => get(children)?,
+        _ => children.into_iter().map(get).collect::<mobula::Result<_>>()?,
     };
-    Counted::new(combine(values.iter().map(|value| &*value.0)))
+    Ok(Counted::new(combine(values.iter().map(|value| &*value.0))))
 }
 
 #[remote(local)]
-async fn tree_later(root: u64, depth: u64) -> Counted {
-    tree::remote(root, depth).await.unwrap()
+async fn tree_later(root: u64, depth: u64) -> mobula::Result<Counted> {
+    tree::remote(root, depth).await
 }
 
 /// What `tree` gives, worked out on the spot.
@@ -278,7 +278,11 @@ impl Kinds {
     }
 
     fn has(self, other: Self) -> bool {
-        other != Self::NONE && self.0 & other.0 == other.0
+        self.meets(other) && self.0 & other.0 == other.0
+    }
+
+    fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
     }
 
     fn of(kind: ErrorKind) -> Self {
@@ -668,8 +672,16 @@ impl Model {
                     panic!("object {number}, {:?}: {seen:?}, not {expected:?}", object.origin)
                 });
             }
-            if let Origin::Adds { actor, .. } | Origin::Explodes { actor } = object.origin {
-                actors[actor].follow(object, expected, !self.ended_early);
+            let may_end = |actor: usize| self.ended_early || self.actors[actor].killed;
+            match object.origin {
+                Origin::Adds { actor, needs } => {
+                    let argument = outcomes[needs].kinds;
+                    actors[actor].follow(object, expected, argument, may_end(actor));
+                }
+                Origin::Explodes { actor } => {
+                    actors[actor].follow(object, expected, Kinds::NONE, may_end(actor));
+                }
+                _ => {}
             }
             outcomes.push(expected);
         }
@@ -730,21 +742,22 @@ impl Model {
 }
 
 impl Followed {
-    /// After a call that became one of these; `certain`: no end of the runtime came between.
-    fn follow(&mut self, call: &Object, outcome: Outcome, certain: bool) {
+    /// After a call of which only this may have become, with an argument that may have failed so;
+    /// `may_end`: somebody else may have ended the actor.
+    fn follow(&mut self, call: &Object, outcome: Outcome, argument: Kinds, may_end: bool) {
         if call.cancelled {
             return;
         }
-        let exploded = matches!(call.origin, Origin::Explodes { .. });
-        self.ended |= exploded || outcome.is_failure() && outcome.kinds == Kinds::DIED;
         self.state = match outcome {
             Outcome { value: Value::Known(value), kinds: Kinds::NONE } => Value::Known(value),
-            // The call's argument failed.
-            Outcome { value: Value::Never, kinds } if certain && !kinds.has(Kinds::DIED) => {
+            // The argument failed, and the actor is as it was.
+            Outcome { value: Value::Never, kinds } if !may_end || !kinds.meets(Kinds::ENDED) => {
                 self.state
             }
             _ => Value::Unknown,
         };
+        self.ended |= matches!(call.origin, Origin::Explodes { .. })
+            || outcome.is_failure() && outcome.kinds == Kinds::DIED && !argument.has(Kinds::DIED);
     }
 }
 

@@ -34,6 +34,15 @@ pub(crate) fn wait(any: &AnyRef, deadline: Option<Instant>) -> Result<(), Ended>
     if any.is_complete() {
         return Ok(());
     }
+    if deadline.is_none() {
+        help(any);
+        if any.is_complete() {
+            return Ok(());
+        }
+    }
+    if look(|| any.is_complete().then_some(()), deadline).is_some() {
+        return Ok(());
+    }
     if let Some(task) = current::blocked_by(any) {
         return Err(Ended::OnItself(task.call.into(), any.hop()));
     }
@@ -41,14 +50,7 @@ pub(crate) fn wait(any: &AnyRef, deadline: Option<Instant>) -> Result<(), Ended>
         let waiter = current::task().map_or_else(|| any.hop(), |task| task.call.into());
         return Err(Ended::OnItself(waiter, any.hop()));
     }
-    if deadline.is_none() {
-        help(any);
-        if any.is_complete() {
-            return Ok(());
-        }
-    }
-    look(|| any.is_complete().then_some(()), deadline)
-        .map_or_else(|| sleep(any, deadline), |()| Ok(()))
+    sleep(any, deadline)
 }
 
 /// Runs the awaited task on this thread, if nobody has begun it and there is a CPU for it.
