@@ -189,6 +189,27 @@ fn kill_spares_the_running_call_only() {
     assert_eq!(drops.load(Ordering::SeqCst), 1);
 }
 
+#[remote]
+fn ping(fussy: ActorHandle<Fussy>) -> mobula::Result<u8> {
+    get(fussy.ping())
+}
+
+#[test]
+fn handles_travel() {
+    let runtime = Runtime::new(Config::new().num_cpus(1)).unwrap();
+    let _entered = runtime.enter();
+    let fussy = Fussy::remote(0);
+    assert_eq!(get(ping::remote(fussy.clone())).unwrap(), 1);
+    let text = serde_json::to_string(&fussy).unwrap();
+    let same: ActorHandle<Fussy> = serde_json::from_str(&text).unwrap();
+    assert_eq!(same, fussy);
+    assert!(serde_json::from_str::<ActorHandle<Cache>>(&text).is_err(), "of another type");
+    drop(fussy);
+    assert_eq!(get(same.ping()).unwrap(), 1);
+    drop(same);
+    assert!(serde_json::from_str::<ActorHandle<Fussy>>(&text).is_err(), "its last handle is gone");
+}
+
 struct Selfish;
 
 #[remote(local)]

@@ -12,6 +12,8 @@
 //! A failure names the seed; `MOBULA_STRESS_SEED` runs it again, and `MOBULA_STRESS_OPS` sets how much
 //! is done. The programs are then the same; what the threads make of them may differ.
 
+#![expect(unreachable_pub, reason = "an actor's remote methods are its public ones")]
+
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -837,7 +839,8 @@ fn setting(name: &str) -> Option<u64> {
 fn quiet_planned_panics() {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        let planned = info.payload_as_str().is_some_and(|text| text.starts_with(PLANNED));
+        let planned =
+            info.payload().downcast_ref::<String>().is_some_and(|text| text.starts_with(PLANNED));
         if !planned {
             hook(info);
         }

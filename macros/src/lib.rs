@@ -1,4 +1,4 @@
-//! The `#[remote]` attribute of [mobula](https://docs.rs/mobula), which re-exports it.
+//! The `#[remote]` attribute of mobula, which re-exports it.
 //!
 //! An item goes through four steps, and the files follow them:
 //!

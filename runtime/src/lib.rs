@@ -46,6 +46,10 @@
 // The macro's expansions name this crate, also inside of it.
 extern crate self as mobula;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}
+
 mod api;
 mod config;
 mod error;

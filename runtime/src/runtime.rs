@@ -52,7 +52,7 @@ impl Runtime {
     }
 
     /// Ends the runtime: no new work is taken, work that has not begun fails with
-    /// [`ShutDown`](ErrorKind::ShutDown), running work is waited for.
+    /// [`ShutDown`](crate::ErrorKind::ShutDown), running work is waited for.
     pub fn shutdown(self) -> ShutdownReport {
         self.end()
     }

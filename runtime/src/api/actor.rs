@@ -13,6 +13,9 @@ use std::ops::Deref;
 use std::panic::Location;
 use std::pin::Pin;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use uuid::Uuid;
+
 use crate::api::object::ObjectRef;
 use crate::api::parameter::{Arg, Awaiting, Param, Params};
 use crate::error::{Error, ErrorKind, Result};
@@ -266,6 +269,35 @@ impl<A: Actor> PartialEq for ActorHandle<A> {
 }
 
 impl<A: Actor> Eq for ActorHandle<A> {}
+
+/// Serialized, a handle becomes the actor's id; it can be read back in the process that holds the actor,
+/// as long as some handle lives.
+impl<A: Actor> Serialize for ActorHandle<A> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.cell().0 {
+            Kind::Computes(handle) => handle.id().serialize(serializer),
+            Kind::Waits(handle) => handle.id().serialize(serializer),
+            Kind::Refused(error) => Err(serde::ser::Error::custom(error)),
+        }
+    }
+}
+
+impl<'de, A: Actor> Deserialize<'de> for ActorHandle<A> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let id = Uuid::deserialize(deserializer)?;
+        let kind = if A::ASYNC {
+            HostedHandle::find(id).map(Kind::Waits)
+        } else {
+            StrandHandle::find(id).map(Kind::Computes)
+        };
+        let name = A::function().name();
+        let gone = || {
+            let message = format_args!("no {name} with the id {id} lives in this process");
+            serde::de::Error::custom(message)
+        };
+        Ok(Self { methods: ActorCell(kind.ok_or_else(gone)?).into() })
+    }
+}
 
 impl<A: Actor> fmt::Debug for ActorHandle<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,7 +1,12 @@
-//! The actors that live, so that a runtime that ends can end them.
+//! The actors that live, so that a runtime that ends can end them, and the way from an actor's id to its
+//! handle.
 
+use std::any::Any;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use dashmap::DashMap;
+use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind};
 
@@ -35,4 +40,34 @@ impl Actors {
             actor.end_at_once(Error::new(ErrorKind::ShutDown, "the runtime was shut down"));
         }
     }
+}
+
+/// The actors whose handles were serialized: weak refs of their own types, by id.
+static FINDABLE: LazyLock<DashMap<Uuid, Box<dyn Any + Send + Sync>>> = LazyLock::new(DashMap::new);
+
+/// An actor's id, made when somebody asks, and forgotten when the actor goes.
+#[derive(Default)]
+pub(crate) struct Identity(OnceLock<Uuid>);
+
+impl Identity {
+    /// The id; from now on `find` gives what `weak` makes.
+    pub(crate) fn findable<W: Any + Send + Sync>(&self, weak: impl FnOnce() -> W) -> Uuid {
+        *self.0.get_or_init(|| {
+            let id = Uuid::new_v4();
+            FINDABLE.insert(id, Box::new(weak()));
+            id
+        })
+    }
+}
+
+impl Drop for Identity {
+    fn drop(&mut self) {
+        self.0.get().map(|id| FINDABLE.remove(id));
+    }
+}
+
+/// What was made findable under that id, if it is a `W` and `upgrade` can use it.
+pub(crate) fn find<W: Any, H>(id: Uuid, upgrade: impl FnOnce(&W) -> Option<H>) -> Option<H> {
+    let found = FINDABLE.get(&id)?;
+    upgrade(found.downcast_ref::<W>()?)
 }

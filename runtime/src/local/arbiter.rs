@@ -14,10 +14,11 @@ use std::task::{self, Poll, Waker};
 
 use actix::prelude::*;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::Call;
-use crate::local::actors::EndAtOnce;
+use crate::local::actors::{EndAtOnce, Identity};
 use crate::local::arguments::{Awaited, Then};
 use crate::local::cell::{AnyRef, Promise, Ref};
 use crate::local::completion::Completion;
@@ -25,7 +26,7 @@ use crate::local::current::Task;
 use crate::local::held_back::{HeldBack, Pass};
 use crate::local::job::AsTask;
 use crate::local::pool::Guest;
-use crate::local::{Local, panics};
+use crate::local::{Local, actors, panics};
 use crate::millis::Millis;
 
 /// How many `&self` calls of one actor may be under way.
@@ -126,6 +127,7 @@ pub(crate) struct Hosted<A: Send + 'static> {
     end: OnceLock<Error>,
     held_back: HeldBack<Begin<A>>,
     handles: AtomicUsize,
+    identity: Identity,
     stopped: AtomicBool,
 }
 
@@ -135,6 +137,22 @@ pub(crate) struct HostedHandle<A: Send + 'static>(Arc<Hosted<A>>);
 impl<A: Send + 'static> HostedHandle<A> {
     pub(crate) fn hosted(&self) -> &Arc<Hosted<A>> {
         &self.0
+    }
+}
+
+impl<A: Send + 'static> HostedHandle<A> {
+    /// The actor's id, by which [`find`](Self::find) gives another handle as long as there is one.
+    pub(crate) fn id(&self) -> Uuid {
+        self.0.identity.findable(|| Arc::downgrade(&self.0))
+    }
+
+    pub(crate) fn find(id: Uuid) -> Option<Self> {
+        actors::find(id, |actor: &Weak<Hosted<A>>| {
+            let actor = actor.upgrade()?;
+            let add = |handles| (handles > 0).then_some(handles + 1);
+            actor.handles.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok()?;
+            Some(Self(actor))
+        })
     }
 }
 
@@ -188,6 +206,7 @@ impl<A: Send + 'static> Hosted<A> {
             end: OnceLock::new(),
             held_back: HeldBack::default(),
             handles: AtomicUsize::new(1),
+            identity: Identity::default(),
             stopped: AtomicBool::new(false),
         });
         let weak: Weak<dyn EndAtOnce> = Arc::<Self>::downgrade(&hosted);

@@ -325,14 +325,26 @@ impl Pool {
     }
 
     fn injected(&self, cpu: &Cpu) -> Option<Entry> {
-        until_decided(|| self.injector.steal_batch_and_pop(&cpu.deque))
+        self.share(cpu, until_decided(|| self.injector.steal_batch_and_pop(&cpu.deque)))
+    }
+
+    /// Passes on what was taken in a batch, of which the rest is now this CPU's: it was nobody's while it
+    /// was on its way, so who looked for work just then may have missed it.
+    fn share(&self, cpu: &Cpu, taken: Option<Entry>) -> Option<Entry> {
+        if taken.is_some() && !cpu.deque.is_empty() {
+            self.wake_if_needed();
+        }
+        taken
     }
 
     /// Looks at the others in turn, beginning with the next, so that thieves spread out.
     fn stolen(&self, cpu: &Cpu) -> Option<Entry> {
         let (before, after) = self.stealers.split_at(cpu.index);
         let others = after.iter().skip(1).chain(before);
-        others.into_iter().find_map(|other| until_decided(|| other.steal_batch_and_pop(&cpu.deque)))
+        let mut others = others.into_iter();
+        let stolen =
+            others.find_map(|other| until_decided(|| other.steal_batch_and_pop(&cpu.deque)));
+        self.share(cpu, stolen)
     }
 
     /// From now on nothing new begins.
@@ -346,20 +358,27 @@ impl Pool {
         self.refuse();
         let ourselves = current::is_in_task_of(self.local.as_ptr() as usize);
         loop {
-            self.abandon_injected();
-            for stealer in &self.stealers {
-                while let Some(entry) = until_decided(|| stealer.steal()) {
-                    self.abandon(entry);
-                }
-            }
+            self.abandon_queued();
             let mut desk = self.desk();
             for seat in desk.spare.drain(..) {
                 seat.dismiss();
             }
             if ourselves || (desk.threads == 0 && desk.guests == 0) {
-                return desk.never_begun;
+                break;
             }
             drop(self.somebody_left.wait(desk).unwrap_or_else(PoisonError::into_inner));
+        }
+        // What the last to leave pushed before it saw that we had closed.
+        self.abandon_queued();
+        self.desk().never_begun
+    }
+
+    fn abandon_queued(&self) {
+        self.abandon_injected();
+        for stealer in &self.stealers {
+            while let Some(entry) = until_decided(|| stealer.steal()) {
+                self.abandon(entry);
+            }
         }
     }
 
@@ -464,8 +483,11 @@ impl Pool {
             *searching = false;
             // The last one who looked found something: whoever pushed meanwhile relied on the look,
             // so look once more for more, and wake the next one if there is (sleep.md, 3).
-            if self.searching.fetch_sub(1, Ordering::SeqCst) == 1 && self.has_work() {
-                self.wake_if_needed();
+            if self.searching.fetch_sub(1, Ordering::SeqCst) == 1 {
+                fence(Ordering::SeqCst);
+                if self.has_work() {
+                    self.wake_if_needed();
+                }
             }
         }
         found

@@ -5,7 +5,7 @@
 //! are taken where it runs (`grant.rs`). What was taken is given back when the task is gone, however it
 //! went: run, failed or cancelled.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -99,20 +99,36 @@ struct Counter {
 }
 
 impl Counter {
-    fn take(&mut self, claim: &Claim) -> bool {
+    /// Takes what the claim asks for, if it is free and nobody before it waits for some of it, whose
+    /// resources are in `awaited`.
+    fn take(&mut self, claim: &Claim, awaited: &mut BTreeSet<String>) -> bool {
         let wanted = &claim.request.resources;
         let fits = |(name, &amount): (&String, &Millis)| {
-            self.free.get(name).is_some_and(|&free| free >= amount)
+            !awaited.contains(name) && self.free.get(name).is_some_and(|&free| free >= amount)
         };
-        let take = self.closed || wanted.iter().all(fits);
-        if take && !self.closed {
-            for (name, &amount) in wanted {
-                *self.free.get_mut(name).expect("it was there just now") -= amount;
-            }
-            // Relaxed: the claim is dropped by whoever saw it last, which is after this.
-            claim.taken.store(true, Ordering::Relaxed);
+        if self.closed {
+            return true;
         }
-        take
+        if !wanted.iter().all(fits) {
+            awaited.extend(wanted.keys().cloned());
+            return false;
+        }
+        for (name, &amount) in wanted {
+            *self.free.get_mut(name).expect("it was there just now") -= amount;
+        }
+        // Relaxed: the claim is dropped by whoever saw it last, which is after this.
+        claim.taken.store(true, Ordering::Relaxed);
+        true
+    }
+
+    /// Those in the line who now have theirs, in the order of their coming.
+    fn admit(&mut self) -> Vec<(Arc<Claim>, Entry)> {
+        let mut awaited = BTreeSet::new();
+        let line = std::mem::take(&mut self.line);
+        let (now, later): (VecDeque<_>, _) =
+            line.into_iter().partition(|(claim, _)| self.take(claim, &mut awaited));
+        self.line = later;
+        now.into()
     }
 }
 
@@ -131,14 +147,18 @@ impl Resources {
             return Some(entry);
         }
         let mut counter = self.lock();
-        if counter.take(claim) {
+        let mut awaited = BTreeSet::new();
+        for (claim, _) in &counter.line {
+            awaited.extend(claim.request.resources.keys().cloned());
+        }
+        if counter.take(claim, &mut awaited) {
             return Some(entry);
         }
         counter.line.push_back((Arc::clone(claim), entry));
         None
     }
 
-    /// Frees resources, and gives those in the line who now have theirs, in the order of their coming.
+    /// Frees resources, and gives those in the line who now have theirs.
     fn give_back(&self, amounts: &Amounts) -> Vec<(Arc<Claim>, Entry)> {
         let mut counter = self.lock();
         for (name, &amount) in amounts {
@@ -146,10 +166,7 @@ impl Resources {
                 *free += amount;
             }
         }
-        let line = std::mem::take(&mut counter.line);
-        let (now, later) = line.into_iter().partition(|(claim, _)| counter.take(claim));
-        counter.line = later;
-        Vec::from(now)
+        counter.admit()
     }
 
     /// Lets all go, to be refused by a pool that has closed.

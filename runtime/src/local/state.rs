@@ -12,7 +12,8 @@
 //! S2. After COMPLETE the value changes only under LOCKED, or by the holder of the only ref.
 //! S3. The waiter list is touched only under LOCKED; nothing is added to it after COMPLETE.
 //! S4. The memory goes when refs is 0 and neither ENTRY nor RUNNING is set, which cannot change back:
-//!     a ref is only ever copied from a ref, or, with FINDABLE, made from an id while refs is not 0.
+//!     a ref is only ever copied from a ref, or made by the runner, or, with FINDABLE, made from an id
+//!     while refs is not 0.
 //!
 //! ENTRY is the queue's (or the unfinished arguments') hold on the cell. It outlives a run that a
 //! `get` started on its own, so a stale queue entry is always safe to look at.

@@ -19,15 +19,17 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
+use uuid::Uuid;
+
 use crate::error::{Error, Result};
 use crate::function::Call;
-use crate::local::actors::EndAtOnce;
+use crate::local::actors::{EndAtOnce, Identity};
 use crate::local::arguments::{Awaited, Then};
 use crate::local::cell::{AnyRef, Header, Job, Promise, Ref};
 use crate::local::current::{self, Task};
 use crate::local::held_back::{HeldBack, Pass};
 use crate::local::queue::{Entry, EntryHeader, EntryVtable};
-use crate::local::{Local, panics};
+use crate::local::{Local, actors, panics};
 use crate::millis::Millis;
 
 /// How many calls one turn runs before other work gets its chance.
@@ -48,6 +50,7 @@ pub(crate) struct Strand<A> {
     held_back: HeldBack<Entry>,
     /// Handles, and calls that are held back: when the last goes, so does the actor.
     handles: AtomicUsize,
+    identity: Identity,
     local: Arc<Local>,
     call: Call,
 }
@@ -58,6 +61,22 @@ pub(crate) struct StrandHandle<A: Send + 'static>(Arc<Strand<A>>);
 impl<A: Send + 'static> StrandHandle<A> {
     pub(crate) fn strand(&self) -> &Arc<Strand<A>> {
         &self.0
+    }
+}
+
+impl<A: Send + 'static> StrandHandle<A> {
+    /// The actor's id, by which [`find`](Self::find) gives another handle as long as there is one.
+    pub(crate) fn id(&self) -> Uuid {
+        self.0.identity.findable(|| Arc::downgrade(&self.0))
+    }
+
+    pub(crate) fn find(id: Uuid) -> Option<Self> {
+        actors::find(id, |actor: &Weak<Strand<A>>| {
+            let actor = actor.upgrade()?;
+            let add = |handles| (handles > 0).then_some(handles + 1);
+            actor.handles.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok()?;
+            Some(Self(actor))
+        })
     }
 }
 
@@ -115,6 +134,7 @@ impl<A: Send + 'static> Strand<A> {
             turn: UnsafeCell::new(turn),
             held_back: HeldBack::default(),
             handles: AtomicUsize::new(1),
+            identity: Identity::default(),
             local,
             call,
         });

@@ -1,0 +1,345 @@
+//! The cell's word under every order of steps that the memory model allows.
+//!
+//! A [`Model`] is a cell as `cell.rs` and `waiters.rs` use it: the same steps on the same [`State`], with
+//! loom's cells for what the word guards. Loom fails where two threads touch such a cell with nothing to
+//! order them, and [`Memory`] where one is touched after its end, freed twice, or never. Each test is a
+//! race that the rules S1 to S4 of `state.rs` are there to decide.
+
+use loom::cell::UnsafeCell;
+use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use loom::sync::{Arc, Mutex};
+use loom::thread::{self, Thread};
+
+use crate::local::state::{Claim, Completed, State};
+
+/// How often loom may take a thread off the CPU where it need not, with two threads and with more.
+const PREEMPTIONS_MAX: usize = 4;
+const PREEMPTIONS_OF_MANY_MAX: usize = 2;
+/// What the task computes.
+const VALUE: u32 = 7;
+
+fn check(threads: usize, race: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound =
+        Some(if threads > 2 { PREEMPTIONS_OF_MANY_MAX } else { PREEMPTIONS_MAX });
+    builder.check(race);
+}
+
+/// Stands for the allocation: every use of the cell reads it, its end writes it.
+struct Memory(UnsafeCell<bool>);
+
+impl Memory {
+    fn assert_alive(&self) {
+        // SAFETY: loom checks that no end of the memory races with this.
+        self.0.with(|freed| assert!(!unsafe { *freed }, "used after its end"));
+    }
+
+    fn free(&self) {
+        self.0.with_mut(|freed| {
+            // SAFETY: loom checks that nothing races with this.
+            let freed = unsafe { &mut *freed };
+            assert!(!std::mem::replace(freed, true), "freed twice");
+        });
+    }
+}
+
+/// A waiter's node: listed by its owner, told by the runner.
+#[derive(Clone)]
+struct Node {
+    told: Arc<AtomicBool>,
+    thread: Thread,
+}
+
+/// A cell, and what happened to it.
+struct Model {
+    state: State,
+    memory: Memory,
+    value: UnsafeCell<Option<u32>>,
+    waiters: UnsafeCell<Vec<Node>>,
+    runs: AtomicUsize,
+    values_dropped: AtomicUsize,
+}
+
+impl Model {
+    fn new(state: State) -> Arc<Self> {
+        Arc::new(Self {
+            state,
+            memory: Memory(UnsafeCell::new(false)),
+            value: UnsafeCell::new(None),
+            waiters: UnsafeCell::new(Vec::new()),
+            runs: AtomicUsize::new(0),
+            values_dropped: AtomicUsize::new(0),
+        })
+    }
+
+    /// `cell::free`.
+    fn free(&self) {
+        self.drop_value();
+        self.memory.free();
+    }
+
+    fn drop_value(&self) {
+        // SAFETY: by S2 the value is the caller's; loom checks that.
+        if self.value.with_mut(|value| unsafe { &mut *value }.take()).is_some() {
+            self.values_dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// `Cell::run` and `Promise::complete`.
+    fn run(&self) {
+        assert_eq!(self.runs.fetch_add(1, Ordering::Relaxed), 0, "run twice");
+        self.memory.assert_alive();
+        // SAFETY: by S1 the value is the runner's; loom checks that.
+        self.value.with_mut(|value| unsafe { *value = Some(VALUE) });
+        let free = match self.state.finish(false) {
+            Completed::Done => false,
+            Completed::Free => true,
+            Completed::TellWaiters => {
+                self.tell_all();
+                self.state.release_runner()
+            }
+        };
+        if free {
+            self.free();
+        }
+    }
+
+    /// `WaiterList::tell_all`.
+    fn tell_all(&self) {
+        loop {
+            self.memory.assert_alive();
+            self.state.lock();
+            // SAFETY: by S3 the list is the lock holder's; loom checks that.
+            let (node, more) = self.waiters.with_mut(|list| {
+                let list = unsafe { &mut *list };
+                (list.pop(), !list.is_empty())
+            });
+            self.state.unlock(more);
+            match node {
+                Some(Node { told, thread }) => {
+                    told.store(true, Ordering::Release);
+                    thread.unpark();
+                }
+                None => return,
+            }
+        }
+    }
+
+    /// `Cell::execute`: the holder of the entry.
+    fn execute(&self) {
+        self.memory.assert_alive();
+        match self.state.claim_by_entry() {
+            Claim::Won => self.run(),
+            Claim::LostAndFree => self.free(),
+            Claim::Lost => {}
+        }
+    }
+
+    /// `AnyRef::run_if_unstarted` and, with `unready`, `abandon_if_unstarted`: the holder of a ref.
+    fn help(&self, unready: bool) {
+        self.memory.assert_alive();
+        if self.state.claim_by_ref(unready) {
+            self.run();
+        }
+    }
+
+    /// `AnyRef::drop`.
+    fn drop_ref(&self) {
+        self.memory.assert_alive();
+        match self.state.release_ref() {
+            Ok(false) => {}
+            Ok(true) => self.free(),
+            Err(()) => {
+                self.drop_value();
+                if self.state.release_last_ref() {
+                    self.free();
+                }
+            }
+        }
+    }
+
+    /// `AnyRef::add_waiter`.
+    fn add_waiter(&self, node: &Node) -> bool {
+        self.memory.assert_alive();
+        let wait = !self.state.lock().is_complete();
+        // SAFETY: by S3 the list is the lock holder's; loom checks that.
+        let any = self.waiters.with_mut(|list| {
+            let list = unsafe { &mut *list };
+            if wait {
+                list.push(node.clone());
+            }
+            !list.is_empty()
+        });
+        self.state.unlock(any);
+        wait
+    }
+
+    /// A `get`: waits, and then looks at the value of a complete cell under its lock.
+    fn wait_and_read(&self) {
+        let node = Node { told: Arc::new(AtomicBool::new(false)), thread: thread::current() };
+        if self.add_waiter(&node) {
+            while !node.told.load(Ordering::Acquire) {
+                thread::park();
+            }
+        }
+        assert!(self.state.load().is_complete());
+        self.read();
+    }
+
+    fn read(&self) {
+        self.memory.assert_alive();
+        assert!(self.state.lock().is_complete());
+        // SAFETY: by S2 the value is the lock holder's; loom checks that.
+        let value = self.value.with_mut(|value| unsafe { *value });
+        self.state.unlock(false);
+        assert_eq!(value, Some(VALUE));
+    }
+
+    /// `Ref::take_if_sole`, else a look; and then the ref goes.
+    fn take_or_read(&self) {
+        self.memory.assert_alive();
+        if self.state.load().is_sole_and_complete() {
+            // SAFETY: by S2 the value is the only ref's; loom checks that.
+            let value = self.value.with_mut(|value| unsafe { &mut *value }.take());
+            assert_eq!(value, Some(VALUE));
+            self.values_dropped.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.read();
+        }
+        self.drop_ref();
+    }
+
+    fn assert_ended(&self) {
+        self.memory.0.with(|freed| {
+            // SAFETY: all other threads were joined.
+            assert!(unsafe { *freed }, "never freed");
+        });
+        assert_eq!(self.runs.load(Ordering::Relaxed), 1, "never run");
+        assert_eq!(
+            self.values_dropped.load(Ordering::Relaxed),
+            1,
+            "the value was not dropped once"
+        );
+    }
+}
+
+/// Runs `others` beside `here`, and then looks at what is left.
+fn race<const N: usize>(cell: &Arc<Model>, others: [fn(&Model); N], here: fn(&Model)) {
+    let threads = others.map(|other| {
+        let cell = Arc::clone(cell);
+        thread::spawn(move || other(&cell))
+    });
+    here(cell);
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    cell.assert_ended();
+}
+
+#[test]
+fn loom_entry_against_help_against_the_end_of_the_refs() {
+    check(3, || {
+        let cell = Model::new(State::task(true));
+        cell.state.add_ref();
+        let help = |cell: &Model| {
+            cell.help(false);
+            cell.drop_ref();
+        };
+        race(&cell, [Model::execute, help], Model::drop_ref);
+    });
+}
+
+#[test]
+fn loom_finish_against_waiters() {
+    check(2, || {
+        let cell = Model::new(State::task(true));
+        let wait = |cell: &Model| {
+            cell.wait_and_read();
+            cell.drop_ref();
+        };
+        race(&cell, [Model::execute], wait);
+    });
+}
+
+#[test]
+fn loom_stale_entry_against_the_last_ref() {
+    check(2, || {
+        let cell = Model::new(State::task(true));
+        cell.help(false);
+        race(&cell, [Model::execute], Model::take_or_read);
+    });
+}
+
+#[test]
+fn loom_help_that_completes_against_a_stale_entry() {
+    check(2, || {
+        let cell = Model::new(State::task(true));
+        let help = |cell: &Model| {
+            cell.help(false);
+            cell.wait_and_read();
+            cell.drop_ref();
+        };
+        race(&cell, [Model::execute], help);
+    });
+}
+
+#[test]
+fn loom_cancelling_against_the_arrival_of_the_arguments() {
+    check(2, || {
+        let cell = Model::new(State::task(false));
+        let arrive = |cell: &Model| {
+            cell.state.set_ready();
+            cell.execute();
+        };
+        let cancel = |cell: &Model| {
+            cell.state.request_cancel();
+            cell.help(true);
+            cell.drop_ref();
+        };
+        race(&cell, [arrive], cancel);
+    });
+}
+
+#[test]
+fn loom_refs_that_take_or_read_the_value() {
+    check(2, || {
+        let cell = Model::new(State::promise());
+        cell.state.add_ref();
+        cell.run();
+        race(&cell, [Model::take_or_read], Model::take_or_read);
+    });
+}
+
+#[test]
+fn loom_finding_by_id_against_the_last_ref() {
+    check(2, || {
+        let cell = Model::new(State::promise());
+        cell.state.set_findable();
+        cell.run();
+        // The registry of `ids.rs`: an entry's lock guards whether the cell can be found.
+        let registry = Arc::new(Mutex::new(true));
+        let drop_ref = |cell: &Model, registry: &Mutex<bool>| {
+            cell.memory.assert_alive();
+            if cell.state.release_ref().expect("what can be found is never sole") {
+                *registry.lock().unwrap() = false;
+                cell.free();
+            }
+        };
+        let finder = {
+            let (cell, registry) = (Arc::clone(&cell), Arc::clone(&registry));
+            thread::spawn(move || {
+                let found = {
+                    let here = registry.lock().unwrap();
+                    *here && cell.state.try_add_ref()
+                };
+                if found {
+                    cell.read();
+                    drop_ref(&cell, &registry);
+                }
+            })
+        };
+        drop_ref(&cell, &registry);
+        finder.join().unwrap();
+        cell.assert_ended();
+    });
+}
