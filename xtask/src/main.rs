@@ -1,3 +1,63 @@
-//! The chores of the project.
+//! The project's own chores: `cargo xtask --help` lists them.
+//!
+//! [`checks`] is what must hold before a change lands. It goes through
+//! [`steps`] (one after the other, timed, with a summary), counts in [`tally`]
+//! what the test runners say, and asks [`system`] for what Cargo cannot
+//! install. [`python`] makes the environment that benchmarks compare with.
 
-fn main() {}
+mod checks;
+mod python;
+mod steps;
+mod system;
+mod tally;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use xshell::Shell;
+
+/// The project's own chores.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Format, lints, tests, documentation, example and benchmarks: all that must hold
+    Test,
+    /// Install the peers in Python under target/ and print the path of that Python
+    BenchPython,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse().chore) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(chore: &Chore) -> Result<()> {
+    let shell = Shell::new()?;
+    shell.change_dir(root());
+    match chore {
+        Chore::Test => checks::run(&shell),
+        Chore::BenchPython => {
+            println!("{}", python::environment(&shell)?.display());
+            Ok(())
+        }
+    }
+}
+
+/// The root of the workspace, one folder above this crate.
+fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().expect("the crate lies in the workspace")
+}

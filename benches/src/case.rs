@@ -1,0 +1,83 @@
+//! A case: one piece of work and the contenders that do it.
+
+use std::rc::Rc;
+
+use anyhow::{Context, Result};
+
+use crate::contender::Contender;
+use crate::measure::{self, Outcome};
+use crate::python::Python;
+
+/// One piece of work to measure. Each file in `cases/` defines one.
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    /// One line for `--list`.
+    pub(crate) about: &'static str,
+    pub(crate) unit: Unit,
+    /// Makes the contenders ready to run: whatever is not to be timed happens
+    /// here. One of them is called [`MOBULA`](crate::contender::MOBULA).
+    pub(crate) contenders: fn(&Setting) -> Result<Vec<Contender>>,
+}
+
+impl Case {
+    /// Measures all contenders of this case in alternation.
+    pub(crate) fn run(&self, setting: &Setting) -> Result<Outcome> {
+        let contenders = (self.contenders)(setting).context("failed to prepare")?;
+        measure::alternate(contenders, setting.rounds())
+    }
+}
+
+/// What a case reports its medians in.
+#[derive(Clone, Copy)]
+pub(crate) enum Unit {
+    /// Nanoseconds for each operation.
+    NanosPerOp,
+    /// Seconds for the whole work.
+    Seconds,
+}
+
+impl Unit {
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Unit::NanosPerOp => "ns/op",
+            Unit::Seconds => "s",
+        }
+    }
+
+    /// What people are told that a time is of.
+    pub(crate) fn of_what(self) -> &'static str {
+        match self {
+            Unit::NanosPerOp => "  each",
+            Unit::Seconds => "  in all",
+        }
+    }
+
+    /// `seconds` in this unit.
+    pub(crate) fn of_seconds(self, seconds: f64) -> f64 {
+        match self {
+            Unit::NanosPerOp => seconds * 1e9,
+            Unit::Seconds => seconds,
+        }
+    }
+}
+
+/// What is the same for all cases of one run.
+pub(crate) struct Setting {
+    /// Threads or processes that each engine may compute on.
+    pub(crate) cpus: usize,
+    pub(crate) quick: bool,
+    /// Without it the engines in Python are left out.
+    pub(crate) python: Option<Rc<Python>>,
+}
+
+impl Setting {
+    /// The size of a case's work: `full`, or `quick` on a quick run.
+    pub(crate) fn size(&self, full: usize, quick: usize) -> usize {
+        if self.quick { quick } else { full }
+    }
+
+    /// Odd numbers, so that a median is a measured value.
+    fn rounds(&self) -> usize {
+        self.size(7, 3)
+    }
+}

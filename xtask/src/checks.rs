@@ -1,0 +1,70 @@
+//! All that must hold before a change lands, cheapest first.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use xshell::{Cmd, Shell, cmd};
+
+use crate::steps::Steps;
+use crate::system;
+use crate::tally::Tally;
+
+/// Runs every check up to the first that fails, then tells how it went. The
+/// last line counts the tests.
+pub(crate) fn run(shell: &Shell) -> Result<()> {
+    let mut steps = Steps::default();
+    let mut tally = Tally::default();
+    let result = run_all(shell, &mut steps, &mut tally);
+    println!("\n{steps}\n{tally}");
+    result
+}
+
+fn run_all(shell: &Shell, steps: &mut Steps, tally: &mut Tally) -> Result<()> {
+    steps.run("system libraries", || system::provide_openblas(shell))?;
+    steps.run("format", || {
+        component(shell, "fmt", "rustfmt")?;
+        Ok(cmd!(shell, "cargo fmt --all --check").run()?)
+    })?;
+    steps.run("lints", || {
+        component(shell, "clippy", "clippy")?;
+        let lints = cmd!(shell, "cargo clippy --workspace --all-targets");
+        Ok(lints.args(["--", "-D", "warnings"]).run()?)
+    })?;
+    steps.run("tests", || tests(cmd!(shell, "cargo test --workspace --no-fail-fast"), tally))?;
+    steps.run("documentation", || {
+        let documentation = cmd!(shell, "cargo doc --workspace --no-deps");
+        Ok(documentation.env("RUSTDOCFLAGS", "-D warnings").run()?)
+    })?;
+    steps.run("example", || Ok(cmd!(shell, "cargo run --release --example loo_forest").run()?))?;
+    steps.run("benchmarks", || {
+        let benchmarks = cmd!(shell, "cargo run --release --package mobula-bench");
+        Ok(benchmarks.args(["--", "--quick"]).run()?)
+    })
+}
+
+/// Fails with the cure where a part of the Rust toolchain is missing.
+fn component(shell: &Shell, subcommand: &str, component: &str) -> Result<()> {
+    let probe = cmd!(shell, "cargo {subcommand} --version").quiet();
+    let found = probe.ignore_stdout().ignore_stderr().run().is_ok();
+    ensure!(found, "{component} is not installed; `rustup component add {component}` installs it");
+    Ok(())
+}
+
+/// Runs a test command, passes its output on and counts the tests in it.
+fn tests(command: Cmd<'_>, tally: &mut Tally) -> Result<()> {
+    let words = command.to_string();
+    eprintln!("$ {words}");
+    let mut child = Command::from(command).stdout(Stdio::piped()).spawn()?;
+    let output = child.stdout.take().context("the output is piped")?;
+    for line in BufReader::new(output).split(b'\n') {
+        let line = line?;
+        // A test may print anything.
+        let line = String::from_utf8_lossy(&line);
+        println!("{line}");
+        tally.read(&line);
+    }
+    ensure!(child.wait()?.success(), "`{words}` failed");
+    ensure!(tally.passed > 0, "no test ran");
+    Ok(())
+}
