@@ -32,6 +32,12 @@ fn run_all(shell: &Shell, steps: &mut Steps, tally: &mut Tally) -> Result<()> {
         Ok(lints.args(["--", "-D", "warnings"]).run()?)
     })?;
     steps.run("tests", || tests(cmd!(shell, "cargo test --workspace --no-fail-fast"), tally))?;
+    steps.run("models", || {
+        // Another flag for all crates, so another folder: this must not rebuild what the others use.
+        let models = cmd!(shell, "cargo test --package mobula --lib --release loom_");
+        let models = models.env("RUSTFLAGS", "--cfg mobula_loom");
+        tests(models.env("CARGO_TARGET_DIR", "target/models"), tally)
+    })?;
     steps.run("documentation", || {
         let documentation = cmd!(shell, "cargo doc --workspace --no-deps");
         Ok(documentation.env("RUSTDOCFLAGS", "-D warnings").run()?)

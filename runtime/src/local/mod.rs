@@ -39,7 +39,11 @@ pub(crate) mod pool;
 mod prioritized;
 pub(crate) mod queue;
 pub(crate) mod request;
+#[cfg(all(test, mobula_loom))]
+mod sleep_loom;
 mod state;
+#[cfg(all(test, mobula_loom))]
+mod state_loom;
 pub(crate) mod strand;
 mod sync;
 pub(crate) mod value;

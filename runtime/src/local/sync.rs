@@ -1,8 +1,8 @@
 //! One switch for the atomics of the small protocols, so that loom can run them under every order.
 
-#[cfg(loom)]
+#[cfg(mobula_loom)]
 pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
-#[cfg(not(loom))]
+#[cfg(not(mobula_loom))]
 pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Spins this often before it lets other threads run.
@@ -10,7 +10,7 @@ const SPINS_MAX: u32 = 64;
 
 /// One turn of waiting for a lock that is held for a few instructions.
 pub(crate) fn spin(tries: &mut u32) {
-    #[cfg(loom)]
+    #[cfg(mobula_loom)]
     loom::thread::yield_now();
     *tries += 1;
     if *tries < SPINS_MAX {
