@@ -49,7 +49,7 @@ fn main() -> mobula::Result<()> {
     let _runtime = mobula::init(Config::new())?;
     let (x, y) = standardized(data::diabetes());
     let rows = y.len().div_ceil(SHARDS);
-    let shards: Vec<(ObjectRef<Array2<f64>>, ObjectRef<Array1<f64>>)> = x
+    let shards: Vec<_> = x
         .axis_chunks_iter(Axis(0), rows)
         .zip(y.axis_chunks_iter(Axis(0), rows))
         .map(|(x, y)| (mobula::put(x.to_owned()), mobula::put(y.to_owned())))

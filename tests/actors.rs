@@ -329,6 +329,34 @@ fn async_actors_keep_order_and_interleave() {
     }
 }
 
+struct Asks;
+
+#[remote]
+impl Asks {
+    pub fn new() -> Self {
+        Self
+    }
+
+    pub async fn blocks_on(&self, other: ActorHandle<Cache>) -> mobula::Result<u64> {
+        get(other.sum())
+    }
+
+    pub async fn awaits(&self, other: ActorHandle<Cache>) -> mobula::Result<u64> {
+        other.sum().await
+    }
+}
+
+#[test]
+fn blocking_the_thread_of_the_awaited_is_an_error() {
+    // One CPU, one arbiter: both live on its thread.
+    let runtime = Runtime::new(Config::new().num_cpus(1)).unwrap();
+    let _entered = runtime.enter();
+    let asks = Asks::remote();
+    assert_eq!(get(asks.awaits(Cache::remote(1))).unwrap(), 1);
+    let error = get(asks.blocks_on(Cache::remote(1))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Deadlock);
+}
+
 #[test]
 fn a_panic_ends_an_async_actor_too() {
     for runtime in runtimes() {

@@ -86,7 +86,7 @@ fn blocked_tasks_give_back_whatever_they_were_granted() {
     fn parent(cpus: f64) -> f64 {
         let child = mobula::spawn(move || cpus);
         // By the group wait, which never runs the child on this thread.
-        assert_eq!(wait(&[child.clone()], 1, None).0.len(), 1);
+        assert_eq!(wait(std::slice::from_ref(&child), 1, None).0.len(), 1);
         get(child).unwrap() + mobula::context().num_cpus()
     }
     let runtime = runtime(2);

@@ -22,7 +22,6 @@ use crate::local::ids;
 ///
 /// A ref may travel inside arguments and results. Serialized (it becomes its id), it can be read back
 /// in the process that holds the object, as long as some ref to the object lives.
-#[must_use = "a task runs whether its ref is kept or not, but its result is lost"]
 pub struct ObjectRef<T>(Ref<T>);
 
 /// Names an object for good: no two objects ever have the same.

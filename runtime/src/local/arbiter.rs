@@ -3,16 +3,16 @@
 //! The state sits behind tokio's fair lock: `&self` methods share it, `&mut self` methods have it alone,
 //! and both get it in the order of their calls.
 
-use std::cell::{OnceCell, RefCell};
-use std::collections::HashSet;
+use std::cell::{Cell, OnceCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak, mpsc};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, Weak, mpsc};
 use std::task::{self, Poll, Waker};
 
 use actix::prelude::*;
+use dashmap::DashMap;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 use uuid::Uuid;
 
@@ -35,7 +35,8 @@ const CONCURRENCY: u32 = 1000;
 /// The threads of a runtime's async actors.
 pub(crate) struct Arbiters {
     system: System,
-    arbiters: Vec<ArbiterHandle>,
+    /// Each with its number.
+    arbiters: Vec<(usize, ArbiterHandle)>,
     next: AtomicUsize,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
@@ -46,7 +47,12 @@ impl Arbiters {
         let run = move || {
             let runner = System::new();
             let arbiters: Vec<_> = (0..count).map(|_| Arbiter::new()).collect();
-            let handles = arbiters.iter().map(Arbiter::handle).collect();
+            let numbered = |arbiter: &Arbiter| {
+                let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+                arbiter.spawn_fn(move || HERE.set(number));
+                (number, arbiter.handle())
+            };
+            let handles = arbiters.iter().map(numbered).collect();
             // The starter waits for this, so it is there to hear it.
             let _ = sender.send((System::current(), handles));
             let _ = runner.run();
@@ -64,7 +70,7 @@ impl Arbiters {
     }
 
     /// The arbiter for the next actor: each in turn.
-    fn pick(&self) -> &ArbiterHandle {
+    fn pick(&self) -> &(usize, ArbiterHandle) {
         &self.arbiters[self.next.fetch_add(1, Ordering::Relaxed) % self.arbiters.len()]
     }
 
@@ -77,17 +83,21 @@ impl Arbiters {
     }
 }
 
+/// Which arbiter an actor lives on, by the actor's address.
+static HOMES: LazyLock<DashMap<usize, usize>> = LazyLock::new(DashMap::new);
+/// Numbers the arbiters of the process, from 1.
+static NUMBERS: AtomicUsize = AtomicUsize::new(1);
+
 thread_local! {
-    /// The actors that live on this arbiter's thread, by their addresses.
-    static LIVING_HERE: RefCell<HashSet<usize>> = RefCell::default();
+    /// The number of the arbiter whose thread this is; 0: of none.
+    static HERE: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Whether `any` is a call of an actor that lives on this very thread: it cannot go on while the thread
 /// sleeps.
 pub(crate) fn lives_here(any: &AnyRef) -> bool {
-    LIVING_HERE
-        .try_with(|living| living.borrow().iter().any(|&actor| any.is_of_actor(actor)))
-        .unwrap_or(false)
+    let here = HERE.try_with(Cell::get).unwrap_or(0);
+    here != 0 && HOMES.get(&any.home()).is_some_and(|home| *home == here)
 }
 
 /// The actix actor that hosts one of ours.
@@ -198,7 +208,8 @@ impl<A: Send + 'static> Hosted<A> {
             state: Arc::new(RwLock::with_max_readers(None, CONCURRENCY)),
             ended: Rc::default(),
         };
-        let address = Actor::start_in_arbiter(local.arbiters().pick(), make);
+        let (number, arbiter) = local.arbiters().pick();
+        let address = Actor::start_in_arbiter(arbiter, make);
         let hosted = Arc::new(Self {
             address,
             local: Arc::clone(&local),
@@ -211,6 +222,7 @@ impl<A: Send + 'static> Hosted<A> {
         });
         let weak: Weak<dyn EndAtOnce> = Arc::<Self>::downgrade(&hosted);
         local.actors().add(Arc::as_ptr(&hosted) as usize, weak);
+        HOMES.insert(Arc::as_ptr(&hosted) as usize, *number);
 
         // The first to ask for the lock is the constructor; all calls come after it.
         let (_, promise) = Ref::<()>::promise(call, 0);
@@ -221,9 +233,7 @@ impl<A: Send + 'static> Hosted<A> {
             actor: Arc::as_ptr(&hosted) as usize,
         };
         let guest = Guest::of(&local);
-        let address = Arc::as_ptr(&hosted) as usize;
         hosted.begin(move |host, context| {
-            LIVING_HERE.with_borrow_mut(|living| living.insert(address));
             let ended = Rc::clone(&host.ended);
             let line = InLine::new(Arc::clone(&host.state).write_owned());
             let born = async move {
@@ -307,8 +317,6 @@ impl<A: Send + 'static> Hosted<A> {
             let end = async move {
                 let state = line.turn().await.take();
                 let why = hosted.end.get().cloned();
-                LIVING_HERE
-                    .with_borrow_mut(|living| living.remove(&(Arc::as_ptr(&hosted) as usize)));
                 let _ = ended.set(why.unwrap_or_else(|| {
                     Error::new(ErrorKind::ActorDied, "the actor's last handle is gone")
                 }));
@@ -321,7 +329,9 @@ impl<A: Send + 'static> Hosted<A> {
 
 impl<A: Send + 'static> Drop for Hosted<A> {
     fn drop(&mut self) {
-        self.local.actors().remove(std::ptr::from_ref(self) as usize);
+        let address = std::ptr::from_ref(self) as usize;
+        HOMES.remove(&address);
+        self.local.actors().remove(address);
     }
 }
 

@@ -353,6 +353,11 @@ impl AnyRef {
         self.header().home == home && self.header().state.load().is_claimable()
     }
 
+    /// The address of the runtime or of the actor whose task it is.
+    pub(crate) fn home(&self) -> usize {
+        self.header().home
+    }
+
     /// Whether it is a call that waits in, or runs from, the mailbox of the actor at this address.
     pub(crate) fn is_of_actor(&self, actor: usize) -> bool {
         actor != 0 && self.header().home == actor
