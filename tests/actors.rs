@@ -146,11 +146,11 @@ fn the_last_handle_ends_it_after_its_calls() {
     for runtime in runtimes() {
         let _entered = runtime.enter();
         let (counter, drops) = counter(0);
-        let last = (0..100).map(|_| counter.add(identity::remote(1))).last().unwrap();
+        let refs: Vec<_> = (0..100).map(|_| counter.add(identity::remote(1))).collect();
         let another = counter.clone();
         drop(counter);
         drop(another);
-        assert_eq!(get(last).unwrap(), 100);
+        assert_eq!(get(&refs[99]).unwrap(), 100);
         drop(_entered);
         drop(runtime);
         assert_eq!(drops.load(Ordering::SeqCst), 1);

@@ -229,7 +229,7 @@ fn async_functions_wait_without_a_cpu() {
 fn closures_run_too() {
     for runtime in runtimes() {
         let _entered = runtime.enter();
-        let captured = vec![1, 2, 3];
+        let captured = String::from("abc");
         assert_eq!(get(mobula::spawn(move || captured.len())).unwrap(), 3);
     }
 }
