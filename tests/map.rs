@@ -11,7 +11,7 @@ fn square(x: u64) -> u64 {
 }
 
 #[remote]
-fn scale(x: f64, by: &Vec<f64>, text: &str) -> f64 {
+fn scale(x: f64, by: &[f64], text: &str) -> f64 {
     x * by[0] + text.len() as f64
 }
 

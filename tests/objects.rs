@@ -73,13 +73,16 @@ fn the_last_ref_moves_and_others_clone() {
     let value = vec![1u8; 1000];
     let address = value.as_ptr();
     let object = put(value);
-    assert_ne!(get(&object).unwrap().as_ptr(), address, "a ref by reference keeps its value");
+    let copy = get(&object).unwrap();
+    assert_ne!(copy.as_ptr(), address, "a ref by reference keeps its value");
     let other = object.clone();
-    assert_ne!(get(other).unwrap().as_ptr(), address, "there is another ref");
+    let copy = get(other).unwrap();
+    assert_ne!(copy.as_ptr(), address, "there is another ref");
 
     let moved = get(put(vec![1u8; 1000])).unwrap();
     let address = moved.as_ptr();
-    assert_eq!(get(put(moved)).unwrap().as_ptr(), address);
+    let moved = get(put(moved)).unwrap();
+    assert_eq!(moved.as_ptr(), address);
 }
 
 #[remote]
