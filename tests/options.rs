@@ -164,6 +164,15 @@ fn higher_priorities_go_first() {
 }
 
 #[test]
+fn all_options_together() {
+    let runtime = runtime(2);
+    let _entered = runtime.enter();
+    let call = nothing::options().num_cpus(0.5).resource("gpu", 1.0).max_retries(5);
+    let call = call.timeout(Duration::from_secs(600)).priority(1).name("x");
+    get(call.remote()).unwrap();
+}
+
+#[test]
 fn a_task_that_passes_its_time_limit_fails() {
     #[remote(local, timeout = "5ms")]
     fn endless() -> mobula::Result<()> {

@@ -69,7 +69,7 @@ impl Options {
     /// What the engine is asked for; None: nothing but a turn.
     ///
     /// # Errors
-    /// `Config`, if an amount makes no sense; `Engine`, if the options do not go together.
+    /// `Config`, if an amount makes no sense.
     pub(crate) fn request(&self) -> Result<Option<Request>> {
         let Self { name, num_cpus, resources, timeout, priority, max_retries: _ } = self;
         let amount = |what: &str, amount: f64, allowed: &str| {
@@ -97,10 +97,6 @@ impl Options {
             })
             .collect::<Result<Amounts>>()?;
         let priority = priority.unwrap_or(0);
-        if priority != 0 && cpus < Millis::ONE {
-            let message = "tasks of less than one CPU have no priority; leave it out";
-            return Err(Error::new(ErrorKind::Engine, message));
-        }
         let plain = name.is_none() && cpus == Millis::ONE && resources.is_empty();
         let plain = plain && timeout.is_none() && priority == 0;
         let name = name.clone();

@@ -34,8 +34,8 @@ struct Shares {
     /// What is left of the CPUs below.
     free: Millis,
     cpus: Vec<Box<Cpu>>,
-    /// Tasks that wait for their part.
-    line: VecDeque<(Millis, Entry)>,
+    /// Tasks that wait for their part, with their priorities, the highest first.
+    line: VecDeque<(i32, Millis, Entry)>,
     /// Whether a thread is fetching a CPU for them.
     fetching: bool,
 }
@@ -50,13 +50,19 @@ impl Shares {
     /// Those at the head of the line whose parts are free, which they now have.
     fn admit(&mut self) -> Vec<(Millis, Entry)> {
         let mut admitted = Vec::new();
-        while let Some((part, _)) = self.line.front()
+        while let Some((.., part, _)) = self.line.front()
             && *part <= self.free
         {
             self.free -= *part;
-            admitted.extend(self.line.pop_front());
+            admitted.extend(self.line.pop_front().map(|(_, part, entry)| (part, entry)));
         }
         admitted
+    }
+
+    /// Puts a task into the line, behind those of its priority.
+    fn line_up(&mut self, priority: i32, part: Millis, entry: Entry) {
+        let place = self.line.partition_point(|(other, ..)| *other >= priority);
+        self.line.insert(place, (priority, part, entry));
     }
 }
 
@@ -69,7 +75,7 @@ pub(crate) fn queue(local: &Arc<Local>, entry: Entry, cpus: Millis, priority: i3
         local.spawn_blocking(move || here.pool().run(entry));
     } else {
         let mut shares = local.grants().shares();
-        shares.line.push_back((cpus, entry));
+        shares.line_up(priority, cpus, entry);
         let admitted = shares.admit();
         let fetch = !shares.line.is_empty() && !shares.fetching;
         shares.fetching |= fetch;
