@@ -21,9 +21,10 @@ use crate::api::parameter::{Arg, Awaiting, Param, Params};
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{Call, Function};
 use crate::local::arbiter::{Borrowing, Hosted, HostedHandle, Method};
-use crate::local::cell::{AnyRef, Ref};
-use crate::local::default;
+use crate::local::arguments::Refs;
+use crate::local::cell::Ref;
 use crate::local::strand::{Strand, StrandHandle};
+use crate::local::{default, pool};
 
 /// A type whose `impl` block has `#[remote]`.
 pub trait Actor: Sized + Send + 'static {
@@ -77,8 +78,7 @@ impl<A: Actor> ActorCell<A> {
         let call = Call { function: A::function(), called_at: Location::caller() };
         let local = default::current();
         if local.pool().is_closed() {
-            let why = Error::new(ErrorKind::ShutDown, "the runtime was shut down before it began");
-            return Self(Kind::Refused(why.through(call)));
+            return Self(Kind::Refused(pool::shut_down_before("it began").through(call)));
         }
         let arguments = awaiting::<A::Params>(&slots);
         let construct = move || A::Params::resolve(slots).map(A::construct);
@@ -202,7 +202,7 @@ impl<A: Actor> ActorCell<A> {
 }
 
 /// The refs that the slots have to wait for. A failed argument shows when the call's turn comes.
-fn awaiting<P: Params>(slots: &P::Slots) -> Vec<AnyRef> {
+fn awaiting<P: Params>(slots: &P::Slots) -> Refs {
     let mut awaiting = Awaiting::default();
     P::awaited(slots, &mut awaiting);
     awaiting.refs

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::api::object::ObjectRef;
 use crate::error::{Error, Result};
+use crate::local::arguments::Refs;
 use crate::local::cell::AnyRef;
 
 /// A parameter that the function takes by value.
@@ -345,12 +346,18 @@ pub trait Params: 'static {
 /// The refs that a task has to wait for.
 #[derive(Default)]
 pub struct Awaiting {
-    pub(crate) refs: Vec<AnyRef>,
+    pub(crate) refs: Refs,
     /// Why it need not wait at all: an argument has failed already.
     pub(crate) failure: Option<Error>,
 }
 
 impl Awaiting {
+    /// Whether the task may start at once.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.refs.is_empty() && self.failure.is_none()
+    }
+
     fn add(&mut self, any: &AnyRef) {
         if !any.is_complete() {
             self.refs.push(any.clone());

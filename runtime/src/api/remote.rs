@@ -18,9 +18,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::function::{Call, Function};
 use crate::local::arguments::{Awaited, Then};
 use crate::local::cell::{Job, Ref};
-use crate::local::default;
 use crate::local::job::{Await, Compute, ComputeWith};
 use crate::local::request::Claim;
+use crate::local::{default, pool};
 
 /// What the arguments of `F` are while it runs.
 pub(crate) type Held<F> = <<F as RemoteFn>::Params as Params>::Held;
@@ -118,37 +118,44 @@ pub(crate) fn submit_task<T: Send + Sync + 'static>(
     call: Call,
     claim: Option<Arc<Claim>>,
 ) -> Ref<T> {
+    if !awaiting.is_empty() || claim.is_some() {
+        return submit_later(job, awaiting, call, claim);
+    }
+    let (task, scheduled) = default::with_current(|local| {
+        let (task, entry) = Ref::ready_task(job, local.home(), call);
+        (task, local.submit(entry))
+    });
+    scheduled.now();
+    task
+}
+
+/// Makes a task that is queued when its arguments are there and what it asked for is free.
+fn submit_later<T: Send + Sync + 'static>(
+    job: impl Job<T>,
+    awaiting: Awaiting,
+    call: Call,
+    claim: Option<Arc<Claim>>,
+) -> Ref<T> {
     let Awaiting { refs, failure } = awaiting;
+    let local = default::current();
+    let failure = match failure {
+        None if local.pool().is_closed() => Some(pool::shut_down_before("the call")),
+        failure => failure,
+    };
     if let Some(error) = failure {
         return Ref::complete(Err(error.through(call)), call);
     }
-    let (task, next) = default::with_current(|local| {
-        if local.pool().is_closed() {
-            let error =
-                Error::new(ErrorKind::ShutDown, "the runtime was shut down before the call");
-            return (Ref::complete(Err(error.through(call)), call), None);
-        }
-        let ready = refs.is_empty() && claim.is_none();
-        let (task, entry) = Ref::task(job, ready, local.home(), call);
-        let next = match entry {
-            Some(entry) => Ok(local.schedule(entry)),
-            None => Err(Arc::clone(local)),
-        };
-        (task, Some(next))
-    });
-    match (next, claim) {
-        (None, _) => {}
-        (Some(Ok(scheduled)), _) => scheduled.now(),
-        (Some(Err(_)), Some(claim)) => {
+    let task = Ref::task(job, local.home(), call);
+    let then = match claim {
+        None => Then::Queue(task.any().clone(), local),
+        Some(claim) => {
             if let Some(name) = &claim.request().name {
                 let _ = task.any().extra().name.set(Arc::clone(name));
             }
-            Awaited::when_ready(refs, Then::Claim(task.any().clone(), claim));
+            Then::Claim(task.any().clone(), claim)
         }
-        (Some(Err(local)), None) => {
-            Awaited::when_ready(refs, Then::Queue(task.any().clone(), local));
-        }
-    }
+    };
+    Awaited::when_ready(refs, then);
     task
 }
 

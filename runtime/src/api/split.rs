@@ -1,7 +1,7 @@
 //! A task that returns a tuple, with a ref of its own for each part.
 
 use crate::api::object::ObjectRef;
-use crate::local::arguments::{Awaited, Then};
+use crate::local::arguments::{Awaited, Refs, Then};
 use crate::local::cell::Ref;
 
 /// A tuple that can be taken apart: the result of a function with `num_returns`.
@@ -28,7 +28,7 @@ macro_rules! tuples {
                     // So that cancelling a part cancels the task.
                     let _ = $reference.any().extra().producer.set(whole.any().clone());
                 )*
-                let awaited = vec![whole.any().clone()];
+                let awaited = Refs::from_iter([whole.any().clone()]);
                 let whole = whole.into_inner();
                 let hand_out = move || match whole.take_value().into_unshared() {
                     Ok(parts) => { $( $promise.complete(Ok(parts.$index)); )* }

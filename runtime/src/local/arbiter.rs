@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::Call;
 use crate::local::actors::{EndAtOnce, Identity};
-use crate::local::arguments::{Awaited, Then};
+use crate::local::arguments::{Awaited, Refs, Then};
 use crate::local::cell::{AnyRef, Promise, Ref};
 use crate::local::completion::Completion;
 use crate::local::current::Task;
@@ -198,7 +198,7 @@ impl<A: Send + 'static> Hosted<A> {
     pub(crate) fn start<F>(
         local: Arc<Local>,
         construct: impl FnOnce() -> F + Send + 'static,
-        arguments: Vec<AnyRef>,
+        arguments: Refs,
         call: Call,
     ) -> HostedHandle<A>
     where
@@ -266,13 +266,14 @@ impl<A: Send + 'static> Hosted<A> {
         self: &Arc<Self>,
         method: Method<A, H, T>,
         resolve: impl FnOnce() -> Result<H> + Send + 'static,
-        arguments: Vec<AnyRef>,
+        arguments: Refs,
         call: Call,
     ) -> Ref<T> {
         if self.local.pool().is_closed() {
-            let error =
-                Error::new(ErrorKind::ShutDown, "the runtime was shut down before the call");
-            return Ref::complete(Err(error.through(call)), call);
+            return Ref::complete(
+                Err(crate::local::pool::shut_down_before("the call").through(call)),
+                call,
+            );
         }
         let (result, promise) = Ref::<T>::promise(call, Arc::as_ptr(self) as usize);
         let hosted = self.handle();

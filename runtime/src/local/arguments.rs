@@ -6,12 +6,20 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use smallvec::SmallVec;
+
 use crate::error::Error;
-use crate::local::Local;
 use crate::local::cell::AnyRef;
 use crate::local::queue::Entry;
 use crate::local::request::Claim;
 use crate::local::waiters::{Node, Waiter};
+use crate::local::{Local, memory};
+
+/// Most tasks have few arguments that are not there yet; so many need no memory of their own.
+const FEW: usize = 4;
+
+/// The refs that something waits for.
+pub(crate) type Refs = SmallVec<[AnyRef; FEW]>;
 
 /// The record of one wait: it lives until the last argument has arrived.
 pub(crate) struct Awaited {
@@ -19,7 +27,7 @@ pub(crate) struct Awaited {
     missing: AtomicUsize,
     then: Then,
     /// The refs are held by the task's arguments and here: the task may be cancelled meanwhile.
-    arguments: Box<[(AnyRef, Node)]>,
+    arguments: SmallVec<[(AnyRef, Node); FEW]>,
 }
 
 /// What happens then.
@@ -34,29 +42,25 @@ pub(crate) enum Then {
 
 impl Awaited {
     /// Sees to `then` when all of `arguments` are complete.
-    pub(crate) fn when_ready(arguments: Vec<AnyRef>, then: Then) {
-        let record = Box::into_raw(Box::new(Self {
+    pub(crate) fn when_ready(arguments: Refs, then: Then) {
+        let record = memory::allocate(|| Self {
             missing: AtomicUsize::new(arguments.len() + 1),
             then,
-            arguments: Box::default(),
-        }));
-        let pointer = NonNull::new(record).expect("a box is not null");
-        let arguments = arguments
-            .into_iter()
-            .map(|argument| (argument, Node::new(Waiter::Argument(pointer))))
-            .collect();
+            arguments: SmallVec::with_capacity(arguments.len()),
+        });
+        let argument = |argument| (argument, Node::new(Waiter::Argument(record)));
         // SAFETY: nobody else knows the record yet.
-        unsafe { (*record).arguments = arguments };
+        unsafe { &mut *record.as_ptr() }.arguments.extend(arguments.into_iter().map(argument));
         // SAFETY: our own count keeps the record there until the end of this function.
-        for (argument, node) in unsafe { pointer.as_ref() }.arguments.iter() {
+        for (argument, node) in &unsafe { record.as_ref() }.arguments {
             // SAFETY: the record keeps the node in its place until all nodes were told.
             if !unsafe { argument.add_waiter(node) } {
                 // SAFETY: this argument was not counted yet.
-                unsafe { Self::one_arrived(pointer) };
+                unsafe { Self::one_arrived(record) };
             }
         }
         // SAFETY: our own count, given up once.
-        unsafe { Self::one_arrived(pointer) };
+        unsafe { Self::one_arrived(record) };
     }
 
     /// # Safety
@@ -68,8 +72,10 @@ impl Awaited {
         if missing.fetch_sub(1, Ordering::AcqRel) > 1 {
             return;
         }
-        // SAFETY: it came from a box, and nobody else has a count.
-        let Self { then, arguments, .. } = *unsafe { Box::from_raw(this.as_ptr()) };
+        // SAFETY: nobody else has a count, so the record is ours, and read once.
+        let Self { then, arguments, .. } = unsafe { this.read() };
+        // SAFETY: it came from `allocate`, and what was in it is out.
+        unsafe { memory::deallocate(this) };
         let failure = arguments.iter().find_map(|(argument, _)| argument.failure());
         // Our refs go before the task starts, so that it may find itself the last holder.
         drop(arguments);

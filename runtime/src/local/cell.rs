@@ -19,7 +19,7 @@ use crate::local::queue::{Entry, EntryVtable};
 use crate::local::state::{Claim, Completed, State};
 use crate::local::value::Value;
 use crate::local::waiters::WaiterList;
-use crate::local::{deferred, ids, panics};
+use crate::local::{deferred, ids, memory, panics};
 
 /// What every cell begins with, whatever its types.
 #[repr(C)]
@@ -135,18 +135,22 @@ impl<T: Send + Sync + 'static, J: Job<T>> Cell<T, J> {
     };
 
     fn allocate(state: State, value: Value<T>, job: J, home: usize, call: Call) -> NonNull<Header> {
-        let header = Header {
-            vtable: &Self::VTABLE,
-            state,
-            waiters: UnsafeCell::default(),
-            call,
-            home,
-            next: AtomicPtr::default(),
-            extra: AtomicPtr::default(),
+        let make = || Self {
+            typed: Typed {
+                header: Header {
+                    vtable: &Self::VTABLE,
+                    state,
+                    waiters: UnsafeCell::default(),
+                    call,
+                    home,
+                    next: AtomicPtr::default(),
+                    extra: AtomicPtr::default(),
+                },
+                value: UnsafeCell::new(value),
+            },
+            job: UnsafeCell::new(ManuallyDrop::new(job)),
         };
-        let typed = Typed { header, value: UnsafeCell::new(value) };
-        let cell = Self { typed, job: UnsafeCell::new(ManuallyDrop::new(job)) };
-        NonNull::from(Box::leak(Box::new(cell))).cast()
+        memory::allocate(make).cast()
     }
 
     /// # Safety
@@ -239,10 +243,10 @@ impl<T: Send + Sync + 'static, J: Job<T>> Cell<T, J> {
     }
 
     /// # Safety
-    /// As for `of`, and nobody else has a hold on the cell (S4). The job is gone.
+    /// As for `of`, and nobody else has a hold on the cell (S4). Job and value are gone.
     unsafe fn deallocate(cell: NonNull<Header>) {
-        // SAFETY: the memory came from a box of this type, and nobody else can reach it.
-        drop(unsafe { Box::from_raw(cell.cast::<Self>().as_ptr()) });
+        // SAFETY: the memory came from `allocate`, and nobody else can reach it.
+        unsafe { memory::deallocate(cell.cast::<Self>()) };
     }
 }
 
@@ -251,6 +255,19 @@ impl<T: Send + Sync + 'static, J: Job<T>> Cell<T, J> {
 /// # Safety
 /// The state said so to the caller (S4).
 unsafe fn free(cell: NonNull<Header>) {
+    // SAFETY: by the caller's promise the cell is still there, and only ours.
+    let header = unsafe { cell.as_ref() };
+    // SAFETY: as above.
+    unsafe { (header.vtable.drop_value)(cell) };
+    // SAFETY: as above.
+    unsafe { free_empty(cell) };
+}
+
+/// Frees a cell that nobody holds any more, and whose value was taken out.
+///
+/// # Safety
+/// As for `free`.
+unsafe fn free_empty(cell: NonNull<Header>) {
     // SAFETY: by the caller's promise the cell is still there, and only ours.
     let header = unsafe { cell.as_ref() };
     let extra = header.extra.load(Ordering::Acquire);
@@ -262,8 +279,6 @@ unsafe fn free(cell: NonNull<Header>) {
             extra.id.get().copied().inspect(ids::forget);
         }
     }
-    // SAFETY: as above.
-    unsafe { (header.vtable.drop_value)(cell) };
     // SAFETY: as above.
     unsafe { (header.vtable.deallocate)(cell) };
 }
@@ -497,17 +512,18 @@ impl<T> Clone for Ref<T> {
 }
 
 impl<T: Send + Sync + 'static> Ref<T> {
-    /// A task; with `ready`, its entry goes into a queue at once, else when the arguments are there.
-    pub(crate) fn task<J: Job<T>>(
-        job: J,
-        ready: bool,
-        home: usize,
-        call: Call,
-    ) -> (Self, Option<Entry>) {
-        let cell = Cell::<T, _>::allocate(State::task(ready), Value::Empty, job, home, call);
+    /// A task that may run, and its entry, which goes into a queue at once.
+    pub(crate) fn ready_task<J: Job<T>>(job: J, home: usize, call: Call) -> (Self, Entry) {
+        let cell = Cell::<T, _>::allocate(State::task(true), Value::Empty, job, home, call);
         // SAFETY: the state counts one entry for the queue.
-        let entry = ready.then(|| unsafe { Entry::from_pointer(cell.cast()) });
+        let entry = unsafe { Entry::from_pointer(cell.cast()) };
         (Self::from_cell(cell), entry)
+    }
+
+    /// A task that waits for its arguments. Its entry is kept back for [`AnyRef::take_entry`].
+    pub(crate) fn task<J: Job<T>>(job: J, home: usize, call: Call) -> Self {
+        let cell = Cell::<T, _>::allocate(State::task(false), Value::Empty, job, home, call);
+        Self::from_cell(cell)
     }
 
     /// A cell that is born with its value.
@@ -559,7 +575,14 @@ impl<T: Send + Sync + 'static> Ref<T> {
         }
         // SAFETY: ours is the only ref, so the value is ours (S2).
         let value = unsafe { &mut *self.typed().value.get() };
-        Ok(std::mem::replace(value, Value::Empty))
+        let value = std::mem::replace(value, Value::Empty);
+        let cell = ManuallyDrop::new(self).any.0;
+        // SAFETY: our ref keeps the cell alive.
+        if unsafe { cell.as_ref() }.state.release_last_ref() {
+            // SAFETY: the state says that ours was the last hold, and the value is out.
+            unsafe { free_empty(cell) };
+        }
+        Ok(value)
     }
 }
 
@@ -612,8 +635,8 @@ impl<T: Send + Sync + 'static> Promise<T> {
         let failed = value.is_err();
         // SAFETY: RUNNING keeps the cell alive, and the promise is the runner's (S1).
         let typed = unsafe { cell.cast::<Typed<T>>().as_ref() };
-        // SAFETY: as above.
-        unsafe { *typed.value.get() = value.into() };
+        // SAFETY: as above; what is overwritten is `Empty`, which owns nothing.
+        unsafe { typed.value.get().write(value.into()) };
         let state = &this.header().state;
         let free_it = match state.finish(failed) {
             Completed::Done => false,

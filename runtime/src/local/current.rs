@@ -1,22 +1,68 @@
 //! What a thread is doing: which CPU it holds, which runtime its calls go to, which task it runs.
 
 use std::cell::{Cell, RefCell};
-use std::ptr;
+use std::mem::ManuallyDrop;
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
+use crate::error::Result;
 use crate::function::Call;
-use crate::local::Local;
 use crate::local::cell::{AnyRef, RunningTask};
 use crate::local::pool::Cpu;
 use crate::local::queue::Entry;
+use crate::local::{Local, panics};
 use crate::millis::Millis;
 
+/// The words that every call reads. They have no destructors, so reading one is a plain load.
+struct Here {
+    /// The CPU that this thread holds, and owns.
+    cpu: Cell<Option<NonNull<Cpu>>>,
+    /// The runtime that it has entered; `ENTERED` keeps it alive.
+    entered: Cell<*const Local>,
+    share: Cell<Option<Millis>>,
+    frame: Cell<*const Frame>,
+    on_tokio: Cell<bool>,
+}
+
 thread_local! {
-    static CPU: Cell<Option<Box<Cpu>>> = const { Cell::new(None) };
-    static ON_TOKIO: Cell<bool> = const { Cell::new(false) };
-    static ENTERED: RefCell<Option<Arc<Local>>> = const { RefCell::new(None) };
-    static SHARE: Cell<Option<Millis>> = const { Cell::new(None) };
-    static TASK: Cell<*const Frame> = const { Cell::new(ptr::null()) };
+    static HERE: Here = const {
+        Here {
+            cpu: Cell::new(None),
+            entered: Cell::new(ptr::null()),
+            share: Cell::new(None),
+            frame: Cell::new(ptr::null()),
+            on_tokio: Cell::new(false),
+        }
+    };
+    static ENTERED: KeepEntered = const { KeepEntered(RefCell::new(None)) };
+}
+
+/// Owns the runtime that `Here::entered` points to.
+struct KeepEntered(RefCell<Option<Arc<Local>>>);
+
+impl KeepEntered {
+    fn replace(&self, local: Option<Arc<Local>>) -> Option<Arc<Local>> {
+        HERE.with(|here| here.entered.set(local.as_ref().map_or(ptr::null(), Arc::as_ptr)));
+        self.0.replace(local)
+    }
+}
+
+impl Drop for KeepEntered {
+    fn drop(&mut self) {
+        HERE.with(|here| here.entered.set(ptr::null()));
+    }
+}
+
+/// Lets `look` see a runtime by its address.
+///
+/// # Safety
+/// The address is that of an `Arc`'s contents, which stays alive until `look` returns.
+pub(super) unsafe fn with_local_at<R>(
+    local: *const Local,
+    look: impl FnOnce(&Arc<Local>) -> R,
+) -> R {
+    // SAFETY: by the caller's promise; what is not dropped counts nothing down.
+    look(&ManuallyDrop::new(unsafe { Arc::from_raw(local) }))
 }
 
 /// The task that a thread runs at the moment.
@@ -32,73 +78,69 @@ pub(crate) struct Task {
 
 /// Whether this thread is at work for the runtime at `home`.
 pub(crate) fn is_in_task_of(home: usize) -> bool {
-    let entered = with_entered(|local| local.is_some_and(|local| local.home() == home));
+    let entered = entered() as usize == home;
     with_cpu(|cpu| cpu.is_some_and(|cpu| cpu.is_of(home))) || (entered && task().is_some())
 }
 
 /// Takes the CPU that this thread holds.
 pub(crate) fn take_cpu() -> Option<Box<Cpu>> {
-    CPU.take()
+    let cpu = HERE.with(|here| here.cpu.take())?;
+    // SAFETY: `set_cpu` put a box there, and we took it out.
+    Some(unsafe { Box::from_raw(cpu.as_ptr()) })
 }
 
 /// Gives this thread a CPU, while it holds none.
 pub(crate) fn set_cpu(cpu: Box<Cpu>) {
-    let before = CPU.replace(Some(cpu));
+    let before = HERE.with(|here| here.cpu.replace(Some(NonNull::from(Box::leak(cpu)))));
     assert!(before.is_none(), "a thread can hold one CPU only");
 }
 
 /// The part of a CPU that this thread computes on, where it holds no whole one.
 pub(crate) fn share() -> Option<Millis> {
-    SHARE.get()
+    HERE.with(|here| here.share.get())
 }
 
 /// Changes the part; gives the one before.
 pub(crate) fn set_share(part: Option<Millis>) -> Option<Millis> {
-    SHARE.replace(part)
+    HERE.with(|here| here.share.replace(part))
 }
 
-/// Lets `look` use this thread's CPU. It must not run anything of the program's.
+/// Lets `look` use this thread's CPU. It must not run anything of the program's, nor lay the CPU down.
 pub(crate) fn with_cpu<R>(look: impl FnOnce(Option<&Cpu>) -> R) -> R {
-    CPU.with(|slot| {
-        let cpu = slot.take();
-        let result = look(cpu.as_deref());
-        slot.set(cpu);
-        result
-    })
+    let cpu = HERE.with(|here| here.cpu.get());
+    // SAFETY: the thread owns the CPU until `take_cpu`, which `look` does not call.
+    look(cpu.map(|cpu| unsafe { cpu.as_ref() }))
 }
 
 /// Puts `entry` on the deque of this thread's CPU, if it holds one of the runtime at `home`.
 pub(crate) fn push_to_cpu(home: usize, entry: Entry) -> Result<(), Entry> {
-    // In a thread's last moments its locals are gone; then it holds no CPU either.
-    let mut entry = Some(entry);
-    let _ = CPU.try_with(|slot| {
-        let cpu = slot.take();
-        if let Some(cpu) = cpu.as_deref().filter(|cpu| cpu.is_of(home)) {
-            cpu.push(entry.take().expect("pushed once"));
+    with_cpu(|cpu| match cpu {
+        Some(cpu) if cpu.is_of(home) => {
+            cpu.push(entry);
+            Ok(())
         }
-        slot.set(cpu);
-    });
-    entry.map_or(Ok(()), Err)
+        _ => Err(entry),
+    })
 }
 
 /// Notes that this thread is one of a runtime's own tokio threads.
 pub(super) fn mark_as_tokio() {
-    ON_TOKIO.set(true);
+    HERE.with(|here| here.on_tokio.set(true));
 }
 
 /// Whether it is one, and polls an async task: then it may block, but has to tell tokio.
 pub(crate) fn is_on_tokio() -> bool {
-    ON_TOKIO.get() && task().is_some()
+    HERE.with(|here| here.on_tokio.get()) && task().is_some()
 }
 
 /// Makes `local` the runtime of this thread, until it ends.
 pub(super) fn enter_for_ever(local: Arc<Local>) {
-    ENTERED.set(Some(local));
+    ENTERED.with(|entered| drop(entered.replace(Some(local))));
 }
 
 /// Makes `local` the runtime of this thread, until the guard drops.
 pub(crate) fn enter(local: Arc<Local>) -> Entered {
-    Entered(ENTERED.replace(Some(local)), std::marker::PhantomData)
+    Entered(ENTERED.with(|entered| entered.replace(Some(local))), std::marker::PhantomData)
 }
 
 /// Gives the thread back to the runtime it had before.
@@ -107,13 +149,14 @@ pub(crate) struct Entered(Option<Arc<Local>>, std::marker::PhantomData<*const ()
 impl Drop for Entered {
     fn drop(&mut self) {
         let before = self.0.take();
-        drop(ENTERED.replace(before));
+        drop(ENTERED.with(|entered| entered.replace(before)));
     }
 }
 
-/// Lets `look` see the runtime that this thread has entered.
-pub(crate) fn with_entered<R>(look: impl FnOnce(Option<&Arc<Local>>) -> R) -> R {
-    ENTERED.with_borrow(|entered| look(entered.as_ref()))
+/// Where the runtime is that this thread has entered; null: there is none. It is kept alive until the
+/// thread enters another.
+pub(super) fn entered() -> *const Local {
+    HERE.with(|here| here.entered.get())
 }
 
 /// A task on this thread's stack, and the one it runs on top of.
@@ -129,7 +172,7 @@ pub(crate) fn task() -> Option<Task> {
 
 /// The tasks on this thread's stack, the running one first.
 fn tasks() -> impl Iterator<Item = Task> {
-    let mut frame = TASK.try_with(Cell::get).unwrap_or(ptr::null());
+    let mut frame = HERE.with(|here| here.frame.get());
     std::iter::from_fn(move || {
         // SAFETY: a frame is in the list only while it is on this thread's stack; see `in_task`.
         let Frame { task, below } = unsafe { frame.as_ref() }?;
@@ -144,17 +187,21 @@ pub(crate) fn blocked_by(any: &AnyRef) -> Option<Task> {
     tasks().find(|task| task.running.address() == any.address() || any.is_of_actor(task.actor))
 }
 
-/// Runs `run` as `task`.
-pub(crate) fn in_task<R>(task: Task, run: impl FnOnce() -> R) -> R {
-    struct Restore(*const Frame);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            TASK.set(self.0);
-        }
-    }
-    let frame = Frame { task, below: TASK.get() };
-    let _restore = Restore(TASK.replace(&raw const frame));
-    run()
+/// Runs `run` as `task`; a panic becomes an error.
+pub(crate) fn in_task<T>(task: Task, run: impl FnOnce() -> Result<T>) -> Result<T> {
+    let mut frame = Frame { task, below: ptr::null() };
+    enter_frame(&mut frame);
+    let result = panics::catch(run);
+    leave_frame(&frame);
+    result
+}
+
+fn enter_frame(frame: &mut Frame) {
+    HERE.with(|here| frame.below = here.frame.replace(&raw const *frame));
+}
+
+fn leave_frame(frame: &Frame) {
+    HERE.with(|here| here.frame.set(frame.below));
 }
 
 /// Who makes the calls that this thread makes now: an actor, a task, or the thread.
@@ -163,6 +210,6 @@ pub(crate) fn caller() -> usize {
         Some(Task { actor: 0, running, .. }) => running.address(),
         Some(Task { actor, .. }) => actor,
         // An address that no other thread's local and no cell has.
-        None => TASK.with(|own| ptr::from_ref(own) as usize),
+        None => HERE.with(|here| ptr::from_ref(here) as usize),
     }
 }

@@ -1,7 +1,8 @@
 //! The process-wide runtime, and which runtime the calls of a thread go to: the one that it entered,
 //! else the process-wide one, started with the default settings if need be.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,7 +22,25 @@ struct Default {
 }
 
 thread_local! {
-    static RENEWED: RefCell<(u64, Option<Arc<Local>>)> = const { RefCell::new((0, None)) };
+    /// The generation that this thread knows, and its runtime, which `KEPT` keeps alive.
+    static KNOWN: Cell<(u64, *const Local)> = const { Cell::new((0, ptr::null())) };
+    static KEPT: Kept = const { Kept(RefCell::new(None)) };
+}
+
+/// Owns the runtime that `KNOWN` points to.
+struct Kept(RefCell<Option<Arc<Local>>>);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        KNOWN.set((0, ptr::null()));
+    }
+}
+
+/// The process-wide runtime, if this thread knows it and it has not changed since.
+fn known() -> *const Local {
+    let (generation, local) = KNOWN.get();
+    // Acquire: pairs with the Release of whoever changed the default.
+    if generation == GENERATION.load(Ordering::Acquire) { local } else { ptr::null() }
 }
 
 fn default() -> MutexGuard<'static, Default> {
@@ -59,41 +78,43 @@ pub(crate) fn forget(local: &Arc<Local>) {
 /// Lets `look` see the runtime that calls of this thread go to, started if need be. `look` must not
 /// run the program's code, which may change what it sees.
 pub(crate) fn with_current<R>(look: impl FnOnce(&Arc<Local>) -> R) -> R {
-    let mut look = Some(look);
-    let mut once = |local: &Arc<Local>| (look.take().expect("looks once"))(local);
-    if let Some(result) = current::with_entered(|entered| entered.map(&mut once)) {
-        return result;
+    // SAFETY: the thread keeps it alive until it enters or gets to know another, which `look` does not.
+    unsafe { current::with_local_at(address(), look) }
+}
+
+/// Where the runtime is that calls of this thread go to, started if need be.
+fn address() -> *const Local {
+    let entered = current::entered();
+    if !entered.is_null() {
+        return entered;
     }
-    RENEWED.with(|renewed| {
-        // Acquire: pairs with the Release of whoever changed the default.
-        let now = GENERATION.load(Ordering::Acquire);
-        if let (generation, Some(local)) = &*renewed.borrow()
-            && *generation == now
-        {
-            return once(local);
-        }
-        let local = start_default();
-        let result = once(&local);
-        // What was there before is dropped after the borrow has ended.
-        drop(renewed.replace((now, Some(local))));
-        result
-    })
+    let known = known();
+    if known.is_null() { get_to_know() } else { known }
 }
 
 /// As `with_current`, but starts nothing.
 pub(crate) fn with_current_if_any<R>(look: impl FnOnce(Option<&Arc<Local>>) -> R) -> R {
-    current::with_entered(|entered| match entered {
-        Some(local) => look(Some(local)),
-        None => RENEWED.with(|renewed| match &*renewed.borrow() {
-            (generation, Some(local)) if *generation == GENERATION.load(Ordering::Acquire) => {
-                look(Some(local))
-            }
-            _ => {
-                let local = default().local.clone();
-                look(local.as_ref())
-            }
-        }),
-    })
+    let entered = current::entered();
+    let local = if entered.is_null() { known() } else { entered };
+    if local.is_null() {
+        let local = default().local.clone();
+        return look(local.as_ref());
+    }
+    // SAFETY: as above.
+    unsafe { current::with_local_at(local, |local| look(Some(local))) }
+}
+
+/// Lets this thread know the process-wide runtime, started if need be.
+#[cold]
+fn get_to_know() -> *const Local {
+    // Acquire: as in `known`.
+    let generation = GENERATION.load(Ordering::Acquire);
+    let local = start_default();
+    KNOWN.set((generation, Arc::as_ptr(&local)));
+    let pointer = Arc::as_ptr(&local);
+    // What was there before may end here, which tells threads and runs no code of the program's.
+    drop(KEPT.with(|kept| kept.0.replace(Some(local))));
+    pointer
 }
 
 /// The runtime that calls of this thread go to.

@@ -12,7 +12,7 @@ use crate::local::cell::{Job, Promise, RunningTask};
 use crate::local::current::{self, Task};
 use crate::local::pool::Guest;
 use crate::local::request::{Claim, Request};
-use crate::local::{Local, grant, panics};
+use crate::local::{Local, grant};
 use crate::millis::Millis;
 
 /// A task that computes: a closure that holds the arguments.
@@ -32,9 +32,9 @@ where
     fn run(self, promise: Promise<T>) {
         let task =
             Task { running: promise.task(), call: promise.call(), cpus: Millis::ONE, actor: 0 };
-        let result = current::in_task(task, || panics::catch(self.0));
-        let hop = promise.hop();
-        promise.complete(result.map_err(|error| error.through(hop)));
+        let result = current::in_task(task, self.0);
+        let result = result.map_err(|error| error.through(promise.hop()));
+        promise.complete(result);
     }
 }
 
@@ -50,14 +50,14 @@ where
         let task = Task { running: promise.task(), call, cpus, actor: 0 };
         let run = || {
             let limit = time_limit.map(|limit| TimeLimit::start(limit, promise.task(), &claim));
-            let result = current::in_task(task, || panics::catch(work));
+            let result = current::in_task(task, work);
             limit.map_or(Ok(()), TimeLimit::check).and(result)
         };
         let result = grant::with_cpus(claim.local(), cpus, run);
         // What was taken goes back before anybody sees the result.
         drop(claim);
-        let hop = promise.hop();
-        promise.complete(result.map_err(|error| error.through(hop)));
+        let result = result.map_err(|error| error.through(promise.hop()));
+        promise.complete(result);
     }
 }
 
@@ -120,8 +120,8 @@ where
             let result = work.await;
             // What was taken goes back before anybody sees the result.
             drop(claim);
-            let hop = promise.hop();
-            promise.complete(result.map_err(|error| error.through(hop)));
+            let result = result.map_err(|error| error.through(promise.hop()));
+            promise.complete(result);
             drop(guest);
         };
         local.spawn_future(running);
@@ -148,7 +148,7 @@ impl<T, F: Future<Output = Result<T>>> Future for AsTask<F> {
             Poll::Ready(result) => result.map(Poll::Ready),
             Poll::Pending => Ok(Poll::Pending),
         };
-        match current::in_task(*this.task, || panics::catch(poll)) {
+        match current::in_task(*this.task, poll) {
             Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
             Ok(Poll::Pending) => Poll::Pending,
             Err(error) => Poll::Ready(Err(error)),

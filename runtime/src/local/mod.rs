@@ -34,6 +34,7 @@ pub(crate) mod group;
 pub(crate) mod held_back;
 pub(crate) mod ids;
 pub(crate) mod job;
+mod memory;
 pub(crate) mod panics;
 pub(crate) mod pool;
 mod prioritized;
@@ -118,15 +119,24 @@ impl Local {
         Arc::as_ptr(self) as usize
     }
 
+    /// Queues the entry of a fresh task, unless the runtime has ended.
+    #[must_use = "call `.now()` where the program's code may run"]
+    pub(crate) fn submit(&self, entry: Entry) -> Scheduled {
+        if self.pool.is_closed() {
+            return Scheduled::Refused(entry);
+        }
+        self.schedule(entry)
+    }
+
     /// Queues `entry`; with the inline engine it is the caller's to run, at once.
     #[must_use = "call `.now()` where the program's code may run"]
     pub(crate) fn schedule(&self, entry: Entry) -> Scheduled {
         match self.settings.engine {
             Engine::Threads => {
                 self.pool.push(entry);
-                Scheduled(None)
+                Scheduled::Queued
             }
-            Engine::Inline => Scheduled(Some(entry)),
+            Engine::Inline => Scheduled::Here(entry),
         }
     }
 
@@ -136,9 +146,9 @@ impl Local {
         match self.settings.engine {
             Engine::Threads => {
                 self.pool.push_last(entry);
-                Scheduled(None)
+                Scheduled::Queued
             }
-            Engine::Inline => Scheduled(Some(entry)),
+            Engine::Inline => Scheduled::Here(entry),
         }
     }
 
@@ -148,7 +158,7 @@ impl Local {
         match self.settings.engine {
             Engine::Threads if priority != 0 => {
                 self.pool.push_prioritized(entry, priority);
-                Scheduled(None)
+                Scheduled::Queued
             }
             _ => self.schedule(entry),
         }
@@ -224,14 +234,24 @@ impl Local {
     }
 }
 
-/// An entry that was queued, or that is to run here and now.
-pub(crate) struct Scheduled(Option<Entry>);
+/// What became of an entry. What runs the program's code is left to `now`.
+pub(crate) enum Scheduled {
+    /// Somebody will run it.
+    Queued,
+    /// It is to run here and now.
+    Here(Entry),
+    /// The runtime has ended.
+    Refused(Entry),
+}
 
 impl Scheduled {
-    /// Runs what is to run here and now.
+    /// Does what is left to do.
+    #[inline]
     pub(crate) fn now(self) {
-        if let Some(entry) = self.0 {
-            pool::with_stack(|| entry.execute());
+        match self {
+            Self::Queued => {}
+            Self::Here(entry) => pool::with_stack(|| entry.execute()),
+            Self::Refused(entry) => drop(entry.abandon(pool::shut_down_before("the call"))),
         }
     }
 }

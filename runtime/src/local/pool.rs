@@ -40,7 +40,8 @@ pub(crate) struct Cpu {
     /// Whose CPU it is.
     local: Weak<Local>,
     deque: Worker<Entry>,
-    turns: Cell<u32>,
+    /// How often it looks at its own deque first before it looks at the injector.
+    turns_left: Cell<u32>,
     /// CPUs that the same task holds besides.
     further: RefCell<Vec<Box<Cpu>>>,
 }
@@ -182,7 +183,7 @@ impl Pool {
             index,
             local: Weak::clone(local),
             deque: Worker::new_lifo(),
-            turns: Cell::new(0),
+            turns_left: Cell::new(INJECTOR_EVERY),
             further: RefCell::default(),
         };
         // The first CPU is the last in the list, and so the first to be taken.
@@ -226,9 +227,8 @@ impl Pool {
     /// Queues `entry`, on top of the deque of the CPU that this thread holds, else behind everything
     /// from outside, and sees to it that somebody will run it.
     pub(crate) fn push(&self, entry: Entry) {
-        match current::push_to_cpu(self.local.as_ptr() as usize, entry) {
-            Ok(()) => {}
-            Err(entry) => self.injector.push(entry),
+        if let Err(entry) = current::push_to_cpu(self.local.as_ptr() as usize, entry) {
+            self.injector.push(entry);
         }
         self.pushed();
     }
@@ -248,8 +248,16 @@ impl Pool {
     fn pushed(&self) {
         self.wake_if_needed();
         if self.is_closed() {
-            self.abandon_injected();
+            self.abandon_what_came_late();
         }
+    }
+
+    /// What was pushed while the pool closed has to go, too.
+    #[cold]
+    fn abandon_what_came_late(&self) {
+        // This drops what the program made, and its drops may end all but our own hold.
+        let _alive = self.local.upgrade();
+        self.abandon_injected();
     }
 
     /// Wakes a thread, unless one is already looking for work or all CPUs are busy.
@@ -312,15 +320,22 @@ impl Pool {
 
     /// The next thing for `cpu` to run: its own newest, else the oldest from outside, else another's.
     fn find(&self, cpu: &Cpu) -> Option<Entry> {
-        let turns = cpu.turns.get().wrapping_add(1);
-        cpu.turns.set(turns);
-        if let Some(entry) = self.prioritized.pop_urgent() {
+        if self.prioritized.has_urgent()
+            && let Some(entry) = self.prioritized.pop_urgent()
+        {
             return Some(entry);
         }
-        if turns.is_multiple_of(INJECTOR_EVERY) {
+        let turns_left = cpu.turns_left.get();
+        if turns_left == 0 {
+            cpu.turns_left.set(INJECTOR_EVERY);
             return self.injected(cpu).or_else(|| cpu.deque.pop()).or_else(|| self.stolen(cpu));
         }
-        let equal = cpu.deque.pop().or_else(|| self.injected(cpu)).or_else(|| self.stolen(cpu));
+        cpu.turns_left.set(turns_left - 1);
+        cpu.deque.pop().or_else(|| self.find_elsewhere(cpu))
+    }
+
+    fn find_elsewhere(&self, cpu: &Cpu) -> Option<Entry> {
+        let equal = self.injected(cpu).or_else(|| self.stolen(cpu));
         equal.or_else(|| self.prioritized.pop_any())
     }
 
@@ -392,8 +407,7 @@ impl Pool {
     }
 
     fn abandon(&self, entry: Entry) {
-        let error = Error::new(ErrorKind::ShutDown, "the runtime was shut down before it ran");
-        let never_begun = entry.abandon(error);
+        let never_begun = entry.abandon(shut_down_before("it ran"));
         self.desk().never_begun += usize::from(never_begun);
     }
 
@@ -545,6 +559,11 @@ impl Pool {
         drop(desk);
         seat.wait().expect("a returning thread is never dismissed")
     }
+}
+
+/// Why what had not begun by then will never run.
+pub(crate) fn shut_down_before(what: &str) -> Error {
+    Error::new(ErrorKind::ShutDown, format!("the runtime was shut down before {what}"))
 }
 
 /// Work that runs on a thread that is not the pool's, and that `close` waits for.

@@ -41,11 +41,14 @@ impl Prioritized {
         self.count.load(Ordering::Relaxed) == 0
     }
 
+    /// Whether there is one above 0.
+    #[inline]
+    pub(crate) fn has_urgent(&self) -> bool {
+        self.urgent.load(Ordering::Relaxed) > 0
+    }
+
     /// The first, if its priority is above 0.
     pub(crate) fn pop_urgent(&self) -> Option<Entry> {
-        if self.urgent.load(Ordering::Relaxed) == 0 {
-            return None;
-        }
         self.pop(|priority| priority > 0)
     }
 

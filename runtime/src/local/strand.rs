@@ -24,8 +24,8 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 use crate::function::Call;
 use crate::local::actors::{EndAtOnce, Identity};
-use crate::local::arguments::{Awaited, Then};
-use crate::local::cell::{AnyRef, Header, Job, Promise, Ref};
+use crate::local::arguments::{Awaited, Refs, Then};
+use crate::local::cell::{Header, Job, Promise, Ref};
 use crate::local::current::{self, Task};
 use crate::local::held_back::{HeldBack, Pass};
 use crate::local::queue::{Entry, EntryHeader, EntryVtable};
@@ -123,7 +123,7 @@ impl<A: Send + 'static> Strand<A> {
     pub(crate) fn start(
         local: Arc<Local>,
         construct: impl FnOnce() -> Result<A> + Send + 'static,
-        arguments: Vec<AnyRef>,
+        arguments: Refs,
         call: Call,
     ) -> StrandHandle<A> {
         let turn = Turn { state: State::New(Box::new(construct)), next: VecDeque::new() };
@@ -152,12 +152,11 @@ impl<A: Send + 'static> Strand<A> {
     pub(crate) fn call<T: Send + Sync + 'static>(
         self: &Arc<Self>,
         body: impl FnOnce(&mut A) -> Result<T> + Send + 'static,
-        arguments: Vec<AnyRef>,
+        arguments: Refs,
         call: Call,
     ) -> Ref<T> {
         let job = Method { strand: Arc::as_ptr(self), body };
-        let (result, entry) = Ref::task(job, true, self.address(), call);
-        let entry = entry.expect("a ready task has an entry");
+        let (result, entry) = Ref::ready_task(job, self.address(), call);
         match self.held_back.pass(entry, arguments.is_empty()) {
             Pass::Go(entry) => {
                 if self.post(entry) {
@@ -182,8 +181,8 @@ impl<A: Send + 'static> Strand<A> {
             let _ = self.end.set(Error::actor_died(self.call.function.name(), why));
         }
         let job = Last { strand: Arc::as_ptr(self) };
-        let (_, entry) = Ref::<()>::task(job, true, self.address(), self.call);
-        if self.post(entry.expect("a ready task has an entry")) {
+        let (_, entry) = Ref::<()>::ready_task(job, self.address(), self.call);
+        if self.post(entry) {
             Arc::clone(self).queue();
         }
     }
@@ -387,11 +386,9 @@ where
         };
         let mut panicked = true;
         let result = current::in_task(task, || {
-            panics::catch(|| {
-                let result = (self.body)(actor);
-                panicked = false;
-                result
-            })
+            let result = (self.body)(actor);
+            panicked = false;
+            result
         });
         let result = result.map_err(|error| error.through(call));
         if panicked && let Err(why) = &result {
