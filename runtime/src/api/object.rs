@@ -109,13 +109,17 @@ impl<T: Send + Sync + 'static> ObjectRef<T> {
     where
         T: Clone,
     {
-        let original = self.0.with_value(|value| value.original())?;
-        Ok(original.to_owned())
+        self.0.to_owned()
+    }
+
+    /// The value of an object that was shared before.
+    pub(crate) fn shared(&self) -> &Arc<T> {
+        self.0.shared()
     }
 
     /// The value of a complete object, shared.
     pub(crate) fn to_shared(&self) -> Result<Arc<T>> {
-        self.0.with_value(|value| value.share())
+        self.0.share().cloned()
     }
 
     /// The value of a complete object, moved into an `Arc` of its own where this is the last ref.

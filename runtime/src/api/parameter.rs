@@ -45,8 +45,10 @@ impl<T: Send + Sync + 'static> Param for Borrowed<[T]> {
 pub enum Lent<T, B: ?Sized> {
     /// The task's own.
     Own(T, PhantomData<fn() -> *const B>),
-    /// The store's.
+    /// One that others have, too.
     Shared(Arc<T>),
+    /// The store's, where this ref keeps it.
+    Stored(ObjectRef<T>),
 }
 
 impl<T, B: ?Sized> Lent<T, B> {
@@ -55,12 +57,13 @@ impl<T, B: ?Sized> Lent<T, B> {
     }
 }
 
-impl<T> Deref for Lent<T, T> {
+impl<T: Send + Sync + 'static> Deref for Lent<T, T> {
     type Target = T;
     fn deref(&self) -> &T {
         match self {
             Self::Own(value, _) => value,
             Self::Shared(value) => value,
+            Self::Stored(object) => object.shared(),
         }
     }
 }
@@ -71,16 +74,18 @@ impl Deref for Lent<String, str> {
         match self {
             Self::Own(value, _) => value,
             Self::Shared(value) => value,
+            Self::Stored(object) => object.shared(),
         }
     }
 }
 
-impl<T> Deref for Lent<Vec<T>, [T]> {
+impl<T: Send + Sync + 'static> Deref for Lent<Vec<T>, [T]> {
     type Target = [T];
     fn deref(&self) -> &[T] {
         match self {
             Self::Own(value, _) => value,
             Self::Shared(value) => value,
+            Self::Stored(object) => object.shared(),
         }
     }
 }
@@ -134,8 +139,15 @@ fn share<T: Send + Sync + 'static>(any: AnyRef) -> Result<Arc<T>> {
     ObjectRef::from_any(any).into_shared()
 }
 
+/// The value as it sits in the store; moved out where this ref is the last.
 fn lend<T: Send + Sync + 'static, B: ?Sized>(any: AnyRef) -> Result<Lent<T, B>> {
-    share(any).map(Lent::Shared)
+    match ObjectRef::from_any(any).into_inner().take_if_sole() {
+        Ok(value) => value.into_kept(Lent::Shared, Lent::own),
+        Err(object) => {
+            object.share()?;
+            Ok(Lent::Stored(object.into()))
+        }
+    }
 }
 
 /// What may be passed where the function has the parameter `P`: a value, an [`ObjectRef`] of one, or a

@@ -121,6 +121,8 @@ pub(crate) fn submit_task<T: Send + Sync + 'static>(
     if !awaiting.is_empty() || claim.is_some() {
         return submit_later(job, awaiting, call, claim);
     }
+    // It is empty, so there is nothing to drop.
+    std::mem::forget(awaiting);
     let (task, scheduled) = default::with_current(|local| {
         let (task, entry) = Ref::ready_task(job, local.home(), call);
         (task, local.submit(entry))

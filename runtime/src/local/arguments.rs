@@ -72,13 +72,15 @@ impl Awaited {
         if missing.fetch_sub(1, Ordering::AcqRel) > 1 {
             return;
         }
-        // SAFETY: nobody else has a count, so the record is ours, and read once.
-        let Self { then, arguments, .. } = unsafe { this.read() };
-        // SAFETY: it came from `allocate`, and what was in it is out.
-        unsafe { memory::deallocate(this) };
-        let failure = arguments.iter().find_map(|(argument, _)| argument.failure());
+        // SAFETY: nobody else has a count, so the record is ours.
+        let record = unsafe { &mut *this.as_ptr() };
+        let failure = record.arguments.iter().find_map(|(argument, _)| argument.failure());
         // Our refs go before the task starts, so that it may find itself the last holder.
-        drop(arguments);
+        record.arguments.clear();
+        // SAFETY: it is read once, because the memory goes now.
+        let then = unsafe { (&raw const record.then).read() };
+        // SAFETY: it came from `allocate`; what was in it is out, and the arguments hold nothing.
+        unsafe { memory::deallocate(this) };
         let entry_of = |task: AnyRef| {
             // SAFETY: this happens once.
             unsafe { task.take_entry() }

@@ -85,20 +85,32 @@ struct Typed<T> {
 }
 
 impl<T> Typed<T> {
-    /// Looks at the value of a complete cell under its lock.
-    fn with_value<R>(&self, look: impl FnOnce(&mut Value<T>) -> R) -> R {
-        struct Unlock<'a>(&'a State);
-        impl Drop for Unlock<'_> {
-            fn drop(&mut self) {
-                self.0.unlock(false);
-            }
-        }
+    /// Looks at the value of a complete cell under its lock. None: it is shared; see there.
+    fn with_value<R>(&self, look: impl FnOnce(&mut Value<T>) -> R) -> Option<R> {
         let state = &self.header.state;
         let locked = state.lock();
-        let _unlock = Unlock(state);
-        assert!(locked.is_complete(), "the value was looked at before it was there");
-        // SAFETY: complete, and we hold the lock (S2).
-        look(unsafe { &mut *self.value.get() })
+        if !locked.is_complete() || locked.is_shared() {
+            state.unlock_and_keep();
+            assert!(locked.is_complete(), "the value was looked at before it was there");
+            return None;
+        }
+        // SAFETY: complete, not shared, and we hold the lock (S2).
+        let value = unsafe { &mut *self.value.get() };
+        let result = look(value);
+        state.unlock_value(matches!(value, Value::Shared(_)));
+        Some(result)
+    }
+
+    /// The value, where it sits in an `Arc` for good. The caller holds a ref.
+    fn shared(&self) -> Option<&Arc<T>> {
+        if !self.header.state.load().is_shared() {
+            return None;
+        }
+        // SAFETY: it does not change any more while there is a ref (S5).
+        match unsafe { &*self.value.get() } {
+            Value::Shared(value) => Some(value),
+            _ => unreachable!("a shared value sits in an `Arc`"),
+        }
     }
 }
 
@@ -236,10 +248,11 @@ impl<T: Send + Sync + 'static, J: Job<T>> Cell<T, J> {
     unsafe fn failure(cell: NonNull<Header>) -> Option<Error> {
         // SAFETY: by the caller's promise.
         let this = unsafe { Self::of(cell) };
-        this.typed.with_value(|value| match value {
+        let failure = |value: &mut Value<T>| match value {
             Value::Failed(error) => Some(error.clone()),
             _ => None,
-        })
+        };
+        this.typed.with_value(failure)?
     }
 
     /// # Safety
@@ -283,6 +296,15 @@ unsafe fn free_empty(cell: NonNull<Header>) {
     unsafe { (header.vtable.deallocate)(cell) };
 }
 
+/// How a cell's life ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// There is a value.
+    Ready,
+    /// There is an error.
+    Failed,
+}
+
 /// A counted reference to a cell whose value has any type.
 pub(crate) struct AnyRef(NonNull<Header>);
 
@@ -308,6 +330,14 @@ impl AnyRef {
 
     pub(crate) fn is_failed(&self) -> bool {
         self.header().state.load().is_failed()
+    }
+
+    /// How it ended, if it did.
+    #[inline]
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        let state = self.header().state.load();
+        let outcome = if state.is_failed() { Outcome::Failed } else { Outcome::Ready };
+        state.is_complete().then_some(outcome)
     }
 
     /// Why it failed, if it is complete and did.
@@ -557,15 +587,36 @@ impl<T: Send + Sync + 'static> Ref<T> {
         unsafe { self.any.0.cast().as_ref() }
     }
 
-    /// Looks at the value of a complete cell under its lock.
-    pub(crate) fn with_value<R>(&self, look: impl FnOnce(&mut Value<T>) -> R) -> R {
-        self.typed().with_value(look)
+    /// The value of a complete cell, moved into an `Arc` the first time.
+    pub(crate) fn share(&self) -> Result<&Arc<T>, Error> {
+        if self.typed().shared().is_none() {
+            self.typed().with_value(Value::share).transpose()?;
+        }
+        Ok(self.shared())
+    }
+
+    /// The value of a cell that was shared before.
+    pub(crate) fn shared(&self) -> &Arc<T> {
+        self.typed().shared().expect("the value was shared before")
+    }
+
+    /// A copy of the value of a complete cell.
+    pub(crate) fn to_owned(&self) -> Result<T, Error>
+    where
+        T: Clone,
+    {
+        // What is cloned is the program's code, so it runs without the lock.
+        match self.typed().with_value(|value| value.copy_of_bits()).flatten() {
+            Some(bits) => Ok(T::clone(&bits)),
+            None => Ok(T::clone(self.share()?)),
+        }
     }
 
     /// Takes the value out of a complete cell, whatever other refs there are: they must be such that
     /// nobody asks them for the value.
     pub(crate) fn take_value(&self) -> Value<T> {
-        self.with_value(|value| std::mem::replace(value, Value::Empty))
+        let taken = self.typed().with_value(|value| std::mem::replace(value, Value::Empty));
+        taken.expect("nobody shares what is to be taken")
     }
 
     /// Takes the value out if this is the only ref to it; else gives the ref back.

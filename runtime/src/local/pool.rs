@@ -433,7 +433,7 @@ impl Pool {
             current::enter_for_ever(Arc::clone(&local));
             local.pool().work(take(&theirs));
             local.pool().desk().threads -= 1;
-            local.pool().somebody_left.notify_all();
+            local.pool().tell_closer();
         });
         if let Err(error) = started {
             // The threads that there are will do the work, in their time.
@@ -537,12 +537,22 @@ impl Pool {
     /// Lays down a CPU outside of the worker's loop.
     fn lay_down(&self, cpu: Box<Cpu>) {
         self.give_back(&mut self.desk(), cpu);
+        self.laid_down();
+    }
+
+    fn laid_down(&self) {
         fence(Ordering::SeqCst);
         if self.has_work() {
             self.wake_if_needed();
         }
+        // `close` may be waiting to empty this CPU's deque.
+        self.tell_closer();
+    }
+
+    /// Lets `close` look again, if it waits. It closed before it took the desk's lock, and whoever calls
+    /// this had that lock since: so one of the two sees the other.
+    fn tell_closer(&self) {
         if self.is_closed() {
-            // `close` may be waiting to empty this CPU's deque.
             self.somebody_left.notify_all();
         }
     }
@@ -582,8 +592,9 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        self.0.pool().desk().guests -= 1;
-        self.0.pool().somebody_left.notify_all();
+        let pool = self.0.pool();
+        pool.desk().guests -= 1;
+        pool.tell_closer();
     }
 }
 
@@ -620,12 +631,15 @@ pub(crate) fn block<R>(wait: impl FnOnce() -> R) -> R {
 /// Runs `run` while this thread holds a CPU of `local`: the one it has, or an idle one. None: there is
 /// none to be had.
 pub(crate) fn with_a_cpu<R>(local: &Arc<Local>, run: impl FnOnce() -> R) -> Option<R> {
-    struct LayDown(Guest);
-    impl Drop for LayDown {
+    struct LayDown<'a>(&'a Pool);
+    impl Drop for LayDown<'_> {
         fn drop(&mut self) {
-            if let Some(cpu) = current::take_cpu() {
-                self.0.local().pool().lay_down(cpu);
-            }
+            let cpu = current::take_cpu().expect("whoever blocks picks a CPU up again");
+            let mut desk = self.0.desk();
+            desk.guests -= 1;
+            self.0.give_back(&mut desk, cpu);
+            drop(desk);
+            self.0.laid_down();
         }
     }
     let pool = local.pool();
@@ -639,7 +653,7 @@ pub(crate) fn with_a_cpu<R>(local: &Arc<Local>, run: impl FnOnce() -> R) -> Opti
             desk.guests += 1;
             drop(desk);
             current::set_cpu(cpu);
-            let _lay_down = LayDown(Guest(Arc::clone(local)));
+            let _lay_down = LayDown(pool);
             Some(run())
         }
     }

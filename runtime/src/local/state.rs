@@ -14,6 +14,8 @@
 //! S4. The memory goes when refs is 0 and neither ENTRY nor RUNNING is set, which cannot change back:
 //!     a ref is only ever copied from a ref, or made by the runner, or, with FINDABLE, made from an id
 //!     while refs is not 0.
+//! S5. With SHARED the value sits in an `Arc` and does not change until the last ref goes: whoever holds
+//!     a ref reads it without the lock.
 //!
 //! ENTRY is the queue's (or the unfinished arguments') hold on the cell. It outlives a run that a
 //! `get` started on its own, so a stale queue entry is always safe to look at.
@@ -31,6 +33,8 @@ const CANCEL: u64 = 1 << 6;
 const FAILED: u64 = 1 << 7;
 /// The cell can be found by its id, so a ref may appear from nowhere.
 const FINDABLE: u64 = 1 << 8;
+/// Complete, and the value sits in an `Arc` for good.
+const SHARED: u64 = 1 << 9;
 /// The rest of the word counts the refs.
 const REF: u64 = 1 << 16;
 
@@ -64,6 +68,9 @@ impl Snapshot {
     /// Done, and the asker holds the only ref there will ever be: the value is the asker's alone (S2).
     pub(crate) fn is_sole_and_complete(self) -> bool {
         self.refs() == 1 && self.0 & (COMPLETE | FINDABLE) == COMPLETE
+    }
+    pub(crate) fn is_shared(self) -> bool {
+        self.0 & SHARED != 0
     }
     pub(crate) fn is_findable(self) -> bool {
         self.0 & FINDABLE != 0
@@ -256,9 +263,23 @@ impl State {
 
     /// Gives the lock back. `waiters`: whether the list is not empty.
     pub(crate) fn unlock(&self, waiters: bool) {
+        self.unlock_and_set(if waiters { WAITERS } else { 0 });
+    }
+
+    /// Gives the lock of a complete cell back. `shared`: whether its value sits in an `Arc`.
+    pub(crate) fn unlock_value(&self, shared: bool) {
+        self.unlock_and_set(if shared { SHARED } else { 0 });
+    }
+
+    /// Gives the lock of a complete cell back, with nothing changed.
+    pub(crate) fn unlock_and_keep(&self) {
+        self.0.fetch_and(!LOCKED, Ordering::Release);
+    }
+
+    fn unlock_and_set(&self, flags: u64) {
         let mut now = self.0.load(Ordering::Relaxed);
         loop {
-            let next = if waiters { now | WAITERS } else { now & !WAITERS } & !LOCKED;
+            let next = now & !(WAITERS | LOCKED) | flags;
             match self.0.compare_exchange_weak(now, next, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(seen) => now = seen,

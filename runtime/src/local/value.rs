@@ -30,32 +30,15 @@ impl<T> From<Result<T, Error>> for Value<T> {
     }
 }
 
-/// A value on its way to a reader who wants one of his own: cloning runs the program's code, so it
-/// happens after the cell's lock was given back.
-pub(crate) enum Original<T> {
-    /// A copy of the bits, never dropped.
-    Bits(ManuallyDrop<T>),
-    Shared(Arc<T>),
-}
-
-impl<T: Clone> Original<T> {
-    pub(crate) fn to_owned(&self) -> T {
-        match self {
-            Self::Bits(value) => T::clone(value),
-            Self::Shared(value) => T::clone(value),
-        }
-    }
-}
-
 impl<T> Value<T> {
-    /// Moves the value into an `Arc`, the first time, and shares that.
-    pub(crate) fn share(&mut self) -> Result<Arc<T>, Error> {
+    /// Moves the value into an `Arc`.
+    pub(crate) fn share(&mut self) -> Result<(), Error> {
         match std::mem::replace(self, Self::Empty) {
             Self::Inline(value) => *self = Self::Shared(Arc::new(value)),
             other => *self = other,
         }
         match self {
-            Self::Shared(value) => Ok(Arc::clone(value)),
+            Self::Shared(_) => Ok(()),
             Self::Failed(error) => Err(error.clone()),
             Self::Empty | Self::Inline(_) => {
                 unreachable!("the value was moved out of a shared ref")
@@ -63,17 +46,16 @@ impl<T> Value<T> {
         }
     }
 
-    /// Something that the reader can clone from once the lock is free.
-    pub(crate) fn original(&mut self) -> Result<Original<T>, Error> {
+    /// A copy of the bits of a small, plain value, to be cloned from and never dropped.
+    pub(crate) fn copy_of_bits(&self) -> Option<ManuallyDrop<T>> {
         match self {
             Self::Inline(value) if !needs_drop::<T>() && size_of::<T>() <= COPY_BYTES_MAX => {
                 // SAFETY: the pointer is valid and aligned, being a reference's. The copy is only
                 // read, through `Clone`, and never dropped; the type has no drop glue, so it owns
                 // nothing that the original could free meanwhile.
-                let bits = unsafe { std::ptr::read(std::ptr::from_ref(value).cast()) };
-                Ok(Original::Bits(bits))
+                Some(unsafe { std::ptr::read(std::ptr::from_ref(value).cast()) })
             }
-            _ => self.share().map(Original::Shared),
+            _ => None,
         }
     }
 
@@ -90,6 +72,20 @@ impl<T> Value<T> {
         }
     }
 
+    /// The value itself, as it was kept.
+    pub(crate) fn into_kept<R>(
+        self,
+        shared: impl FnOnce(Arc<T>) -> R,
+        own: impl FnOnce(T) -> R,
+    ) -> Result<R, Error> {
+        match self {
+            Self::Inline(value) => Ok(own(value)),
+            Self::Shared(value) => Ok(shared(value)),
+            Self::Failed(error) => Err(error),
+            Self::Empty => unreachable!("the value was moved out of a shared ref"),
+        }
+    }
+
     /// The value itself, where nobody ever shared it.
     pub(crate) fn into_unshared(self) -> Result<T, Error> {
         match self {
@@ -100,7 +96,12 @@ impl<T> Value<T> {
     }
 
     /// The value itself, shared.
-    pub(crate) fn into_shared(mut self) -> Result<Arc<T>, Error> {
-        self.share()
+    pub(crate) fn into_shared(self) -> Result<Arc<T>, Error> {
+        match self {
+            Self::Inline(value) => Ok(Arc::new(value)),
+            Self::Shared(value) => Ok(value),
+            Self::Failed(error) => Err(error),
+            Self::Empty => unreachable!("the value was moved out of a shared ref"),
+        }
     }
 }

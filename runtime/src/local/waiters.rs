@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::Waker;
 use std::thread::Thread;
 
+use arrayvec::ArrayVec;
+
 use crate::local::arguments::Awaited;
 use crate::local::cell::{AnyRef, Header};
 use crate::local::group::Group;
@@ -30,6 +32,9 @@ pub(crate) enum Waiter {
     /// A task that needs the value as an argument.
     Argument(NonNull<Awaited>),
 }
+
+/// How many waiters leave the list under one lock.
+const TOLD_AT_ONCE: usize = 8;
 
 /// In no list: not yet, or removed.
 const OUT: u8 = 0;
@@ -124,39 +129,58 @@ impl WaiterList {
         }
     }
 
+    /// Takes the first nodes off the list, and their waiters out of them. They are told next.
+    ///
+    /// # Safety
+    /// As for `push`.
+    unsafe fn take_first(&mut self, first: &mut ArrayVec<(NonNull<Node>, Waiter), TOLD_AT_ONCE>) {
+        while let Some(pointer) = NonNull::new(self.0.cast_mut())
+            && !first.is_full()
+        {
+            // SAFETY: a listed node lives (W2).
+            let node = unsafe { pointer.as_ref() };
+            // SAFETY: it is in this list, whose lock is held.
+            unsafe { self.unlink(node) };
+            node.place.store(BEING_TOLD, Ordering::Relaxed);
+            // SAFETY: whoever takes a node off the list has its waiter to himself.
+            let waiter = unsafe { &mut *node.waiter.get() }.take();
+            first.push((pointer, waiter.expect("a listed node has a waiter")));
+        }
+    }
+
     /// Tells every waiter of a cell that was just completed. The caller is its runner.
     pub(super) fn tell_all(cell: &Header) {
+        let mut first = ArrayVec::new();
         loop {
             cell.state.lock();
             // SAFETY: we hold the lock (W1).
             let list = unsafe { &mut *cell.waiters.get() };
-            let first = list.0;
-            if first.is_null() {
-                cell.state.unlock(false);
-                return;
-            }
-            // SAFETY: a listed node lives (W2).
-            let node = unsafe { &*first };
-            // SAFETY: it is in this list, whose lock we hold.
-            unsafe { list.unlink(node) };
-            node.place.store(BEING_TOLD, Ordering::Relaxed);
-            // SAFETY: whoever takes a node off the list has its waiter to himself.
-            let waiter = unsafe { &mut *node.waiter.get() }.take();
-            cell.state.unlock(!list.0.is_null());
+            // SAFETY: as above; nodes live by everybody's promise (W2).
+            unsafe { list.take_first(&mut first) };
+            let more = !list.0.is_null();
+            cell.state.unlock(more);
 
-            let waiter = waiter.expect("a listed node has a waiter");
-            if let Waiter::Member(group, index) = &waiter {
-                // SAFETY: the group outlives the telling of its nodes (W4).
-                unsafe { group.as_ref() }.arrived(*index);
+            for (node, waiter) in &first {
+                if let Waiter::Member(group, index) = waiter {
+                    // SAFETY: the group outlives the telling of its nodes (W4).
+                    unsafe { group.as_ref() }.arrived(*index);
+                }
+                // Release: pairs with `was_told`. From here on the node may be gone (W3).
+                // SAFETY: it was not told yet, so it is there (W2).
+                unsafe { node.as_ref() }.place.store(TOLD, Ordering::Release);
             }
-            // Release: pairs with `was_told`. From here on the node may be gone (W3).
-            node.place.store(TOLD, Ordering::Release);
-            match waiter {
-                Waiter::Thread(thread) => thread.unpark(),
-                Waiter::Future(waker) => waker.wake(),
-                Waiter::Member(..) => {}
-                // SAFETY: this argument has not been counted yet, so the record is still there.
-                Waiter::Argument(awaited) => unsafe { Awaited::one_arrived(awaited) },
+            // None of these waits for being told any more: what they wake may do as it likes.
+            for (_, waiter) in first.drain(..) {
+                match waiter {
+                    Waiter::Thread(thread) => thread.unpark(),
+                    Waiter::Future(waker) => waker.wake(),
+                    Waiter::Member(..) => {}
+                    // SAFETY: this argument has not been counted yet, so the record is still there.
+                    Waiter::Argument(awaited) => unsafe { Awaited::one_arrived(awaited) },
+                }
+            }
+            if !more {
+                return;
             }
         }
     }

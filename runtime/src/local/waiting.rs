@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::function::Hop;
-use crate::local::cell::AnyRef;
+use crate::local::cell::{AnyRef, Outcome};
 use crate::local::group::GroupWait;
 use crate::local::waiters::{Node, Waiter};
 use crate::local::{Local, arbiter, current, default, pool};
@@ -80,6 +80,9 @@ fn help_at(local: &Arc<Local>, any: &AnyRef) -> bool {
 /// Waits until all of `refs` are complete, or one that has failed and all before it are.
 pub(crate) fn wait_all(refs: &[&AnyRef], deadline: Option<Instant>) -> Result<(), Ended> {
     let mut next = First::default();
+    if next.pending(refs).is_none() {
+        return Ok(());
+    }
     if deadline.is_none() {
         help_all(refs, &mut next);
     }
@@ -113,14 +116,12 @@ struct First {
 impl First {
     /// The first ref that is not complete; None if there is none, or a failed one before it.
     fn pending<'a>(&mut self, refs: &[&'a AnyRef]) -> Option<&'a AnyRef> {
-        while let Some(any) = refs.get(self.index) {
-            if any.is_failed() {
-                return None;
+        for any in &refs[self.index..] {
+            match any.outcome() {
+                None => return Some(any),
+                Some(Outcome::Failed) => return None,
+                Some(Outcome::Ready) => self.index += 1,
             }
-            if !any.is_complete() {
-                return Some(any);
-            }
-            self.index += 1;
         }
         None
     }
