@@ -171,6 +171,7 @@ fn check(
         (Kind::Count(_) | Kind::Integer, _) => format!("`{name}` takes a whole number"),
         (Kind::Amount, _) => format!("`{name}` takes a number"),
         (Kind::Text, _) => format!("`{name}` takes a text"),
+        (Kind::Function, _) => format!("`{name}` takes a function"),
         (Kind::Local | Kind::Returns | Kind::Resource, _) => unreachable!("has no such value"),
     };
     Err(errors.report(value, format!("{wrong}\nwrite `{}`", known.example)))

@@ -86,6 +86,15 @@ impl Signature {
         quote!((#(#slots,)*))
     }
 
+    /// How to make each argument once more.
+    pub(crate) fn copiers(&self) -> TokenStream {
+        let copiers = self.parameters.iter().map(|parameter| {
+            let (name, marker) = (plain(&parameter.name), parameter.marker());
+            quote!(::mobula::__private::copier!(#name, #marker))
+        });
+        quote!((#(#copiers,)*))
+    }
+
     /// The pattern that takes the arguments out again.
     pub(crate) fn held(&self) -> TokenStream {
         let held = (0..self.parameters.len()).map(parameter::anonymous);

@@ -95,6 +95,7 @@ fn task(function: &Function<'_>, options: &Options, name: &str) -> TokenStream {
     let declaration = expand::declaration(ident, name);
     let defaults = expand::defaults(options, quote!(::mobula::__private::Options));
     let (body, split) = (body(function), split(function));
+    let copiers = signature.copiers();
     quote! {
         #[automatically_derived]
         impl ::mobula::__private::RemoteFn for #ident {
@@ -109,6 +110,11 @@ fn task(function: &Function<'_>, options: &Options, name: &str) -> TokenStream {
             }
 
             #defaults
+
+            fn copiers() -> <Self::Params as ::mobula::__private::Params>::Copiers {
+                #copiers
+            }
+
             #body
             #split
         }

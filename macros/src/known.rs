@@ -32,6 +32,8 @@ pub(crate) enum Kind {
     Duration,
     /// A text.
     Text,
+    /// A function, by its path, or a closure.
+    Function,
 }
 
 const FUNCTIONS: &[Target] = &[Target::Function];
@@ -44,6 +46,8 @@ pub(crate) const KNOWN: &[Known] = &[
     known(BOTH, "num_cpus", Kind::Amount, "num_cpus = 2"),
     known(BOTH, "resource", Kind::Resource, "resource(\"gpu\", 1.0)"),
     known(FUNCTIONS, "max_retries", Kind::Count(0), "max_retries = 3"),
+    known(FUNCTIONS, "retry_if", Kind::Function, "retry_if = is_transient"),
+    known(FUNCTIONS, "retry_delay", Kind::Duration, "retry_delay = \"100ms\""),
     known(FUNCTIONS, "timeout", Kind::Duration, "timeout = \"30s\""),
     known(FUNCTIONS, "priority", Kind::Integer, "priority = 1"),
     known(BOTH, "name", Kind::Text, "name = \"fit\""),

@@ -117,7 +117,9 @@ mod types;
 /// | --- | --- | --- |
 /// | `num_cpus = 2` | functions, actors | CPUs that it takes, in parts if need be: `0.5`, or `0` |
 /// | `resource("gpu", 1.0)` | functions, actors | how much it takes of a resource; may come again, for another resource |
-/// | `max_retries = 3` | functions | how often it is tried again when its worker crashed |
+/// | `max_retries = 3` | functions | how often it is tried again when it fails and `retry_if` says so |
+/// | `retry_if = is_transient` | functions | which failures are worth another try: a path or a closure, of type `Fn(&Error) -> bool` |
+/// | `retry_delay = "100ms"` | functions | how long to wait before another try: a length of time, from which it grows, or an expression of type `RetryDelay` |
 /// | `timeout = "30s"` | functions | how long it may run: a number with `ns`, `us`, `ms`, `s`, `m` or `h`, or an expression of type `Duration` |
 /// | `priority = 1` | functions | which of several waiting calls goes first: the highest |
 /// | `name = "fit"` | functions, actors | what it is called in errors and events; an actor is found by it |

@@ -52,11 +52,13 @@ pub struct Call {
     pub(crate) called_at: &'static Location<'static>,
 }
 
-/// A call by the name it goes by, shown as "`name` (called at file:line:column)".
+/// A call by the name it goes by, shown as "`name` (called at file:line:column)", and after how many
+/// tries, if more than one.
 #[derive(Clone, Debug)]
 pub(crate) struct Hop {
     name: Name,
     called_at: &'static Location<'static>,
+    tries: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -68,13 +70,20 @@ enum Name {
 impl Call {
     /// The call under the name that it was given.
     pub(crate) fn named(self, name: Arc<str>) -> Hop {
-        Hop { name: Name::Given(name), called_at: self.called_at }
+        Hop { name: Name::Given(name), called_at: self.called_at, tries: 1 }
+    }
+}
+
+impl Hop {
+    /// The call after so many tries.
+    pub(crate) fn tried(self, tries: u32) -> Self {
+        Self { tries, ..self }
     }
 }
 
 impl From<Call> for Hop {
     fn from(call: Call) -> Self {
-        Self { name: Name::Function(call.function.name), called_at: call.called_at }
+        Self { name: Name::Function(call.function.name), called_at: call.called_at, tries: 1 }
     }
 }
 
@@ -84,6 +93,10 @@ impl fmt::Display for Hop {
             Name::Function(name) => name,
             Name::Given(name) => name,
         };
-        write!(f, "`{name}` (called at {})", self.called_at)
+        let Self { called_at, tries, .. } = self;
+        match tries {
+            1 => write!(f, "`{name}` (called at {called_at})"),
+            tries => write!(f, "`{name}` (called at {called_at}, tried {tries} times)"),
+        }
     }
 }

@@ -67,6 +67,7 @@ pub use api::remote::{TaskOptions, spawn};
 pub use api::wait::{AsCompleted, ObjectFuture, as_completed, wait};
 pub use config::{Config, Engine};
 pub use error::{Error, ErrorKind, Result};
+pub use local::retries::RetryDelay;
 pub use mobula_macros::remote;
 pub use runtime::{EnterGuard, Runtime, ShutdownReport, init};
 
@@ -85,6 +86,7 @@ pub mod __private {
     pub use crate::api::actor::{
         Actor, ActorCell, ActorConfig, ActorHandle, ActorOptions, Construct, start_actor,
     };
+    pub use crate::api::copier::{Copier, CopyEach, CopyNone, Copying};
     pub use crate::api::map::{RemoteMap as Map, map_remote as map};
     pub use crate::api::object::ObjectRef;
     pub use crate::api::options::Options;
@@ -93,8 +95,18 @@ pub mod __private {
     pub use crate::api::remote::{Body, RemoteFn, TaskOptions, submit};
     pub use crate::api::split::Split;
     pub use crate::error::{Error, Result, failure::*};
-    pub use crate::failure;
+    pub use crate::{copier, failure};
     pub use crate::function::Function;
+}
+
+/// How an argument is made once more: of a parameter's name and marker, a [`Copier`](__private::Copier).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! copier {
+    ($parameter:expr, $marker:ty) => {{
+        use $crate::__private::{CopyEach as _, CopyNone as _};
+        (&&$crate::__private::Copying::<$marker>::new($parameter)).copier()
+    }};
 }
 
 /// Makes an [`Error`] of what a remote function returned as its `Err`.

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use crate::api::object::ObjectId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::cell::AnyRef;
+use crate::local::job::TimeLimit;
 use crate::local::{current, ids, pool};
 use crate::millis::Millis;
 
@@ -19,6 +20,8 @@ struct Running {
     task: AnyRef,
     actor: Option<NonZeroUsize>,
     cpus: Millis,
+    attempt: u32,
+    limit: Option<TimeLimit>,
 }
 
 /// What runs here. Outside of tasks too there is a context: of nothing.
@@ -41,22 +44,24 @@ pub fn context() -> Context {
         task: unsafe { task.running.to_ref() },
         actor: NonZeroUsize::new(task.actor),
         cpus: task.cpus,
+        attempt: task.attempt,
+        limit: task.limit,
     });
     Context { running, worker: current::with_cpu(|cpu| cpu.map(pool::Cpu::index)) }
 }
 
-/// Whether somebody asked this task to stop: an error then, to be passed on with `?`.
+/// Whether somebody asked this task to stop, or its time is over: an error then, to be passed on with
+/// `?`.
 ///
 /// # Errors
-/// `Cancelled` if somebody did.
+/// `Cancelled` if somebody did, `TimeLimit` if its time is over.
 pub fn check_cancelled() -> Result<()> {
+    let Some(task) = current::task() else { return Ok(()) };
     // SAFETY: the thread is running the task at this very moment.
-    let asked = current::task().is_some_and(|task| unsafe { task.running.cancel_requested() });
-    if asked {
-        Err(Error::new(ErrorKind::Cancelled, "it was cancelled while it ran, and stopped"))
-    } else {
-        Ok(())
+    if unsafe { task.running.cancel_requested() } {
+        return Err(Error::new(ErrorKind::Cancelled, "it was cancelled while it ran, and stopped"));
     }
+    task.check_time()
 }
 
 impl Context {
@@ -71,9 +76,9 @@ impl Context {
         Some(task.given_name().unwrap_or(task.call().function.name()))
     }
 
-    /// Which try this is, counted from 1.
+    /// Which try this is, counted from 1; 1 outside of tasks.
     pub fn attempt(&self) -> u32 {
-        1
+        self.running.as_ref().map_or(1, |running| running.attempt)
     }
 
     /// The number of the CPU that it computes on, from 0; None where it waits, as async tasks do.
@@ -91,9 +96,15 @@ impl Context {
         self.running.as_ref().is_some_and(|running| running.actor.is_some())
     }
 
-    /// Whether somebody asked it to stop.
+    /// Whether somebody asked it to stop, or its time is over.
     pub fn is_cancelled(&self) -> bool {
-        self.running.as_ref().is_some_and(|running| running.task.cancel_requested())
+        self.running.as_ref().is_some_and(Running::is_cancelled)
+    }
+}
+
+impl Running {
+    fn is_cancelled(&self) -> bool {
+        self.task.cancel_requested() || self.limit.as_ref().is_some_and(TimeLimit::is_over)
     }
 }
 

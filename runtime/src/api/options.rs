@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::request::Request;
+use crate::local::retries::{Retries, RetryDelay, RetryIf};
 use crate::millis::{Amounts, Millis};
 
 /// Options by their names. Unset ones are left to the attribute, then to the default.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Options {
     name: Option<Arc<str>>,
     num_cpus: Option<f64>,
     resources: Vec<(String, f64)>,
     max_retries: Option<u32>,
+    retry_if: Option<RetryIf>,
+    retry_delay: Option<RetryDelay>,
     timeout: Option<Duration>,
     priority: Option<i32>,
 }
@@ -45,14 +48,27 @@ impl Options {
         self
     }
 
-    /// How often a task whose worker crashed, or whose object was lost, is tried again. Default: 0.
-    /// Neither happens to tasks of the in-process engines; a panic or an `Err` is never retried.
+    /// How often the task is tried again when it fails and `retry_if` says so. Its arguments are cloned
+    /// for each try but the last. Default: 0.
     pub fn max_retries(mut self, max_retries: u32) -> Self {
         self.max_retries = Some(max_retries);
         self
     }
 
-    /// How long the task may run. When the time has come it is asked to stop, as by
+    /// Which failures are worth another try, a panic or an `Err` among them. Default: the loss of a
+    /// worker or of an object, neither of which happens to tasks of the in-process engines.
+    pub fn retry_if(mut self, retry_if: impl Fn(&Error) -> bool + Send + Sync + 'static) -> Self {
+        self.retry_if = Some(Arc::new(retry_if));
+        self
+    }
+
+    /// How long to wait before another try, holding nothing. Default: not at all.
+    pub fn retry_delay(mut self, retry_delay: impl Into<RetryDelay>) -> Self {
+        self.retry_delay = Some(retry_delay.into());
+        self
+    }
+
+    /// How long the task may run, for each try. When the time has come it is asked to stop, as by
     /// [`cancel`](crate::cancel) (an `async fn` is dropped at its next await), and it fails with
     /// [`TimeLimit`](ErrorKind::TimeLimit).
     pub fn timeout(mut self, timeout: Duration) -> Self {
@@ -71,7 +87,7 @@ impl Options {
     /// # Errors
     /// `Config`, if an amount makes no sense.
     pub(crate) fn request(&self) -> Result<Option<Request>> {
-        let Self { name, num_cpus, resources, timeout, priority, max_retries: _ } = self;
+        let Self { name, num_cpus, resources, timeout, priority, .. } = self;
         let amount = |what: &str, amount: f64, allowed: &str| {
             let refused =
                 || Error::new(ErrorKind::Config, format!("{what} is {amount}; it takes {allowed}"));
@@ -98,8 +114,30 @@ impl Options {
             .collect::<Result<Amounts>>()?;
         let priority = priority.unwrap_or(0);
         let plain = name.is_none() && cpus == Millis::ONE && resources.is_empty();
-        let plain = plain && timeout.is_none() && priority == 0;
-        let name = name.clone();
-        Ok((!plain).then_some(Request { name, cpus, resources, priority, time_limit: *timeout }))
+        let retries = self.retries()?;
+        let plain = plain && timeout.is_none() && priority == 0 && retries.is_none();
+        let (name, time_limit) = (name.clone(), *timeout);
+        let request = Request { name, cpus, resources, priority, time_limit, retries };
+        Ok((!plain).then_some(request))
+    }
+
+    /// When the task is tried again; None: never.
+    ///
+    /// # Errors
+    /// `Config`, if that makes no sense.
+    fn retries(&self) -> Result<Option<Retries>> {
+        let delay = self.retry_delay.unwrap_or_default();
+        if let Some(mistake) = delay.mistake() {
+            return Err(Error::new(ErrorKind::Config, mistake));
+        }
+        let given = [("retry_if", self.retry_if.is_some()), ("retry_delay", self.retry_delay.is_some())];
+        match (self.max_retries, given.iter().find(|(_, given)| *given)) {
+            (None, Some((name, _))) => {
+                let message = format!("{name} is given without max_retries, which says how often");
+                Err(Error::new(ErrorKind::Config, message))
+            }
+            (None | Some(0), _) => Ok(None),
+            (Some(max), _) => Ok(Some(Retries { max, retry_if: self.retry_if.clone(), delay })),
+        }
     }
 }

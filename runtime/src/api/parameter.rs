@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::api::copier::Copier;
 use crate::api::object::ObjectRef;
 use crate::error::{Error, Result};
 use crate::local::arguments::Refs;
@@ -118,6 +119,23 @@ impl<H> Slot<H> {
             Kind::Ref(any, _) => into.add(any),
             Kind::List(list, _) => list.iter().for_each(|any| into.add(any)),
         }
+    }
+
+    /// The same slot with another form of its value.
+    pub(crate) fn map_value(self, map: impl FnOnce(H) -> H) -> Self {
+        match self.0 {
+            Kind::Value(value) => Self::value(map(value)),
+            refs => Self(refs),
+        }
+    }
+
+    /// The argument once more, its value made by `copy`.
+    pub(crate) fn copy_with(&self, copy: impl FnOnce(&H) -> H) -> Self {
+        Self(match &self.0 {
+            Kind::Value(value) => Kind::Value(copy(value)),
+            Kind::Ref(any, resolve) => Kind::Ref(any.clone(), *resolve),
+            Kind::List(list, resolve) => Kind::List(list.clone(), *resolve),
+        })
     }
 
     /// The argument itself. All refs are complete.
@@ -353,6 +371,18 @@ pub trait Params: 'static {
     /// The arguments themselves.
     #[doc(hidden)]
     fn resolve(slots: Self::Slots) -> Result<Self::Held>;
+    /// How to make each argument a second time.
+    #[doc(hidden)]
+    type Copiers: Send + 'static;
+    /// Makes the arguments such that `copy` can copy them, or names one that cannot be.
+    #[doc(hidden)]
+    fn prepare(
+        slots: Self::Slots,
+        copiers: &Self::Copiers,
+    ) -> std::result::Result<Self::Slots, &'static str>;
+    /// The arguments once more.
+    #[doc(hidden)]
+    fn copy(slots: &Self::Slots, copiers: &Self::Copiers) -> Self::Slots;
 }
 
 /// The refs that a task has to wait for.
@@ -410,6 +440,16 @@ macro_rules! tuples {
             fn resolve(slots: Self::Slots) -> Result<Self::Held> {
                 Ok(($(slots.$index.resolve()?,)*))
             }
+            type Copiers = ($(Copier<$param::Held>,)*);
+            fn prepare(
+                slots: Self::Slots,
+                copiers: &Self::Copiers,
+            ) -> std::result::Result<Self::Slots, &'static str> {
+                Ok(($(copiers.$index.prepare(slots.$index)?,)*))
+            }
+            fn copy(slots: &Self::Slots, copiers: &Self::Copiers) -> Self::Slots {
+                ($(copiers.$index.copy(&slots.$index),)*)
+            }
         }
     )* };
 }
@@ -431,6 +471,11 @@ impl Params for () {
     fn resolve((): ()) -> Result<()> {
         Ok(())
     }
+    type Copiers = ();
+    fn prepare((): (), (): &()) -> std::result::Result<(), &'static str> {
+        Ok(())
+    }
+    fn copy((): &(), (): &()) {}
 }
 
 tuples! {

@@ -20,6 +20,7 @@ use crate::local::arguments::{Awaited, Then};
 use crate::local::cell::{Job, Ref};
 use crate::local::job::{Await, Compute, ComputeWith};
 use crate::local::request::Claim;
+use crate::local::retries::RetryDelay;
 use crate::local::{default, pool};
 
 /// What the arguments of `F` are while it runs.
@@ -44,6 +45,8 @@ pub trait RemoteFn: Sized + 'static {
     fn defaults() -> Option<&'static Options> {
         None
     }
+    /// How to make its arguments once more.
+    fn copiers() -> <Self::Params as Params>::Copiers;
     /// The function itself.
     fn body() -> Body<Self>;
     /// What a call gives, made of the task's ref.
@@ -78,31 +81,88 @@ pub(crate) fn submit_call<F: RemoteFn>(
     };
     let mut awaiting = Awaiting::default();
     F::Params::awaited(&slots, &mut awaiting);
-    match F::body() {
-        Body::Compute(_) => {
-            let work = move || match F::body() {
-                Body::Compute(body) => body(F::Params::resolve(slots)?),
-                Body::Await(_) => unreachable!("a function's body is always the same"),
-            };
-            match claim {
-                None => submit_task(Compute(work), awaiting, call, None),
-                Some(claim) => {
-                    let job = ComputeWith { work, claim: Arc::clone(&claim) };
-                    submit_task(job, awaiting, call, Some(claim))
-                }
-            }
+    match (F::body(), claim) {
+        (Body::Compute(_), None) => {
+            let work = move || compute::<F>(F::Params::resolve(slots)?);
+            submit_task(Compute(work), awaiting, call, None)
         }
-        Body::Await(_) if claim.as_ref().is_some_and(|claim| claim.request().asks_for_cpus()) => {
+        (Body::Compute(_), Some(claim)) => {
+            let mut arguments = match Arguments::<F>::for_tries(slots, &claim) {
+                Ok(arguments) => arguments,
+                Err(error) => return failed(error),
+            };
+            let work = move |last| compute::<F>(arguments.next(last)?);
+            let job = ComputeWith { work, claim: Arc::clone(&claim), attempt: 1 };
+            submit_task(job, awaiting, call, Some(claim))
+        }
+        (Body::Await(_), Some(claim)) if claim.request().asks_for_cpus() => {
             let message = "an async function computes on no CPU of the pool; leave num_cpus out";
             return failed(Error::new(ErrorKind::Engine, message));
         }
-        Body::Await(body) => {
-            let make = move || Ok(body(F::Params::resolve(slots)?));
-            let job = Await { make, local: default::current(), claim: claim.clone() };
+        (Body::Await(body), claim) => {
+            let arguments = match &claim {
+                Some(claim) => Arguments::<F>::for_tries(slots, claim),
+                None => Ok(Arguments::for_one(slots)),
+            };
+            let mut arguments = match arguments {
+                Ok(arguments) => arguments,
+                Err(error) => return failed(error),
+            };
+            let make = move |last| Ok(body(arguments.next(last)?));
+            let job = Await { make, local: default::current(), claim: claim.clone(), attempt: 1 };
             submit_task(job, awaiting, call, claim)
         }
     }
     .into()
+}
+
+/// Calls a function that computes.
+fn compute<F: RemoteFn>(held: Held<F>) -> Result<F::Output> {
+    match F::body() {
+        Body::Compute(body) => body(held),
+        Body::Await(_) => unreachable!("a function's body is always the same"),
+    }
+}
+
+/// The arguments of a task for all of its tries.
+struct Arguments<F: RemoteFn> {
+    /// Gone with the last try.
+    slots: Option<Slots<F>>,
+    /// None: there is one try.
+    copiers: Option<<F::Params as Params>::Copiers>,
+}
+
+impl<F: RemoteFn> Arguments<F> {
+    fn for_one(slots: Slots<F>) -> Self {
+        Self { slots: Some(slots), copiers: None }
+    }
+
+    /// # Errors
+    /// `Config`, if an argument cannot be made again.
+    fn for_tries(slots: Slots<F>, claim: &Claim) -> Result<Self> {
+        if claim.request().is_last(1) {
+            return Ok(Self::for_one(slots));
+        }
+        let copiers = F::copiers();
+        let slots = F::Params::prepare(slots, &copiers).map_err(|parameter| {
+            let message = format!(
+                "max_retries needs argument `{parameter}` again for each try, and its type cannot be \
+                 cloned: derive `Clone` for it, or take it as a `&` parameter"
+            );
+            Error::new(ErrorKind::Config, message)
+        })?;
+        Ok(Self { slots: Some(slots), copiers: Some(copiers) })
+    }
+
+    /// Those of the next try, which may be the last. Only refs of it need to be complete.
+    fn next(&mut self, last: bool) -> Result<Held<F>> {
+        let copied = match (&self.slots, &self.copiers) {
+            (Some(slots), Some(copiers)) if !last => Some(F::Params::copy(slots, copiers)),
+            _ => None,
+        };
+        let slots = copied.or_else(|| self.slots.take());
+        F::Params::resolve(slots.expect("the last try comes once"))
+    }
 }
 
 /// What the options ask the current runtime for.
@@ -208,9 +268,15 @@ options! {
     num_cpus(num_cpus: impl Into<f64>);
     /// How much of a named resource the task takes.
     resource(name: impl Into<String>, amount: impl Into<f64>);
-    /// How often a task whose worker crashed, or whose object was lost, is tried again.
+    /// How often the task is tried again when it fails; see `retry_if`.
     max_retries(max_retries: u32);
-    /// How long the task may run.
+    /// Which failures are worth another try. Without it, only the loss of a worker or of an object is,
+    /// which does not happen in process.
+    retry_if(retry_if: impl Fn(&Error) -> bool + Send + Sync + 'static);
+    /// How long to wait before another try: a [`RetryDelay`](crate::RetryDelay), or a first delay, from
+    /// which it grows.
+    retry_delay(retry_delay: impl Into<RetryDelay>);
+    /// How long the task may run, for each try.
     timeout(timeout: std::time::Duration);
     /// Which of several waiting tasks goes first: the one with the highest.
     priority(priority: i32);

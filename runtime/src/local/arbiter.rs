@@ -226,12 +226,8 @@ impl<A: Send + 'static> Hosted<A> {
 
         // The first to ask for the lock is the constructor; all calls come after it.
         let (_, promise) = Ref::<()>::promise(call, 0);
-        let task = Task {
-            running: promise.task(),
-            call,
-            cpus: Millis::default(),
-            actor: Arc::as_ptr(&hosted) as usize,
-        };
+        let actor = Arc::as_ptr(&hosted) as usize;
+        let task = Task::new(promise.task(), call, Millis::default(), actor);
         let guest = Guest::of(&local);
         hosted.begin(move |host, context| {
             let ended = Rc::clone(&host.ended);
@@ -446,7 +442,7 @@ impl<A: Send + 'static, T: Send + Sync + 'static> Running<A, T> {
             }
         };
         let actor = Arc::as_ptr(hosted) as usize;
-        let task = Task { running: self.promise.task(), call, cpus: Millis::default(), actor };
+        let task = Task::new(self.promise.task(), call, Millis::default(), actor);
         let mut returned = false;
         let future = async {
             let result = method(state).await;

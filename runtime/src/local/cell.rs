@@ -679,6 +679,26 @@ impl<T: Send + Sync + 'static> Promise<T> {
         RunningTask(self.cell)
     }
 
+    /// Puts a job back for another try, and gives the entry by which it begins. Err: somebody asked the
+    /// task to stop, so there is none.
+    ///
+    /// # Safety
+    /// The cell was made with a job of type `J`, and the promise came of its entry.
+    pub(crate) unsafe fn put_back<J: Job<T>>(self, job: J) -> Result<Entry, (J, Self)> {
+        // SAFETY: by the caller's promise, and RUNNING keeps the cell alive.
+        let place = unsafe { Cell::<T, J>::of(self.cell) }.job.get();
+        // SAFETY: the runner alone touches the job, which it took out before (S1).
+        unsafe { *place = ManuallyDrop::new(job) };
+        if !self.header().state.put_back() {
+            // SAFETY: we are the runner still, and put the job there just now.
+            return Err((unsafe { Cell::<T, J>::take_job(self.cell) }, self));
+        }
+        // The duty to complete goes to whoever claims the task next.
+        let cell = ManuallyDrop::new(self).cell;
+        // SAFETY: the state counts the entry.
+        Ok(unsafe { Entry::from_pointer(cell.cast()) })
+    }
+
     /// Writes the value and tells whoever waits for it.
     pub(crate) fn complete(self, value: Result<T, Error>) {
         let this = ManuallyDrop::new(self);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::function::Call;
 use crate::local::cell::{AnyRef, RunningTask};
+use crate::local::job::TimeLimit;
 use crate::local::pool::Cpu;
 use crate::local::queue::Entry;
 use crate::local::{Local, panics};
@@ -74,6 +75,23 @@ pub(crate) struct Task {
     pub(crate) cpus: Millis,
     /// Which actor's method it is, by the actor's address; 0: none.
     pub(crate) actor: usize,
+    /// Which try this is, counted from 1.
+    pub(crate) attempt: u32,
+    pub(crate) limit: Option<TimeLimit>,
+}
+
+impl Task {
+    /// A task that computes on one CPU, or waits and has none.
+    pub(crate) fn new(running: RunningTask, call: Call, cpus: Millis, actor: usize) -> Self {
+        Self { running, call, cpus, actor, attempt: 1, limit: None }
+    }
+
+    /// # Errors
+    /// `TimeLimit`, if its time is over.
+    pub(crate) fn check_time(&self) -> Result<()> {
+        let exceeded = self.limit.filter(TimeLimit::is_over).map(|limit| limit.exceeded());
+        exceeded.map_or(Ok(()), Err)
+    }
 }
 
 /// Whether this thread is at work for the runtime at `home`.

@@ -4,24 +4,27 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::local::cell::{Job, Promise, RunningTask};
+use crate::local::cell::{Job, Promise};
 use crate::local::current::{self, Task};
 use crate::local::pool::Guest;
 use crate::local::request::{Claim, Request};
+use crate::local::retries::{self, Retried};
 use crate::local::{Local, grant};
 use crate::millis::Millis;
 
 /// A task that computes: a closure that holds the arguments.
 pub(crate) struct Compute<W>(pub(crate) W);
 
-/// A task that computes, and asked for something.
+/// A task that computes, and asked for something. `work` is told whether it runs for the last time, and
+/// then uses the arguments up.
 pub(crate) struct ComputeWith<W> {
     pub(crate) work: W,
     pub(crate) claim: Arc<Claim>,
+    /// Which try this is, counted from 1.
+    pub(crate) attempt: u32,
 }
 
 impl<T, W> Job<T> for Compute<W>
@@ -30,8 +33,7 @@ where
     W: FnOnce() -> Result<T> + Send + 'static,
 {
     fn run(self, promise: Promise<T>) {
-        let task =
-            Task { running: promise.task(), call: promise.call(), cpus: Millis::ONE, actor: 0 };
+        let task = Task::new(promise.task(), promise.call(), Millis::ONE, 0);
         let result = current::in_task(task, self.0);
         let result = result.map_err(|error| error.through(promise.hop()));
         promise.complete(result);
@@ -41,90 +43,128 @@ where
 impl<T, W> Job<T> for ComputeWith<W>
 where
     T: Send + Sync + 'static,
-    W: FnOnce() -> Result<T> + Send + 'static,
+    W: FnMut(bool) -> Result<T> + Send + 'static,
 {
-    fn run(self, promise: Promise<T>) {
-        let Self { work, claim } = self;
-        let call = promise.call();
-        let &Request { cpus, time_limit, .. } = claim.request();
-        let task = Task { running: promise.task(), call, cpus, actor: 0 };
+    fn run(mut self, promise: Promise<T>) {
+        let &Request { cpus, time_limit, .. } = self.claim.request();
+        let last = self.claim.request().is_last(self.attempt);
+        let (running, call, attempt) = (promise.task(), promise.call(), self.attempt);
+        let work = &mut self.work;
         let run = || {
-            let limit = time_limit.map(|limit| TimeLimit::start(limit, promise.task(), &claim));
-            let result = current::in_task(task, work);
-            limit.map_or(Ok(()), TimeLimit::check).and(result)
+            let limit = time_limit.and_then(TimeLimit::from_now);
+            let task = Task { attempt, limit, ..Task::new(running, call, cpus, 0) };
+            let result = current::in_task(task, || work(last));
+            task.check_time().and(result)
         };
-        let result = grant::with_cpus(claim.local(), cpus, run);
-        // What was taken goes back before anybody sees the result.
-        drop(claim);
-        let result = result.map_err(|error| error.through(promise.hop()));
-        promise.complete(result);
+        let result = grant::with_cpus(self.claim.local(), cpus, run);
+        // SAFETY: this is the cell's job, and a task with a claim is never begun but by its entry.
+        unsafe { retries::conclude(self, promise, result) }
     }
 }
 
-/// A limit on the time that a task computes: it is asked to stop when the time has come, and whatever
-/// it returns after that is an error.
-struct TimeLimit {
+impl<T, W> Retried<T> for ComputeWith<W>
+where
+    T: Send + Sync + 'static,
+    W: FnMut(bool) -> Result<T> + Send + 'static,
+{
+    fn claim(&self) -> Option<&Arc<Claim>> {
+        Some(&self.claim)
+    }
+
+    fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    fn again(self, claim: Arc<Claim>) -> Self {
+        Self { claim, attempt: self.attempt + 1, ..self }
+    }
+}
+
+/// The end of the time that a task may run. Whatever it returns after that is an error.
+#[derive(Clone, Copy)]
+pub(crate) struct TimeLimit {
     limit: Duration,
-    start: Instant,
-    ask_to_stop: tokio::task::JoinHandle<()>,
+    end: Instant,
 }
 
 impl TimeLimit {
-    fn start(limit: Duration, running: RunningTask, claim: &Claim) -> Self {
-        // SAFETY: the task is running: its job is what calls us.
-        let task = unsafe { running.to_ref() };
-        let ask_to_stop = claim.local().spawn_timer(limit, move || task.request_cancel());
-        Self { limit, start: Instant::now(), ask_to_stop }
+    /// None: the clock does not reach that far.
+    fn from_now(limit: Duration) -> Option<Self> {
+        Some(Self { limit, end: Instant::now().checked_add(limit)? })
     }
 
-    fn check(self) -> Result<()> {
-        self.ask_to_stop.abort();
-        if self.start.elapsed() < self.limit { Ok(()) } else { Err(exceeded(self.limit)) }
+    pub(crate) fn is_over(&self) -> bool {
+        Instant::now() >= self.end
+    }
+
+    pub(crate) fn exceeded(&self) -> Error {
+        let message = format!("it ran longer than its time limit of {:?}", self.limit);
+        Error::new(ErrorKind::TimeLimit, message)
     }
 }
 
-fn exceeded(limit: Duration) -> Error {
-    Error::new(ErrorKind::TimeLimit, format!("it ran longer than its time limit of {limit:?}"))
-}
-
-/// A task that waits: a closure that makes the future, once the arguments are there.
+/// A task that waits: a closure that makes the future, once the arguments are there. As in
+/// [`ComputeWith`], it is told whether it does so for the last time.
 pub(crate) struct Await<W> {
     pub(crate) make: W,
     pub(crate) local: Arc<Local>,
     pub(crate) claim: Option<Arc<Claim>>,
+    /// Which try this is, counted from 1.
+    pub(crate) attempt: u32,
 }
 
 impl<T, W, F> Job<T> for Await<W>
 where
     T: Send + Sync + 'static,
-    W: FnOnce() -> Result<F> + Send + 'static,
+    W: FnMut(bool) -> Result<F> + Send + 'static,
     F: Future<Output = Result<T>> + Send + 'static,
 {
-    fn run(self, promise: Promise<T>) {
-        let Self { make, local, claim } = self;
-        let call = promise.call();
-        let task = Task { running: promise.task(), call, cpus: Millis::default(), actor: 0 };
-        let limit = claim.as_ref().and_then(|claim| claim.request().time_limit);
-        let future = async move {
-            let future = make()?;
-            match limit {
-                None => future.await,
-                Some(limit) => {
-                    tokio::time::timeout(limit, future).await.map_err(|_| exceeded(limit))?
-                }
-            }
-        };
-        let work = AsTask { task, local: Arc::clone(&local), future };
+    fn run(mut self, promise: Promise<T>) {
+        let request = self.claim.as_ref().map(|claim| claim.request());
+        let last = request.is_none_or(|request| request.is_last(self.attempt));
+        let limit = request.and_then(|request| request.time_limit).and_then(TimeLimit::from_now);
+        let task = Task::new(promise.task(), promise.call(), Millis::default(), 0);
+        let task = Task { attempt: self.attempt, limit, ..task };
+        let local = Arc::clone(&self.local);
         let guest = Guest::of(&local);
         let running = async move {
-            let result = work.await;
-            // What was taken goes back before anybody sees the result.
-            drop(claim);
-            let result = result.map_err(|error| error.through(promise.hop()));
-            promise.complete(result);
+            let make = &mut self.make;
+            let future = async move {
+                let future = make(last)?;
+                match limit {
+                    None => future.await,
+                    Some(limit) => {
+                        let in_time = tokio::time::timeout_at(limit.end.into(), future).await;
+                        in_time.unwrap_or_else(|_| Err(limit.exceeded()))
+                    }
+                }
+            };
+            let result = AsTask { task, local: Arc::clone(&self.local), future }.await;
+            // SAFETY: this is the cell's job, and a task with a claim is never begun but by its entry;
+            // one without is not tried again.
+            unsafe { retries::conclude(self, promise, result) }
             drop(guest);
         };
         local.spawn_future(running);
+    }
+}
+
+impl<T, W, F> Retried<T> for Await<W>
+where
+    T: Send + Sync + 'static,
+    W: FnMut(bool) -> Result<F> + Send + 'static,
+    F: Future<Output = Result<T>> + Send + 'static,
+{
+    fn claim(&self) -> Option<&Arc<Claim>> {
+        self.claim.as_ref()
+    }
+
+    fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    fn again(self, claim: Arc<Claim>) -> Self {
+        Self { claim: Some(claim), attempt: self.attempt + 1, ..self }
     }
 }
 

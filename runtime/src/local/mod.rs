@@ -40,6 +40,7 @@ pub(crate) mod pool;
 mod prioritized;
 pub(crate) mod queue;
 pub(crate) mod request;
+pub(crate) mod retries;
 #[cfg(all(test, mobula_loom))]
 mod sleep_loom;
 mod state;
@@ -62,6 +63,8 @@ pub(crate) struct Local {
     actors: Actors,
     resources: Resources,
     grants: Grants,
+    /// Told when the runtime closes.
+    closing: tokio::sync::Notify,
 }
 
 /// How many threads poll async tasks. They wait most of the time, so few are enough.
@@ -84,6 +87,7 @@ impl Local {
             actors: Actors::default(),
             resources: Resources::new(settings.resources.clone()),
             grants: Grants::default(),
+            closing: tokio::sync::Notify::new(),
             settings,
         })
     }
@@ -173,16 +177,22 @@ impl Local {
         });
     }
 
-    /// Runs `then` after a time, unless the handle is aborted before.
+    /// Runs `then` after a time, or when the runtime closes. It is dropped unrun where the runtime has
+    /// ended.
     pub(crate) fn spawn_timer(
-        &self,
+        self: &Arc<Self>,
         after: Duration,
         then: impl FnOnce() + Send + 'static,
-    ) -> tokio::task::JoinHandle<()> {
+    ) {
+        let local = Arc::clone(self);
         self.tokio().spawn(async move {
-            tokio::time::sleep(after).await;
+            // Told of the end from here on, so a runtime that has not closed by the next line will tell.
+            let closing = local.closing.notified();
+            if !local.pool.is_closed() {
+                let _ = tokio::time::timeout(after, closing).await;
+            }
             then();
-        })
+        });
     }
 
     /// Runs a future on tokio; with the inline engine to its end, here and now.
@@ -217,6 +227,7 @@ impl Local {
     pub(crate) fn shut_down(&self) -> usize {
         self.pool.refuse();
         self.resources.close();
+        self.closing.notify_waiters();
         self.actors.end_all();
         let never_begun = self.pool.close();
         if let Some(arbiters) = self.arbiters.get() {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::queue::Entry;
+use crate::local::retries::Retries;
 use crate::local::{Local, grant};
 use crate::millis::{Amounts, Millis};
 
@@ -22,10 +23,17 @@ pub(crate) struct Request {
     pub(crate) cpus: Millis,
     pub(crate) resources: Amounts,
     pub(crate) priority: i32,
+    /// For each try.
     pub(crate) time_limit: Option<Duration>,
+    pub(crate) retries: Option<Retries>,
 }
 
 impl Request {
+    /// Whether this try, counted from 1, is the last one.
+    pub(crate) fn is_last(&self, attempt: u32) -> bool {
+        self.retries.as_ref().is_none_or(|retries| retries.is_last(attempt))
+    }
+
     /// Whether it wants another number of CPUs than a task gets unasked; 0 wants none.
     pub(crate) fn asks_for_cpus(&self) -> bool {
         self.cpus != Millis::ONE && self.cpus != Millis::default()
@@ -61,6 +69,12 @@ impl Claim {
         }
         let local = Arc::clone(local);
         Ok(Arc::new(Self { request, local, taken: AtomicBool::new(false) }))
+    }
+
+    /// The same request, for another try.
+    pub(crate) fn again(&self) -> Arc<Self> {
+        let (request, local) = (self.request.clone(), Arc::clone(&self.local));
+        Arc::new(Self { request, local, taken: AtomicBool::new(false) })
     }
 
     pub(crate) fn request(&self) -> &Request {

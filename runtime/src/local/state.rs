@@ -8,7 +8,8 @@
 //! | COMPLETE + RUNNING   | done, telling waiters   | the refs (value); no job       | RUNNING, ENTRY, refs   |
 //! | COMPLETE             | done                    | the refs (value); no job       | ENTRY, refs            |
 //!
-//! S1. Exactly one party ever sets RUNNING; it alone reads the job and writes the value.
+//! S1. Exactly one party at a time has RUNNING; it alone touches the job and writes the value. It either
+//!     completes the cell or puts the job back, and then the cell is as if nobody had begun it.
 //! S2. After COMPLETE the value changes only under LOCKED, or by the holder of the only ref.
 //! S3. The waiter list is touched only under LOCKED; nothing is added to it after COMPLETE.
 //! S4. The memory goes when refs is 0 and neither ENTRY nor RUNNING is set, which cannot change back:
@@ -185,6 +186,24 @@ impl State {
                 Err(seen) => now = seen,
             }
         }
+    }
+
+    /// The runner, which claimed by the entry, has put the job back: the task waits for its entry, which
+    /// is the caller's, and whoever holds a ref may cancel it. False: it was cancelled meanwhile, and
+    /// nothing has changed.
+    #[must_use]
+    pub(crate) fn put_back(&self) -> bool {
+        let mut now = self.0.load(Ordering::Relaxed);
+        while now & CANCEL == 0 {
+            debug_assert_eq!(now & (RUNNING | READY | ENTRY), RUNNING, "claimed by its entry");
+            let next = (now & !RUNNING) | ENTRY;
+            // Release: pairs with the Acquire of the next claim, which sees the job.
+            match self.0.compare_exchange_weak(now, next, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(seen) => now = seen,
+            }
+        }
+        false
     }
 
     /// The runner has told all waiters. True: it frees the cell.

@@ -377,8 +377,7 @@ where
         let call = promise.call();
         // SAFETY: we run in the strand's turn, which keeps it alive.
         let strand = unsafe { &*self.strand };
-        let task =
-            Task { running: promise.task(), call, cpus: Millis::ONE, actor: self.strand as usize };
+        let task = Task::new(promise.task(), call, Millis::ONE, self.strand as usize);
         // SAFETY: the turn is ours, and `take_turn` holds no reference into it meanwhile.
         let turn = unsafe { &mut *strand.turn.get() };
         let State::Alive(actor) = &mut turn.state else {
