@@ -7,7 +7,7 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 
 use crate::options::Options;
-use crate::parameter::{self, Parameter};
+use crate::parameter::{self, Parameter, Passing};
 use crate::signature::Signature;
 
 /// Lints that a user could not satisfy, for the code is not theirs: names and types come from
@@ -131,31 +131,60 @@ impl Signature {
         quote!(#(#checks)*)
     }
 
+    /// Checks that what a call takes by value can be taken again.
+    pub(crate) fn cloneable_arguments(&self, owner: &str) -> TokenStream {
+        let owned = self.parameters.iter().filter(|p| p.passing == Passing::Owned);
+        let checks = owned.map(|parameter| {
+            let name = plain(&parameter.name);
+            cloneable(&format!("argument `{name}` of `{owner}`"), &parameter.ty)
+        });
+        quote!(#(#checks)*)
+    }
+
     /// Checks that what a call returns can leave this process.
     pub(crate) fn portable_result(&self, owner: &str) -> TokenStream {
         portable(&format!("the result of `{owner}`"), &self.output.value())
     }
 }
 
-/// Checks that one type can leave this process. The trait is made anew each time, so that its
-/// message can say what the value is to the user.
+/// Checks that one type can leave this process.
 pub(crate) fn portable(what: &str, ty: &Type) -> TokenStream {
     let message = format!("{what} cannot leave this process");
+    let label = "`{Self}` needs serde's `Serialize` and `Deserialize`";
+    let note = "derive both for it and what it is made of, or stay in this process with \
+                `#[remote(local)]`";
+    let requirement = (quote!(LeavesProcess), quote!(::mobula::__private::Portable));
+    check(ty, requirement, &message, label, note)
+}
+
+/// Checks that one type can be cloned, for another try.
+fn cloneable(what: &str, ty: &Type) -> TokenStream {
+    let message = format!("{what} cannot be passed again for another try");
+    let label = "`{Self}` needs `Clone`";
+    let note = "derive it, take the argument as a `&` parameter, or leave `max_retries` out";
+    let requirement = (quote!(PassedAgain), quote!(::core::clone::Clone));
+    check(ty, requirement, &message, label, note)
+}
+
+/// Checks that one type has a trait. Another trait is made anew each time, so that its message can say
+/// what the value is to the user.
+fn check(
+    ty: &Type,
+    (name, bound): (TokenStream, TokenStream),
+    message: &str,
+    label: &str,
+    note: &str,
+) -> TokenStream {
     let span = at(ty);
     quote_spanned! {span=>
         const _: () = {
-            #[diagnostic::on_unimplemented(
-                message = #message,
-                label = "`{Self}` needs serde's `Serialize` and `Deserialize`",
-                note = "derive both for it and what it is made of, or stay in this process with \
-                        `#[remote(local)]`"
-            )]
-            trait LeavesProcess {
+            #[diagnostic::on_unimplemented(message = #message, label = #label, note = #note)]
+            trait #name {
                 const CHECKED: () = ();
             }
             #[diagnostic::do_not_recommend]
-            impl<T: ?Sized + ::mobula::__private::Portable> LeavesProcess for T {}
-            <#ty as LeavesProcess>::CHECKED
+            impl<T: ?Sized + #bound> #name for T {}
+            <#ty as #name>::CHECKED
         };
     }
 }

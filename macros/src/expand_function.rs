@@ -20,6 +20,7 @@ pub(crate) fn expand(function: &Function<'_>, options: &Options) -> TokenStream 
         signature.names(),
     );
     let checks = (!options.local).then(|| portable(function, &name));
+    let clones = options.retries().then(|| signature.cloneable_arguments(&name));
     let calls = calls(function, &name);
     let task = task(function, options, &name);
     quote! {
@@ -32,6 +33,7 @@ pub(crate) fn expand(function: &Function<'_>, options: &Options) -> TokenStream 
         #silence
         const _: () = {
             #checks
+            #clones
             #calls
             #task
         };

@@ -77,6 +77,16 @@ impl Options {
         (!self.settings.is_empty()).then(|| quote!(#builder::new()#(#calls)*))
     }
 
+    /// Whether the attribute itself asks for retries; an expression may or may not.
+    pub(crate) fn retries(&self) -> bool {
+        let asks = |value: &TokenStream| {
+            let count = syn::parse2::<syn::LitInt>(value.clone());
+            count.is_ok_and(|count| count.base10_digits() != "0")
+        };
+        let mut settings = self.settings.iter().filter(|setting| setting.name == "max_retries");
+        settings.any(|setting| setting.values.iter().any(asks))
+    }
+
     /// Checks one option and keeps it.
     fn take(
         &mut self,

@@ -95,8 +95,8 @@ pub mod __private {
     pub use crate::api::remote::{Body, RemoteFn, TaskOptions, submit};
     pub use crate::api::split::Split;
     pub use crate::error::{Error, Result, failure::*};
-    pub use crate::{copier, failure};
     pub use crate::function::Function;
+    pub use crate::{copier, failure};
 }
 
 /// How an argument is made once more: of a parameter's name and marker, a [`Copier`](__private::Copier).

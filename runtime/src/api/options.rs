@@ -130,7 +130,8 @@ impl Options {
         if let Some(mistake) = delay.mistake() {
             return Err(Error::new(ErrorKind::Config, mistake));
         }
-        let given = [("retry_if", self.retry_if.is_some()), ("retry_delay", self.retry_delay.is_some())];
+        let given =
+            [("retry_if", self.retry_if.is_some()), ("retry_delay", self.retry_delay.is_some())];
         match (self.max_retries, given.iter().find(|(_, given)| *given)) {
             (None, Some((name, _))) => {
                 let message = format!("{name} is given without max_retries, which says how often");

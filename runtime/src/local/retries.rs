@@ -163,7 +163,8 @@ pub(crate) trait Retried<T: Send + Sync + 'static>: Job<T> + Sized {
     fn again(self, claim: Arc<Claim>) -> Self;
 }
 
-/// The end of a try: completes the promise, or sees to the next try.
+/// The end of a try: completes the promise, or sees to the next try. Where that is due, but somebody
+/// cancelled the task or the runtime meanwhile, the task fails as if it had waited already.
 ///
 /// # Safety
 /// `job` is what the promise's cell was made with, and was begun by way of the cell's entry.
@@ -177,31 +178,25 @@ where
     let next = job.claim().and_then(|claim| {
         let error = result.as_ref().err()?;
         let delay = claim.request().retries.as_ref()?.delay_after(job.attempt(), error)?;
-        (!claim.local().pool().is_closed()).then(|| (claim.again(), delay))
+        Some((claim.again(), delay))
     });
-    let job = match next {
-        None => job,
-        Some((claim, delay)) => {
-            // What this try had taken goes back here, with its own claim.
-            let job = job.again(Arc::clone(&claim));
-            // SAFETY: by the caller's promise.
-            match unsafe { promise.put_back(job) } {
-                Ok(entry) => return Waiting { claim, entry: Some(entry) }.wait(delay),
-                Err((job, back)) => return complete(job, back, result),
-            }
-        }
+    let Some((claim, delay)) = next else {
+        // What was taken goes back, and the arguments go, before anybody sees the result.
+        panics::drop_quietly(job);
+        return promise.complete(result);
     };
-    complete(job, promise, result);
-}
-
-/// What was taken goes back, and the arguments go, before anybody sees the result.
-fn complete<T: Send + Sync + 'static>(
-    job: impl Job<T>,
-    promise: Promise<T>,
-    result: Result<T, Error>,
-) {
-    panics::drop_quietly(job);
-    promise.complete(result);
+    // What this try had taken goes back here, with its own claim.
+    let job = job.again(Arc::clone(&claim));
+    // SAFETY: by the caller's promise.
+    match unsafe { promise.put_back(job) } {
+        Ok(entry) => Waiting { claim, entry: Some(entry) }.wait(delay),
+        Err((job, promise)) => {
+            let hop = promise.hop();
+            let error = Error::new(ErrorKind::Cancelled, "it was cancelled before another try");
+            panics::drop_quietly(job);
+            promise.complete(Err(error.through(hop)));
+        }
+    }
 }
 
 /// A task between two tries.
