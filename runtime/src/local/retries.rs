@@ -12,7 +12,7 @@ use crate::config::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::local::cell::{Job, Promise};
 use crate::local::panics;
-use crate::local::pool::Guest;
+use crate::local::pool::{self, Guest};
 use crate::local::queue::Entry;
 use crate::local::request::Claim;
 
@@ -234,8 +234,7 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         if let Some(entry) = self.entry.take() {
-            let why = "the runtime was shut down before it was tried again";
-            let _ = entry.abandon(Error::new(ErrorKind::ShutDown, why));
+            let _ = entry.abandon(pool::shut_down_before("it was tried again"));
         }
     }
 }
