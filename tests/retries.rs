@@ -254,7 +254,7 @@ fn between_tries_a_task_holds_nothing() {
     let _entered = runtime.enter();
     let waits = waiting_for_a_try(|| tell_and_fail::options().resource("gpu", 1.0));
     get(nothing::options().resource("gpu", 1.0).remote()).unwrap();
-    assert!(wait(&[waits.clone()], 1, Some(Duration::ZERO)).0.is_empty());
+    assert!(wait(std::slice::from_ref(&waits), 1, Some(Duration::ZERO)).0.is_empty());
     cancel(&waits);
 }
 
@@ -297,11 +297,13 @@ fn each_try_has_its_own_time_limit() {
     #[remote(local)]
     fn slow_twice(tries: &AtomicU32) -> mobula::Result<u32> {
         let tried = tries.fetch_add(1, Ordering::SeqCst);
-        while tried < 2 {
+        if tried == 2 {
+            return Ok(tried);
+        }
+        loop {
             mobula::check_cancelled()?;
             std::thread::yield_now();
         }
-        Ok(tried)
     }
     #[remote(local)]
     async fn wait_twice(tries: &AtomicU32) -> u32 {

@@ -24,6 +24,7 @@ pub(crate) fn silence() -> TokenStream {
             clippy::exhaustive_enums,
             clippy::impl_trait_in_params,
             clippy::too_many_arguments,
+            clippy::unused_unit,
             clippy::used_underscore_binding
         )]
     }

@@ -75,13 +75,14 @@ where
 fn share<T, B: ?Sized>(lent: Lent<T, B>) -> Lent<T, B> {
     match lent {
         Lent::Own(value, _) => Lent::Shared(Arc::new(value)),
-        shared @ Lent::Shared(_) => shared,
+        shared @ (Lent::Shared(_) | Lent::Stored(_)) => shared,
     }
 }
 
 fn share_again<T, B: ?Sized>(lent: &Lent<T, B>) -> Lent<T, B> {
     match lent {
         Lent::Shared(value) => Lent::Shared(Arc::clone(value)),
+        Lent::Stored(object) => Lent::Stored(object.clone()),
         Lent::Own(..) => unreachable!("what is lent was shared before the first try"),
     }
 }
