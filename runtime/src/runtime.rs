@@ -46,7 +46,8 @@ impl Runtime {
     }
 
     /// How many worker threads there are at the moment: none before there is work, then as many as
-    /// CPUs, and more where tasks wait for each other.
+    /// CPUs, and more where tasks wait for something, up to 256 more. Where so many wait, the last of them
+    /// works meanwhile, on top of its own task, which then goes on when that work is done.
     pub fn num_threads(&self) -> usize {
         self.local.pool().threads()
     }
@@ -61,7 +62,8 @@ impl Runtime {
         if self.process_wide {
             default::forget(&self.local);
         }
-        ShutdownReport { never_begun: self.local.shut_down() }
+        let never_begun = self.local.shut_down();
+        ShutdownReport { never_begun, most_threads: self.local.pool().threads_most() }
     }
 }
 
@@ -90,4 +92,6 @@ pub struct EnterGuard<'a> {
 pub struct ShutdownReport {
     /// How many tasks never began.
     pub never_begun: usize,
+    /// The most worker threads that there were at a time.
+    pub most_threads: usize,
 }

@@ -227,7 +227,7 @@ pub(super) fn collect(local: &Arc<Local>, count: usize) {
     // Whoever waits here has laid its CPU down, and whoever has the lock holds one: see above.
     let _collecting = match grants.collecting.try_lock() {
         Ok(guard) => guard,
-        Err(_) => pool::block(lock),
+        Err(_) => pool::block(|_| lock()),
     };
     for _ in 0..count {
         let cpu = local.pool().pick_up();

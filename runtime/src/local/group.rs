@@ -82,6 +82,11 @@ impl GroupWait {
         self.group.lock().arrived.pop_front()
     }
 
+    /// Whether `next` would give one.
+    pub(crate) fn has_next(&self) -> bool {
+        !self.group.lock().arrived.is_empty()
+    }
+
     /// As `next`; if there is none, the current thread will be unparked at the next arrival.
     pub(crate) fn next_or_register(&self) -> Option<usize> {
         let mut arrivals = self.group.lock();

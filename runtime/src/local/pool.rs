@@ -12,22 +12,32 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crossbeam_deque::{Injector, Steal, Stealer, Worker};
 
 use crate::error::{Error, ErrorKind};
+use crate::local::pool::seat::Seat;
 use crate::local::prioritized::Prioritized;
 use crate::local::queue::Entry;
-use crate::local::{Local, current, default, grant};
+use crate::local::{Local, current};
+
+mod blocking;
+mod seat;
+
+pub(super) use blocking::lay_down;
+pub(crate) use blocking::{Guest, Nap, block, with_a_cpu};
 
 /// A thread looks at the injector first every so many turns, so that work from outside is not starved
 /// by work that makes more work. A prime, so as not to beat with any period of the program's own.
 const INJECTOR_EVERY: u32 = 61;
 /// How many spare threads, beyond one for each CPU, stay for the next time that work blocks.
 const SPARE_THREADS_MAX: usize = 16;
+/// How many threads there may be beyond one for each CPU, where tasks wait for others. When so many
+/// wait, the last that fell asleep works on top of its own task.
+pub(crate) const EXTRA_THREADS_MAX: usize = 256;
 /// How deep in the own deque `get` looks for the awaited task.
 const DEQUE_SEARCH_MAX: usize = 8;
 /// The stack that must be left for a task that runs on top of another, and the size of a new one.
@@ -121,60 +131,15 @@ struct Desk {
     spare: Vec<Arc<Seat>>,
     /// Threads that hold half a task and want a CPU to go on, in the order of their asking.
     returning: VecDeque<Arc<Seat>>,
-    /// Worker threads that exist.
+    /// Threads that hold half a task and wait for something; the last to come is the last here.
+    asleep: Vec<Arc<Seat>>,
+    /// Worker threads that exist, and the most that ever did.
     threads: usize,
+    threads_most: usize,
     /// Pieces of work that run elsewhere: on the driver's threads, on tokio, on arbiters.
     guests: usize,
     /// Tasks that were let go at the end.
     never_begun: usize,
-}
-
-/// A thread's place to be handed a CPU.
-struct Seat {
-    thread: std::thread::Thread,
-    handed: AtomicPtr<Cpu>,
-    dismissed: AtomicBool,
-}
-
-impl Seat {
-    fn here() -> Arc<Self> {
-        Arc::new(Self {
-            thread: std::thread::current(),
-            handed: AtomicPtr::default(),
-            dismissed: AtomicBool::new(false),
-        })
-    }
-
-    /// Release: the receiver sees the CPU's deque as we left it.
-    fn hand(&self, cpu: Box<Cpu>) {
-        self.handed.store(Box::into_raw(cpu), Ordering::Release);
-        self.thread.unpark();
-    }
-
-    fn take(&self) -> Option<Box<Cpu>> {
-        let cpu = self.handed.swap(std::ptr::null_mut(), Ordering::Acquire);
-        // SAFETY: a pointer in the seat came from `hand`, and the swap took it out.
-        (!cpu.is_null()).then(|| unsafe { Box::from_raw(cpu) })
-    }
-
-    /// Sleeps until a CPU is handed over; None: until dismissed.
-    fn wait(&self) -> Option<Box<Cpu>> {
-        loop {
-            if let Some(cpu) = self.take() {
-                return Some(cpu);
-            }
-            // Acquire: pairs with the Release in `dismiss`. A CPU may have been handed just before.
-            if self.dismissed.load(Ordering::Acquire) {
-                return self.take();
-            }
-            std::thread::park();
-        }
-    }
-
-    fn dismiss(&self) {
-        self.dismissed.store(true, Ordering::Release);
-        self.thread.unpark();
-    }
 }
 
 impl Pool {
@@ -202,7 +167,9 @@ impl Pool {
                 idle,
                 spare: Vec::new(),
                 returning: VecDeque::new(),
+                asleep: Vec::new(),
                 threads: 0,
+                threads_most: 0,
                 guests: 0,
                 never_begun: 0,
             }),
@@ -222,6 +189,11 @@ impl Pool {
     /// How many worker threads there are.
     pub(crate) fn threads(&self) -> usize {
         self.desk().threads
+    }
+
+    /// The most worker threads that there ever were.
+    pub(crate) fn threads_most(&self) -> usize {
+        self.desk().threads_most
     }
 
     /// Queues `entry`, on top of the deque of the CPU that this thread holds, else behind everything
@@ -282,13 +254,18 @@ impl Pool {
             self.searching.fetch_sub(1, Ordering::SeqCst);
             return;
         };
-        match desk.spare.pop() {
+        let seat = match desk.spare.pop() {
+            None if desk.threads >= self.stealers.len() + EXTRA_THREADS_MAX => desk.asleep.pop(),
+            spare => spare,
+        };
+        match seat {
             Some(seat) => {
                 drop(desk);
                 seat.hand(cpu);
             }
             None => {
                 desk.threads += 1;
+                desk.threads_most = desk.threads_most.max(desk.threads);
                 drop(desk);
                 self.start_thread(cpu);
             }
@@ -440,6 +417,10 @@ impl Pool {
             let mut desk = self.desk();
             desk.threads -= 1;
             let others = desk.threads;
+            if let Some(seat) = desk.asleep.pop() {
+                drop(desk);
+                return seat.hand(take(&handed));
+            }
             self.give_back(&mut desk, take(&handed));
             self.searching.fetch_sub(1, Ordering::SeqCst);
             drop(desk);
@@ -456,7 +437,7 @@ impl Pool {
             let mut searching = true;
             while let Some(entry) = self.next_entry(&mut searching) {
                 self.run(entry);
-                if self.returning.load(Ordering::Relaxed) > 0 {
+                if self.somebody_returns() {
                     break;
                 }
             }
@@ -488,23 +469,33 @@ impl Pool {
                 {
                     return Some(entry);
                 }
-                if self.returning.load(Ordering::Relaxed) > 0 || Instant::now() >= until {
+                if self.somebody_returns() || Instant::now() >= until {
                     return None;
                 }
             }
         });
         if found.is_some() && *searching {
             *searching = false;
-            // The last one who looked found something: whoever pushed meanwhile relied on the look,
-            // so look once more for more, and wake the next one if there is (sleep.md, 3).
-            if self.searching.fetch_sub(1, Ordering::SeqCst) == 1 {
-                fence(Ordering::SeqCst);
-                if self.has_work() {
-                    self.wake_if_needed();
-                }
-            }
+            self.found_work();
         }
         found
+    }
+
+    /// A searcher has something to do, and searches no more.
+    fn found_work(&self) {
+        // The last one who looked found something: whoever pushed meanwhile relied on the look, so look
+        // once more for more, and wake the next one if there is (sleep.md, 3).
+        if self.searching.fetch_sub(1, Ordering::SeqCst) == 1 {
+            fence(Ordering::SeqCst);
+            if self.has_work() {
+                self.wake_if_needed();
+            }
+        }
+    }
+
+    /// Whether a thread with half a task waits for a CPU; it goes before new work.
+    fn somebody_returns(&self) -> bool {
+        self.returning.load(Ordering::Relaxed) > 0
     }
 
     /// Lays this thread's CPU down and sleeps until the next; None: the thread is to end.
@@ -559,7 +550,10 @@ impl Pool {
 
     /// Waits for a CPU for a thread that holds half a task.
     pub(crate) fn pick_up(&self) -> Box<Cpu> {
-        let mut desk = self.desk();
+        self.pick_up_at(self.desk())
+    }
+
+    fn pick_up_at(&self, mut desk: MutexGuard<'_, Desk>) -> Box<Cpu> {
         if let Some(cpu) = self.take_idle(&mut desk) {
             return cpu;
         }
@@ -574,89 +568,6 @@ impl Pool {
 /// Why what had not begun by then will never run.
 pub(crate) fn shut_down_before(what: &str) -> Error {
     Error::new(ErrorKind::ShutDown, format!("the runtime was shut down before {what}"))
-}
-
-/// Work that runs on a thread that is not the pool's, and that `close` waits for.
-pub(crate) struct Guest(Arc<Local>);
-
-impl Guest {
-    pub(crate) fn of(local: &Arc<Local>) -> Self {
-        local.pool().desk().guests += 1;
-        Self(Arc::clone(local))
-    }
-
-    pub(crate) fn local(&self) -> &Arc<Local> {
-        &self.0
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        let pool = self.0.pool();
-        pool.desk().guests -= 1;
-        pool.tell_closer();
-    }
-}
-
-/// Lays down a CPU that this thread does not hold as its own.
-pub(super) fn lay_down(cpu: Box<Cpu>) {
-    let local = cpu.local.upgrade().expect("whoever holds a CPU keeps the runtime alive");
-    local.pool().lay_down(cpu);
-}
-
-/// Lets `wait` sleep; meanwhile this thread's CPUs, or its part of one, are others'.
-pub(crate) fn block<R>(wait: impl FnOnce() -> R) -> R {
-    /// The CPUs come back also when the wait panics: the task goes on to unwind, and that computes.
-    struct PickUp(Arc<Local>, usize);
-    impl Drop for PickUp {
-        fn drop(&mut self) {
-            current::set_cpu(self.0.pool().pick_up());
-            grant::collect(&self.0, self.1);
-        }
-    }
-    let Some(cpu) = current::take_cpu() else {
-        return match current::share() {
-            Some(part) => grant::block_share(&default::current(), part, wait),
-            None => wait(),
-        };
-    };
-    let local = cpu.local.upgrade().expect("whoever holds a CPU keeps the runtime alive");
-    let further = cpu.take_further(cpu.further());
-    let _pick_up = PickUp(Arc::clone(&local), further.len());
-    further.into_iter().for_each(|cpu| local.pool().lay_down(cpu));
-    local.pool().lay_down(cpu);
-    wait()
-}
-
-/// Runs `run` while this thread holds a CPU of `local`: the one it has, or an idle one. None: there is
-/// none to be had.
-pub(crate) fn with_a_cpu<R>(local: &Arc<Local>, run: impl FnOnce() -> R) -> Option<R> {
-    struct LayDown<'a>(&'a Pool);
-    impl Drop for LayDown<'_> {
-        fn drop(&mut self) {
-            let cpu = current::take_cpu().expect("whoever blocks picks a CPU up again");
-            let mut desk = self.0.desk();
-            desk.guests -= 1;
-            self.0.give_back(&mut desk, cpu);
-            drop(desk);
-            self.0.laid_down();
-        }
-    }
-    let pool = local.pool();
-    let home = Arc::as_ptr(local) as usize;
-    match current::with_cpu(|cpu| cpu.map(|cpu| cpu.is_of(home))) {
-        Some(true) => Some(run()),
-        Some(false) => None,
-        None => {
-            let mut desk = (pool.idle.load(Ordering::Relaxed) > 0).then(|| pool.desk())?;
-            let cpu = pool.take_idle(&mut desk)?;
-            desk.guests += 1;
-            drop(desk);
-            current::set_cpu(cpu);
-            let _lay_down = LayDown(pool);
-            Some(run())
-        }
-    }
 }
 
 /// Retries a steal until it is clear whether there is something.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::function::Hop;
 use crate::local::cell::{AnyRef, Outcome};
 use crate::local::group::GroupWait;
+use crate::local::pool::Nap;
 use crate::local::waiters::{Node, Waiter};
 use crate::local::{Local, arbiter, current, default, pool};
 
@@ -174,9 +175,9 @@ fn sleep(any: &AnyRef, deadline: Option<Instant>) -> Result<(), Ended> {
         return Ok(());
     }
     let _leave = Leave(any, &node);
-    without_cpu(|| {
+    without_cpu(|nap| {
         while !node.was_told() {
-            if !park(deadline) {
+            if !nap.park(deadline, || node.was_told()) {
                 return if any.is_complete() { Ok(()) } else { Err(Ended::TimedOut) };
             }
         }
@@ -189,33 +190,18 @@ pub(crate) fn next_of(group: &GroupWait, deadline: Option<Instant>) -> Option<us
     if let Some(index) = look(|| group.next(), deadline) {
         return Some(index);
     }
-    without_cpu(|| {
+    without_cpu(|nap| {
         loop {
             let next = group.next_or_register();
-            if next.is_some() || !park(deadline) {
+            if next.is_some() || !nap.park(deadline, || group.has_next()) {
                 return next.or_else(|| group.next());
             }
         }
     })
 }
 
-/// Parks this thread; false: the deadline has come.
-fn park(deadline: Option<Instant>) -> bool {
-    match deadline {
-        None => std::thread::park(),
-        Some(deadline) => {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            std::thread::park_timeout(left);
-        }
-    }
-    true
-}
-
 /// Runs a sleep so that it keeps nobody else from working.
-fn without_cpu<R>(sleep: impl FnOnce() -> R) -> R {
+fn without_cpu<R>(sleep: impl FnOnce(&Nap<'_>) -> R) -> R {
     if current::is_on_tokio() {
         tokio::task::block_in_place(|| pool::block(sleep))
     } else {
