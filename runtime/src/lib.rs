@@ -60,6 +60,7 @@ mod runtime;
 
 pub use api::actor::{ActorHandle, ActorOptions, kill};
 pub use api::context::{Context, check_cancelled, context};
+pub use api::explain::{Causes, Explanation, Shortage, Standing};
 pub use api::get::{Get, get, get_arc, get_timeout};
 pub use api::map::{Map, map};
 pub use api::object::{ObjectId, ObjectRef, cancel, put};

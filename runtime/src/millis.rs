@@ -25,6 +25,10 @@ impl Millis {
         ((0.0..=1e12).contains(&millis) && exact).then_some(Self(millis as u64))
     }
 
+    pub(crate) fn thousandths(self) -> u64 {
+        self.0
+    }
+
     pub(crate) fn as_f64(self) -> f64 {
         self.0 as f64 / 1000.0
     }

@@ -85,10 +85,7 @@ fn wait_for<R: HasRefs>(objects: &R, deadline: Option<Instant>) -> Result<()> {
     };
     waited.map_err(|ended| match ended {
         Ended::TimedOut => Error::new(ErrorKind::Timeout, ""),
-        Ended::OnItself(task, awaited) => Error::new(
-            ErrorKind::Deadlock,
-            format!("{task} waits for {awaited}, which cannot end before it"),
-        ),
+        Ended::Never(why) => why,
     })
 }
 

@@ -16,14 +16,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::api::object::cancel_any;
 use crate::api::parameter::{Awaiting, IntoSlots, Params};
 use crate::api::remote::{Body, RemoteFn, Slots, submit_call, submit_task};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::function::{Call, Function};
 use crate::local::arguments::{Awaited, Then};
 use crate::local::cell::Ref;
 use crate::local::default;
 use crate::local::group::GroupWait;
 use crate::local::job::Compute;
-use crate::local::{panics, waiting};
+use crate::local::panics;
+use crate::local::waiting::{self, Ended};
 
 /// How long a chunk should run.
 const CHUNK_TIME: Duration = Duration::from_millis(1);
@@ -77,13 +78,14 @@ fn each<F: RemoteFn>(slots: Vec<Slots<F>>, call: Call) -> Ref<Chunk<F::Output>> 
         slots.into_iter().map(|slots| submit_call::<F>(slots, options.cloned(), call)).collect();
     let (chunk, promise) = Ref::promise(call, 0);
     let all = refs.iter().map(|object| object.any().clone()).collect();
+    let cell = chunk.any().clone();
     let hand_over = move || {
         let take =
             |object: crate::ObjectRef<F::Output>| object.into_inner().take_value().into_unshared();
         let results = refs.into_iter().map(take).collect();
         promise.complete(Ok(Chunk { results, took: Duration::ZERO }));
     };
-    Awaited::when_ready(all, Then::Run(Box::new(hand_over)));
+    Awaited::when_ready(all, Then::Run(Some(cell), Box::new(hand_over)));
     chunk
 }
 
@@ -147,6 +149,15 @@ struct UnderWay<T> {
 
 /// A chunk and how many items it holds.
 type Submitted<T> = (Ref<Chunk<T>>, usize);
+
+/// What waiting for a chunk gave.
+enum Next<T> {
+    /// Nothing is under way.
+    None,
+    Done(Submitted<T>),
+    /// The chunk waits for us, and so would never be done.
+    Never(Submitted<T>, Error),
+}
 
 static CLOSURE: Function = Function::new("map", module_path!(), file!(), line!());
 
@@ -282,10 +293,17 @@ impl<W: Work<I::Item>, I: Iterator> Map<W, I> {
 
     /// Waits for the next chunk and takes its results. False: there is none.
     fn take_chunk(&mut self) -> bool {
-        let Some((chunk, items)) = self.under_way.next(self.unordered) else {
-            return false;
+        let (chunk, items, deadlock) = match self.under_way.next(self.unordered) {
+            Next::None => return false,
+            Next::Done((chunk, items)) => (chunk, items, None),
+            Next::Never((chunk, items), why) => (chunk, items, Some(why)),
         };
         self.progress.iter().for_each(|bar| bar.inc(items as u64));
+        if let Some(why) = deadlock {
+            cancel_any(chunk.any());
+            self.done.extend((0..items).map(|_| Err(why.clone())));
+            return true;
+        }
         match chunk.take_value().into_unshared() {
             Ok(Chunk { results, took }) => {
                 let time = took / u32::try_from(items).unwrap_or(u32::MAX);
@@ -311,21 +329,36 @@ impl<T: Send + Sync + 'static> UnderWay<T> {
     }
 
     /// The next chunk, complete: in order, or whichever comes first.
-    fn next(&mut self, unordered: bool) -> Option<Submitted<T>> {
-        if self.count == 0 {
-            return None;
-        }
-        let number = if unordered {
-            let number = waiting::next_of(&self.arrivals, None)?;
-            self.arrivals.forget(number);
-            number
+    fn next(&mut self, unordered: bool) -> Next<T> {
+        // What has been taken leaves the front at once, so the first is always there.
+        let Some(Some((first, _))) = self.chunks.front() else { return Next::None };
+        let waited = if unordered {
+            waiting::next_of(&self.arrivals, None)
         } else {
-            let (first, _) = self.chunks.front()?.as_ref()?;
-            // Without a deadline the wait cannot end early.
-            let _ = waiting::wait(first.any(), None);
-            self.first
+            waiting::wait(first.any(), None).map(|()| self.first)
         };
-        let chunk = self.chunks[number - self.first].take();
+        match waited {
+            Ok(number) => match self.take(number, unordered) {
+                Some(done) => Next::Done(done),
+                // It came after we had given it up.
+                None => self.next(unordered),
+            },
+            // There was no deadline, so nothing else can have ended the wait. Then none of them will come,
+            // and the first is as good as any.
+            Err(Ended::TimedOut) => unreachable!("a wait without a deadline has none to miss"),
+            Err(Ended::Never(why)) => {
+                let first = self.take(self.first, unordered);
+                first.map_or(Next::None, |first| Next::Never(first, why))
+            }
+        }
+    }
+
+    /// Takes the chunk of that number out.
+    fn take(&mut self, number: usize, unordered: bool) -> Option<Submitted<T>> {
+        if unordered {
+            self.arrivals.forget(number);
+        }
+        let chunk = self.chunks.get_mut(number.checked_sub(self.first)?)?.take();
         while let Some(None) = self.chunks.front() {
             self.chunks.pop_front();
             self.first += 1;

@@ -3,6 +3,7 @@
 pub(crate) mod actor;
 pub(crate) mod context;
 pub(crate) mod copier;
+pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod map;
 pub(crate) mod object;

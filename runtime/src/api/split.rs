@@ -34,7 +34,7 @@ macro_rules! tuples {
                     Ok(parts) => { $( $promise.complete(Ok(parts.$index)); )* }
                     Err(error) => { $( $promise.complete(Err(error.clone())); )* }
                 };
-                Awaited::when_ready(awaited, Then::Run(Box::new(hand_out)));
+                Awaited::when_ready(awaited, Then::Run(None, Box::new(hand_out)));
                 ($(ObjectRef::from($reference),)*)
             }
         }

@@ -16,7 +16,9 @@ use crate::local::waiting;
 /// at most `n`, then the rest, each in the order of the input.
 ///
 /// A failed task's ref counts as ready: [`get`](crate::get) it to see the failure. More than there are
-/// refs are never waited for. No timeout: as long as it takes.
+/// refs are never waited for. No timeout: as long as it takes, or until the rest can never become ready,
+/// because it waits, by whatever way, for the task that waits here; to [`get`](crate::get) one of those then
+/// fails with [`Deadlock`](crate::ErrorKind::Deadlock).
 ///
 /// ```
 /// use mobula::prelude::*;
@@ -42,7 +44,7 @@ pub fn wait<T>(
         let mut group = GroupWait::default();
         group.add(refs.iter().map(|object| object.any().clone()));
         for _ in 0..n {
-            if waiting::next_of(&group, deadline).is_none() {
+            if waiting::next_of(&group, deadline).is_err() {
                 break;
             }
         }
@@ -56,6 +58,10 @@ pub fn wait<T>(
 }
 
 /// Gives the refs in the order in which they become ready; each at once when it does.
+///
+/// If the refs that are left wait, by whatever way, for the task that waits for them, none of them can ever
+/// become ready. Then they come as they are: [`get`](crate::get) fails with
+/// [`Deadlock`](crate::ErrorKind::Deadlock), and tells the circle.
 ///
 /// ```
 /// use mobula::prelude::*;
@@ -95,9 +101,17 @@ impl<T> Iterator for AsCompleted<T> {
         if self.left == 0 {
             return None;
         }
-        let index = waiting::next_of(&self.group, None)?;
-        self.left -= 1;
-        self.refs[index].take()
+        match waiting::next_of(&self.group, None) {
+            Ok(index) => {
+                self.left -= 1;
+                self.refs[index].take()
+            }
+            // None of the rest can become ready while this waits. To `get` one says why.
+            Err(_) => {
+                self.left -= 1;
+                self.refs.iter_mut().find_map(Option::take)
+            }
+        }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -9,24 +9,38 @@ use dashmap::DashMap;
 use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind};
+use crate::function::Call;
+use crate::local::cell::AnyRef;
 
-/// An actor of any type, as seen by a runtime that ends.
-pub(crate) trait EndAtOnce: Send + Sync {
+/// An actor of any type.
+pub(crate) trait Living: Send + Sync {
     /// Ends the actor after the calls that run now.
     fn end_at_once(self: Arc<Self>, why: Error);
+    /// Its name and where it was started.
+    fn call(&self) -> Call;
+    /// See [`HeldBack::missing_before`](crate::local::held_back::HeldBack::missing_before).
+    fn missing_before(&self, call: usize) -> Option<Vec<AnyRef>>;
+    /// Its beginning, if that had to wait for arguments.
+    fn birth(&self) -> Option<AnyRef>;
+    /// How many calls are before this one in the mailbox, beside the one that runs.
+    fn ahead(&self, call: &AnyRef) -> Option<usize>;
 }
 
 /// The actors of one runtime, by their addresses.
 #[derive(Default)]
-pub(crate) struct Actors(Mutex<HashMap<usize, Weak<dyn EndAtOnce>>>);
+pub(crate) struct Actors(Mutex<HashMap<usize, Weak<dyn Living>>>);
 
 impl Actors {
-    fn lock(&self) -> MutexGuard<'_, HashMap<usize, Weak<dyn EndAtOnce>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<usize, Weak<dyn Living>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn add(&self, address: usize, actor: Weak<dyn EndAtOnce>) {
+    pub(crate) fn add(&self, address: usize, actor: Weak<dyn Living>) {
         self.lock().insert(address, actor);
+    }
+
+    pub(crate) fn find(&self, address: usize) -> Option<Arc<dyn Living>> {
+        self.lock().get(&address)?.upgrade()
     }
 
     pub(crate) fn remove(&self, address: usize) {

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::Call;
-use crate::local::actors::{EndAtOnce, Identity};
+use crate::local::actors::{Identity, Living};
 use crate::local::arguments::{Awaited, Refs, Then};
 use crate::local::cell::{AnyRef, Promise, Ref};
 use crate::local::completion::Completion;
@@ -93,11 +93,15 @@ thread_local! {
     static HERE: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Whether `any` is a call of an actor that lives on this very thread: it cannot go on while the thread
-/// sleeps.
-pub(crate) fn lives_here(any: &AnyRef) -> bool {
-    let here = HERE.try_with(Cell::get).unwrap_or(0);
-    here != 0 && HOMES.get(&any.home()).is_some_and(|home| *home == here)
+/// The number of the arbiter whose thread this is.
+pub(crate) fn here() -> Option<usize> {
+    HERE.try_with(Cell::get).ok().filter(|&here| here != 0)
+}
+
+/// The number of the arbiter on which the actor at this address lives: none of its calls goes on while
+/// that one's thread sleeps.
+pub(crate) fn home_of(actor: usize) -> Option<usize> {
+    HOMES.get(&actor).map(|home| *home)
 }
 
 /// The actix actor that hosts one of ours.
@@ -220,7 +224,7 @@ impl<A: Send + 'static> Hosted<A> {
             identity: Identity::default(),
             stopped: AtomicBool::new(false),
         });
-        let weak: Weak<dyn EndAtOnce> = Arc::<Self>::downgrade(&hosted);
+        let weak: Weak<dyn Living> = Arc::<Self>::downgrade(&hosted);
         local.actors().add(Arc::as_ptr(&hosted) as usize, weak);
         HOMES.insert(Arc::as_ptr(&hosted) as usize, *number);
 
@@ -278,7 +282,8 @@ impl<A: Send + 'static> Hosted<A> {
             let running = Running { hosted, ended: Rc::clone(&host.ended), promise };
             context.spawn(running.run(method, resolve).into_actor(host));
         };
-        match self.held_back.pass(Begin(Box::new(begin)), arguments.is_empty()) {
+        let cell = result.any().unheld();
+        match self.held_back.pass(Begin(Box::new(begin)), cell, arguments.is_empty()) {
             Pass::Go(begin) => self.address.do_send(begin),
             Pass::Held { .. } if arguments.is_empty() => {}
             Pass::Held { caller, number } => {
@@ -287,7 +292,8 @@ impl<A: Send + 'static> Hosted<A> {
                     let go = |begin| hosted.0.address.do_send(begin);
                     hosted.0.held_back.release(caller, number, go);
                 };
-                Awaited::when_ready(arguments, Then::Run(Box::new(release)));
+                let cell = Some(result.any().clone());
+                Awaited::when_ready(arguments, Then::Run(cell, Box::new(release)));
             }
         }
         result
@@ -332,9 +338,27 @@ impl<A: Send + 'static> Drop for Hosted<A> {
     }
 }
 
-impl<A: Send + 'static> EndAtOnce for Hosted<A> {
+impl<A: Send + 'static> Living for Hosted<A> {
     fn end_at_once(self: Arc<Self>, why: Error) {
         self.end(Some(why));
+    }
+
+    fn call(&self) -> Call {
+        self.call
+    }
+
+    fn missing_before(&self, call: usize) -> Option<Vec<AnyRef>> {
+        self.held_back.missing_before(call)
+    }
+
+    fn birth(&self) -> Option<AnyRef> {
+        // Its beginning awaits its arguments on the arbiter, which is not tracked.
+        None
+    }
+
+    fn ahead(&self, _: &AnyRef) -> Option<usize> {
+        // Its calls interleave, so they have no order.
+        None
     }
 }
 

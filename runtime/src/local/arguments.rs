@@ -36,8 +36,19 @@ pub(crate) enum Then {
     Queue(AnyRef, Arc<Local>),
     /// As `Queue`, once it has what it asked for.
     Claim(AnyRef, Arc<Claim>),
-    /// Something short, none of the program's code, runs on the completing thread.
-    Run(Box<dyn FnOnce() + Send + Sync>),
+    /// Something short, none of the program's code, runs on the completing thread. It is what the cell,
+    /// if there is one, waits for.
+    Run(Option<AnyRef>, Box<dyn FnOnce() + Send + Sync>),
+}
+
+impl Then {
+    /// The cell that waits.
+    fn cell(&self) -> Option<&AnyRef> {
+        match self {
+            Self::Queue(task, _) | Self::Claim(task, _) => Some(task),
+            Self::Run(cell, _) => cell.as_ref(),
+        }
+    }
 }
 
 impl Awaited {
@@ -52,6 +63,10 @@ impl Awaited {
         // SAFETY: nobody else knows the record yet.
         unsafe { &mut *record.as_ptr() }.arguments.extend(arguments.into_iter().map(argument));
         // SAFETY: our own count keeps the record there until the end of this function.
+        if let Some(cell) = unsafe { record.as_ref() }.then.cell() {
+            cell.await_arguments(record);
+        }
+        // SAFETY: as above.
         for (argument, node) in &unsafe { record.as_ref() }.arguments {
             // SAFETY: the record keeps the node in its place until all nodes were told.
             if !unsafe { argument.add_waiter(node) } {
@@ -63,18 +78,33 @@ impl Awaited {
         unsafe { Self::one_arrived(record) };
     }
 
+    /// Those that have not come.
+    ///
+    /// # Safety
+    /// The record lives.
+    pub(super) unsafe fn missing(this: NonNull<Self>) -> Vec<AnyRef> {
+        // SAFETY: by the caller's promise.
+        let arguments = unsafe { this.as_ref() }.arguments.iter();
+        arguments.map(|(argument, _)| argument).filter(|any| !any.is_complete()).cloned().collect()
+    }
+
     /// # Safety
     /// The record lives: each count is given up once, and this is one of them.
     pub(crate) unsafe fn one_arrived(this: NonNull<Self>) {
         // SAFETY: by the caller's promise.
-        let missing = &unsafe { this.as_ref() }.missing;
+        let record = unsafe { this.as_ref() };
         // AcqRel: the last one sees all that the others did.
-        if missing.fetch_sub(1, Ordering::AcqRel) > 1 {
+        if record.missing.fetch_sub(1, Ordering::AcqRel) > 1 {
             return;
+        }
+        let failure = record.arguments.iter().find_map(|(argument, _)| argument.failure());
+        if let Some(cell) = record.then.cell() {
+            // After this nobody but us knows the record. Who helps may now begin the task, a moment before
+            // our refs to its arguments go: then it finds itself one holder of several.
+            cell.arrive(failure.is_none() && matches!(record.then, Then::Queue(..)));
         }
         // SAFETY: nobody else has a count, so the record is ours.
         let record = unsafe { &mut *this.as_ptr() };
-        let failure = record.arguments.iter().find_map(|(argument, _)| argument.failure());
         // Our refs go before the task starts, so that it may find itself the last holder.
         record.arguments.clear();
         // SAFETY: it is read once, because the memory goes now.
@@ -90,11 +120,13 @@ impl Awaited {
                 fail(entry_of(task), error)
             }
             (Then::Queue(task, local), None) => {
-                task.make_ready();
                 local.schedule(entry_of(task)).now();
             }
             (Then::Claim(task, claim), None) => claim.queue(entry_of(task)),
-            (Then::Run(run), _) => run(),
+            (Then::Run(cell, run), _) => {
+                drop(cell);
+                run();
+            }
         }
     }
 }

@@ -15,11 +15,15 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::error::Error;
 use crate::function::{Call, Hop};
+use crate::local::arguments::Awaited;
 use crate::local::queue::{Entry, EntryVtable};
 use crate::local::state::{Claim, Completed, State};
 use crate::local::value::Value;
 use crate::local::waiters::WaiterList;
 use crate::local::{deferred, ids, memory, panics};
+
+/// Marks in [`Header::next`] what is a record of arguments: both are aligned to more than 1.
+const RECORD: usize = 1;
 
 /// What every cell begins with, whatever its types.
 #[repr(C)]
@@ -31,13 +35,31 @@ pub(crate) struct Header {
     call: Call,
     /// Which runtime's queue the task is in, or which actor's mailbox; only compared, never followed.
     home: usize,
-    /// The next in an actor's mailbox; the mailbox's to use.
+    /// The next in an actor's mailbox; the mailbox's to use. Before that, while arguments are missing,
+    /// the record of their coming: then the lowest bit is set.
     pub(super) next: AtomicPtr<Header>,
     /// What few cells have; null until somebody asks.
     extra: AtomicPtr<Extra>,
 }
 
 impl Header {
+    /// The arguments that are still missing; None: they have all come, or there never were any.
+    fn missing(&self) -> Option<Vec<AnyRef>> {
+        let before = self.state.lock();
+        let missing = (!before.has_arrived()).then(|| {
+            // Acquire: pairs with the Release in `await_arguments`.
+            let next = self.next.load(Ordering::Acquire);
+            let record = NonNull::new(next.map_addr(|address| address & !RECORD).cast())?;
+            // SAFETY: without ARRIVED, which is not set to its end while we hold the lock, what is marked
+            // as a record is one that lives.
+            (next.addr() & RECORD != 0).then(|| unsafe { Awaited::missing(record) })
+        });
+        // SAFETY: we hold the lock (W1).
+        let any = !unsafe { &*self.waiters.get() }.is_empty();
+        self.state.unlock(any);
+        missing.flatten()
+    }
+
     fn extra(&self) -> Option<&Extra> {
         // SAFETY: once set, the extra lives as long as the cell, which whoever has us keeps alive.
         unsafe { self.extra.load(Ordering::Acquire).as_ref() }
@@ -350,6 +372,33 @@ impl AnyRef {
         self.header().state.load().is_running()
     }
 
+    /// What a mailbox noted when it took the call out: how many came after it.
+    pub(super) fn number_in_batch(&self) -> usize {
+        self.header().next.load(Ordering::Relaxed).addr() / 2
+    }
+
+    /// The arguments that are still missing; None: they have all come, or there never were any.
+    pub(crate) fn missing_arguments(&self) -> Option<Vec<Self>> {
+        self.header().missing()
+    }
+
+    /// Lets `missing_arguments` see them, until `arrive`.
+    pub(super) fn await_arguments(&self, record: NonNull<Awaited>) {
+        let record = record.as_ptr().map_addr(|address| address | RECORD);
+        // Release: pairs with the Acquire in `missing`.
+        self.header().next.store(record.cast(), Ordering::Release);
+    }
+
+    /// The arguments are there, and their record goes; `ready`: whoever waits for the task may run it.
+    pub(super) fn arrive(&self, ready: bool) {
+        self.header().state.arrive(ready);
+    }
+
+    /// The task without a hold on it.
+    pub(crate) fn unheld(&self) -> RunningTask {
+        RunningTask(self.0)
+    }
+
     /// What makes, or made, the value, and where the program asked for it.
     pub(crate) fn call(&self) -> Call {
         self.header().call
@@ -403,9 +452,15 @@ impl AnyRef {
         self.header().home
     }
 
-    /// Whether it is a call that waits in, or runs from, the mailbox of the actor at this address.
-    pub(crate) fn is_of_actor(&self, actor: usize) -> bool {
-        actor != 0 && self.header().home == actor
+    /// A ref to the task that waits in a queue by this entry.
+    ///
+    /// # Safety
+    /// It is a task's entry, not that of an actor's turn.
+    pub(super) unsafe fn of_entry(entry: &Entry) -> Self {
+        let cell = entry.cast::<Header>();
+        // SAFETY: the entry keeps the cell alive (S4).
+        unsafe { cell.as_ref() }.state.add_ref();
+        Self(cell)
     }
 
     /// Whether `entry` is this cell's place in a queue.
@@ -445,11 +500,6 @@ impl AnyRef {
 
     pub(crate) fn request_cancel(&self) {
         self.header().state.request_cancel();
-    }
-
-    /// Whoever waits for the task may run it from now on.
-    pub(super) fn make_ready(&self) {
-        self.header().state.set_ready();
     }
 
     /// The entry that [`Ref::task`] kept back for a task that was not ready.
@@ -762,6 +812,24 @@ impl RunningTask {
     pub(crate) unsafe fn cancel_requested(self) -> bool {
         // SAFETY: by the caller's promise the cell lives.
         unsafe { self.0.as_ref() }.state.load().cancel_requested()
+    }
+
+    /// As [`AnyRef::hop`].
+    ///
+    /// # Safety
+    /// The task is still running.
+    pub(crate) unsafe fn hop(self) -> Hop {
+        // SAFETY: by the caller's promise the cell lives.
+        unsafe { self.0.as_ref() }.hop()
+    }
+
+    /// As [`AnyRef::missing_arguments`].
+    ///
+    /// # Safety
+    /// The task is still running, or waits in a line that holds it.
+    pub(crate) unsafe fn missing_arguments(self) -> Option<Vec<AnyRef>> {
+        // SAFETY: by the caller's promise the cell lives.
+        unsafe { self.0.as_ref() }.missing()
     }
 
     pub(crate) fn address(self) -> usize {

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::function::Call;
-use crate::local::cell::{AnyRef, RunningTask};
+use crate::local::cell::RunningTask;
 use crate::local::job::TimeLimit;
 use crate::local::pool::Cpu;
 use crate::local::queue::Entry;
-use crate::local::{Local, panics};
+use crate::local::{Local, panics, waits};
 use crate::millis::Millis;
 
 /// The words that every call reads. They have no destructors, so reading one is a plain load.
@@ -104,11 +104,14 @@ pub(crate) fn is_in_task_of(home: usize) -> bool {
 pub(crate) fn take_cpu() -> Option<Box<Cpu>> {
     let cpu = HERE.with(|here| here.cpu.take())?;
     // SAFETY: `set_cpu` put a box there, and we took it out.
-    Some(unsafe { Box::from_raw(cpu.as_ptr()) })
+    let cpu = unsafe { Box::from_raw(cpu.as_ptr()) };
+    cpu.shown().set(None);
+    Some(cpu)
 }
 
 /// Gives this thread a CPU, while it holds none.
 pub(crate) fn set_cpu(cpu: Box<Cpu>) {
+    cpu.shown().set(task().as_ref());
     let before = HERE.with(|here| here.cpu.replace(Some(NonNull::from(Box::leak(cpu)))));
     assert!(before.is_none(), "a thread can hold one CPU only");
 }
@@ -181,6 +184,8 @@ pub(super) fn entered() -> *const Local {
 struct Frame {
     task: Task,
     below: *const Frame,
+    /// Whether it is known to `waits.rs`.
+    known: Cell<bool>,
 }
 
 /// The task that this thread runs.
@@ -193,21 +198,36 @@ fn tasks() -> impl Iterator<Item = Task> {
     let mut frame = HERE.with(|here| here.frame.get());
     std::iter::from_fn(move || {
         // SAFETY: a frame is in the list only while it is on this thread's stack; see `in_task`.
-        let Frame { task, below } = unsafe { frame.as_ref() }?;
+        let Frame { task, below, .. } = unsafe { frame.as_ref() }?;
         frame = *below;
         Some(*task)
     })
 }
 
-/// A task on this thread's stack that must end before `any` can: it is that task, or has the turn of
-/// the actor whose call it is.
-pub(crate) fn blocked_by(any: &AnyRef) -> Option<Task> {
-    tasks().find(|task| task.running.address() == any.address() || any.is_of_actor(task.actor))
+/// Tells of each task on this thread's stack that was not told of before.
+pub(super) fn make_known(mut tell: impl FnMut(&Task)) {
+    let mut frame = HERE.with(|here| here.frame.get());
+    // SAFETY: a frame is in the list only while it is on this thread's stack; see `in_task`.
+    while let Some(Frame { task, below, known }) = unsafe { frame.as_ref() }
+        && !known.replace(true)
+    {
+        tell(task);
+        frame = *below;
+    }
+}
+
+/// Shows what this thread's CPU computes.
+fn show(frame: Option<&Frame>) {
+    with_cpu(|cpu| {
+        if let Some(cpu) = cpu {
+            cpu.shown().set(frame.map(|frame| &frame.task));
+        }
+    });
 }
 
 /// Runs `run` as `task`; a panic becomes an error.
 pub(crate) fn in_task<T>(task: Task, run: impl FnOnce() -> Result<T>) -> Result<T> {
-    let mut frame = Frame { task, below: ptr::null() };
+    let mut frame = Frame { task, below: ptr::null(), known: Cell::new(false) };
     enter_frame(&mut frame);
     let result = panics::catch(run);
     leave_frame(&frame);
@@ -216,10 +236,16 @@ pub(crate) fn in_task<T>(task: Task, run: impl FnOnce() -> Result<T>) -> Result<
 
 fn enter_frame(frame: &mut Frame) {
     HERE.with(|here| frame.below = here.frame.replace(&raw const *frame));
+    show(Some(frame));
 }
 
 fn leave_frame(frame: &Frame) {
     HERE.with(|here| here.frame.set(frame.below));
+    // SAFETY: the frame below is on this thread's stack until its own end.
+    show(unsafe { frame.below.as_ref() });
+    if frame.known.get() {
+        waits::forget(&frame.task);
+    }
 }
 
 /// Who makes the calls that this thread makes now: an actor, a task, or the thread.

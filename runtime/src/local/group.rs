@@ -87,6 +87,20 @@ impl GroupWait {
         !self.group.lock().arrived.is_empty()
     }
 
+    /// The refs that have not completed; None: one has, and `next` will give it.
+    pub(super) fn pending(&self) -> Option<Vec<AnyRef>> {
+        let mut pending = Vec::new();
+        for (any, node) in self.members.values().flatten() {
+            match (node.is_pending(), any.is_complete()) {
+                (true, true) => return None,
+                (true, false) => pending.push(any.clone()),
+                (false, _) => {}
+            }
+        }
+        // Asked last: who was told before we saw that has arrived by now.
+        self.group.lock().arrived.is_empty().then_some(pending)
+    }
+
     /// As `next`; if there is none, the current thread will be unparked at the next arrival.
     pub(crate) fn next_or_register(&self) -> Option<usize> {
         let mut arrivals = self.group.lock();

@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::local::cell::{AnyRef, RunningTask};
 use crate::local::current;
 
 /// The calls `C` to one actor that wait, by caller.
@@ -30,6 +31,8 @@ impl<C> Default for Queue<C> {
 
 struct Held<C> {
     number: usize,
+    /// The call's cell, which `call` keeps alive.
+    cell: RunningTask,
     call: C,
     ready: bool,
 }
@@ -54,7 +57,7 @@ impl<C> HeldBack<C> {
     }
 
     /// Holds a call back that is not ready, or that comes after such a one of the same caller.
-    pub(crate) fn pass(&self, call: C, ready: bool) -> Pass<C> {
+    pub(crate) fn pass(&self, call: C, cell: RunningTask, ready: bool) -> Pass<C> {
         if ready && self.count.load(Ordering::Relaxed) == 0 {
             return Pass::Go(call);
         }
@@ -66,9 +69,22 @@ impl<C> HeldBack<C> {
         let queue = callers.entry(caller).or_default();
         let number = queue.numbered;
         queue.numbered += 1;
-        queue.calls.push_back(Held { number, call, ready });
+        queue.calls.push_back(Held { number, cell, call, ready });
         self.count.fetch_add(1, Ordering::Relaxed);
         Pass::Held { caller, number }
+    }
+
+    /// What the call at this address waits for: the missing arguments of it and of its caller's earlier
+    /// ones. None: it is not held back.
+    pub(crate) fn missing_before(&self, call: usize) -> Option<Vec<AnyRef>> {
+        let callers = self.lock();
+        let is_it = |held: &Held<C>| held.cell.address() == call;
+        let mut queues = callers.values();
+        let queue = queues.find(|queue| queue.calls.iter().any(is_it))?;
+        let place = queue.calls.iter().position(is_it)?;
+        // SAFETY: what is in the line holds its cell, and it cannot leave while we hold the lock.
+        let missing = |held: &Held<C>| unsafe { held.cell.missing_arguments() };
+        Some(queue.calls.iter().take(place + 1).filter_map(missing).flatten().collect())
     }
 
     /// Call `number` has its arguments: lets go, in order, whatever of its caller now may.

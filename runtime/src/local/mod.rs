@@ -24,9 +24,11 @@ use crate::local::request::Resources;
 pub(crate) mod actors;
 pub(crate) mod arbiter;
 pub(crate) mod arguments;
+pub(crate) mod blocker;
 pub(crate) mod cell;
 pub(crate) mod completion;
 pub(crate) mod current;
+mod deadlock;
 pub(crate) mod default;
 mod deferred;
 pub(crate) mod grant;
@@ -41,6 +43,8 @@ mod prioritized;
 pub(crate) mod queue;
 pub(crate) mod request;
 pub(crate) mod retries;
+pub(crate) mod runtimes;
+pub(crate) mod shown;
 #[cfg(all(test, mobula_loom))]
 mod sleep_loom;
 mod state;
@@ -51,6 +55,7 @@ mod sync;
 pub(crate) mod value;
 pub(crate) mod waiters;
 pub(crate) mod waiting;
+pub(crate) mod waits;
 
 /// One runtime: what its threads, its refs' tasks and its guard share.
 pub(crate) struct Local {
@@ -79,7 +84,7 @@ const ARBITERS_MAX: usize = 4;
 impl Local {
     pub(crate) fn new(settings: Settings) -> Arc<Self> {
         panics::install_hook();
-        Arc::new_cyclic(|this| Self {
+        let local = Arc::new_cyclic(|this| Self {
             pool: Pool::new(settings.num_cpus, settings.spin, this),
             tokio: OnceLock::new(),
             tokio_threads: Mutex::new(None),
@@ -89,7 +94,9 @@ impl Local {
             grants: Grants::default(),
             closing: tokio::sync::Notify::new(),
             settings,
-        })
+        });
+        runtimes::add(&local);
+        local
     }
 
     pub(crate) fn settings(&self) -> &Settings {

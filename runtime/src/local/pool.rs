@@ -22,6 +22,7 @@ use crate::error::{Error, ErrorKind};
 use crate::local::pool::seat::Seat;
 use crate::local::prioritized::Prioritized;
 use crate::local::queue::Entry;
+use crate::local::shown::Shown;
 use crate::local::{Local, current};
 
 mod blocking;
@@ -52,6 +53,7 @@ pub(crate) struct Cpu {
     deque: Worker<Entry>,
     /// How often it looks at its own deque first before it looks at the injector.
     turns_left: Cell<u32>,
+    shown: Arc<Shown>,
     /// CPUs that the same task holds besides.
     further: RefCell<Vec<Box<Cpu>>>,
 }
@@ -59,6 +61,10 @@ pub(crate) struct Cpu {
 impl Cpu {
     pub(crate) fn index(&self) -> usize {
         self.index
+    }
+
+    pub(super) fn shown(&self) -> &Shown {
+        &self.shown
     }
 
     /// Whether it belongs to the runtime at this address.
@@ -111,6 +117,8 @@ pub(crate) struct Pool {
     local: Weak<Local>,
     injector: Injector<Entry>,
     stealers: Box<[Stealer<Entry>]>,
+    /// What each CPU computes.
+    shown: Box<[Arc<Shown>]>,
     prioritized: Prioritized,
     /// CPUs that nobody holds.
     idle: AtomicUsize,
@@ -149,6 +157,7 @@ impl Pool {
             local: Weak::clone(local),
             deque: Worker::new_lifo(),
             turns_left: Cell::new(INJECTOR_EVERY),
+            shown: Arc::default(),
             further: RefCell::default(),
         };
         // The first CPU is the last in the list, and so the first to be taken.
@@ -157,6 +166,7 @@ impl Pool {
             local: Weak::clone(local),
             injector: Injector::new(),
             stealers: idle.iter().rev().map(|cpu| cpu.deque.stealer()).collect(),
+            shown: idle.iter().rev().map(|cpu| Arc::clone(&cpu.shown)).collect(),
             prioritized: Prioritized::default(),
             idle: AtomicUsize::new(num_cpus),
             searching: AtomicUsize::new(0),
@@ -184,6 +194,11 @@ impl Pool {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
+    }
+
+    /// What each CPU computes, by its number.
+    pub(crate) fn shown(&self) -> &[Arc<Shown>] {
+        &self.shown
     }
 
     /// How many worker threads there are.
@@ -305,6 +320,7 @@ impl Pool {
         let turns_left = cpu.turns_left.get();
         if turns_left == 0 {
             cpu.turns_left.set(INJECTOR_EVERY);
+            cpu.shown.tick();
             return self.injected(cpu).or_else(|| cpu.deque.pop()).or_else(|| self.stolen(cpu));
         }
         cpu.turns_left.set(turns_left - 1);
@@ -476,6 +492,7 @@ impl Pool {
         });
         if found.is_some() && *searching {
             *searching = false;
+            current::with_cpu(|cpu| cpu.inspect(|cpu| cpu.shown.tick()).is_some());
             self.found_work();
         }
         found

@@ -11,9 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::local::cell::AnyRef;
 use crate::local::queue::Entry;
 use crate::local::retries::Retries;
-use crate::local::{Local, grant};
+use crate::local::{Local, grant, waits};
 use crate::millis::{Amounts, Millis};
 
 /// What a task asks for.
@@ -87,8 +88,10 @@ impl Claim {
 
     /// Queues the task's entry as soon as its resources are free.
     pub(crate) fn queue(self: &Arc<Self>, entry: Entry) {
-        if let Some(entry) = self.local.resources().take_or_wait(self, entry) {
-            grant::queue(&self.local, entry, self.request.cpus, self.request.priority);
+        match self.local.resources().take_or_wait(self, entry) {
+            Ok(entry) => grant::queue(&self.local, entry, self.request.cpus, self.request.priority),
+            // If a holder sleeps, perhaps for this very task, it now has a reason to look.
+            Err(holders) => waits::look_again(&holders),
         }
     }
 }
@@ -96,7 +99,8 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         if *self.taken.get_mut() {
-            for (claim, entry) in self.local.resources().give_back(&self.request.resources) {
+            let (_task, admitted) = self.local.resources().give_back(self);
+            for (claim, entry) in admitted {
                 grant::queue(&self.local, entry, claim.request.cpus, claim.request.priority);
             }
         }
@@ -108,14 +112,48 @@ pub(crate) struct Resources(Mutex<Counter>);
 
 struct Counter {
     free: Amounts,
-    line: VecDeque<(Arc<Claim>, Entry)>,
+    holders: Vec<Holder>,
+    line: VecDeque<InLine>,
     closed: bool,
+}
+
+/// A task that has what it asked for.
+struct Holder {
+    /// The address of its claim.
+    claim: usize,
+    task: AnyRef,
+    amounts: Amounts,
+}
+
+/// A task that waits for what it asked for.
+struct InLine {
+    claim: Arc<Claim>,
+    task: AnyRef,
+    entry: Entry,
+}
+
+/// Why a task is in the line.
+pub(crate) struct Shortage {
+    /// How many are before it.
+    pub(crate) ahead: usize,
+    /// Those of the resources that it asked for of which there is not enough.
+    pub(crate) short: Vec<Short>,
+    /// For each of its resources the last one before it in the line, which goes first.
+    pub(crate) behind: Vec<AnyRef>,
+}
+
+/// A resource of which there is not enough.
+pub(crate) struct Short {
+    pub(crate) name: String,
+    pub(crate) wanted: Millis,
+    pub(crate) free: Millis,
+    pub(crate) holders: Vec<(AnyRef, Millis)>,
 }
 
 impl Counter {
     /// Takes what the claim asks for, if it is free and nobody before it waits for some of it, whose
     /// resources are in `awaited`.
-    fn take(&mut self, claim: &Claim, awaited: &mut BTreeSet<String>) -> bool {
+    fn take(&mut self, claim: &Arc<Claim>, task: &AnyRef, awaited: &mut BTreeSet<String>) -> bool {
         let wanted = &claim.request.resources;
         let fits = |(name, &amount): (&String, &Millis)| {
             !awaited.contains(name) && self.free.get(name).is_some_and(|&free| free >= amount)
@@ -132,15 +170,18 @@ impl Counter {
         }
         // Relaxed: the claim is dropped by whoever saw it last, which is after this.
         claim.taken.store(true, Ordering::Relaxed);
+        let (claim, task) = (Arc::as_ptr(claim) as usize, task.clone());
+        self.holders.push(Holder { claim, task, amounts: wanted.clone() });
         true
     }
 
     /// Those in the line who now have theirs, in the order of their coming.
-    fn admit(&mut self) -> Vec<(Arc<Claim>, Entry)> {
+    fn admit(&mut self) -> Vec<InLine> {
         let mut awaited = BTreeSet::new();
         let line = std::mem::take(&mut self.line);
-        let (now, later): (VecDeque<_>, _) =
-            line.into_iter().partition(|(claim, _)| self.take(claim, &mut awaited));
+        let (now, later): (VecDeque<_>, _) = line
+            .into_iter()
+            .partition(|InLine { claim, task, .. }| self.take(claim, task, &mut awaited));
         self.line = later;
         now.into()
     }
@@ -148,39 +189,84 @@ impl Counter {
 
 impl Resources {
     pub(crate) fn new(total: Amounts) -> Self {
-        Self(Mutex::new(Counter { free: total, line: VecDeque::new(), closed: false }))
+        Self(Mutex::new(Counter {
+            free: total,
+            holders: Vec::new(),
+            line: VecDeque::new(),
+            closed: false,
+        }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Counter> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives the entry back if its resources were free and now are its own.
-    fn take_or_wait(&self, claim: &Arc<Claim>, entry: Entry) -> Option<Entry> {
+    /// Gives the entry back if its resources were free and now are its own; else the addresses of the
+    /// tasks that hold resources.
+    fn take_or_wait(&self, claim: &Arc<Claim>, entry: Entry) -> Result<Entry, Vec<usize>> {
         if claim.request.resources.is_empty() {
-            return Some(entry);
+            return Ok(entry);
         }
+        // SAFETY: what makes a claim is a task, so the entry is a cell's.
+        let task = unsafe { AnyRef::of_entry(&entry) };
         let mut counter = self.lock();
         let mut awaited = BTreeSet::new();
-        for (claim, _) in &counter.line {
+        for InLine { claim, .. } in &counter.line {
             awaited.extend(claim.request.resources.keys().cloned());
         }
-        if counter.take(claim, &mut awaited) {
-            return Some(entry);
-        }
-        counter.line.push_back((Arc::clone(claim), entry));
-        None
+        let taken = counter.take(claim, &task, &mut awaited);
+        let result = if taken {
+            Ok(entry)
+        } else {
+            let (claim, task) = (Arc::clone(claim), task.clone());
+            counter.line.push_back(InLine { claim, task, entry });
+            Err(counter.holders.iter().map(|holder| holder.task.address()).collect())
+        };
+        // Before `task` goes, which may be the last ref.
+        drop(counter);
+        result
     }
 
-    /// Frees resources, and gives those in the line who now have theirs.
-    fn give_back(&self, amounts: &Amounts) -> Vec<(Arc<Claim>, Entry)> {
+    /// Frees what the claim had taken. Gives the task whose claim it was, to be dropped without the lock,
+    /// and those in the line who now have theirs.
+    fn give_back(&self, claim: &Claim) -> (Option<AnyRef>, Vec<(Arc<Claim>, Entry)>) {
         let mut counter = self.lock();
-        for (name, &amount) in amounts {
+        let is_it = |holder: &Holder| holder.claim == std::ptr::from_ref(claim) as usize;
+        let place = counter.holders.iter().position(is_it);
+        let task = place.map(|place| counter.holders.swap_remove(place).task);
+        for (name, &amount) in &claim.request.resources {
             if let Some(free) = counter.free.get_mut(name) {
                 *free += amount;
             }
         }
-        counter.admit()
+        let admitted = counter.admit();
+        drop(counter);
+        (task, admitted.into_iter().map(|InLine { claim, entry, .. }| (claim, entry)).collect())
+    }
+
+    /// Why the task at this address waits in the line, if it does.
+    pub(crate) fn shortage(&self, task: usize) -> Option<Shortage> {
+        let counter = self.lock();
+        let ahead = counter.line.iter().position(|other| other.task.address() == task)?;
+        let wanted = &counter.line[ahead].claim.request.resources;
+        let last_before = |name: &String| {
+            let mut before = counter.line.iter().take(ahead).rev();
+            before.find(|other| other.claim.request.resources.contains_key(name))
+        };
+        let mut behind: Vec<AnyRef> = Vec::new();
+        for other in wanted.keys().filter_map(last_before) {
+            if behind.iter().all(|known| known.address() != other.task.address()) {
+                behind.push(other.task.clone());
+            }
+        }
+        let short = |(name, &wanted): (&String, &Millis)| {
+            let free = counter.free.get(name).copied().unwrap_or_default();
+            let of_holder =
+                |holder: &Holder| Some((holder.task.clone(), *holder.amounts.get(name)?));
+            let holders = counter.holders.iter().filter_map(of_holder).collect();
+            (wanted > free).then(|| Short { name: name.clone(), wanted, free, holders })
+        };
+        Some(Shortage { ahead, short: wanted.iter().filter_map(short).collect(), behind })
     }
 
     /// Lets all go, to be refused by a pool that has closed.
@@ -189,7 +275,7 @@ impl Resources {
         counter.closed = true;
         let line = std::mem::take(&mut counter.line);
         drop(counter);
-        for (claim, entry) in line {
+        for InLine { claim, entry, .. } in line {
             grant::queue(&claim.local, entry, claim.request.cpus, 0);
         }
     }

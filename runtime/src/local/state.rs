@@ -13,8 +13,8 @@
 //! S2. After COMPLETE the value changes only under LOCKED, or by the holder of the only ref.
 //! S3. The waiter list is touched only under LOCKED; nothing is added to it after COMPLETE.
 //! S4. The memory goes when refs is 0 and neither ENTRY nor RUNNING is set, which cannot change back:
-//!     a ref is only ever copied from a ref, or made by the runner, or, with FINDABLE, made from an id
-//!     while refs is not 0.
+//!     a ref is only ever copied from a ref, or made by the runner or by whoever has the entry, or, with
+//!     FINDABLE, made from an id while refs is not 0.
 //! S5. With SHARED the value sits in an `Arc` and does not change until the last ref goes: whoever holds
 //!     a ref reads it without the lock.
 //!
@@ -36,6 +36,8 @@ const FAILED: u64 = 1 << 7;
 const FINDABLE: u64 = 1 << 8;
 /// Complete, and the value sits in an `Arc` for good.
 const SHARED: u64 = 1 << 9;
+/// The arguments are there, and who reads the record of their coming (`arguments.rs`) is too late.
+const ARRIVED: u64 = 1 << 10;
 /// The rest of the word counts the refs.
 const REF: u64 = 1 << 16;
 
@@ -59,6 +61,9 @@ impl Snapshot {
     /// In a queue, and nobody has begun it.
     pub(crate) fn is_claimable(self) -> bool {
         self.0 & (READY | RUNNING | COMPLETE) == READY
+    }
+    pub(crate) fn has_arrived(self) -> bool {
+        self.0 & ARRIVED != 0
     }
     pub(crate) fn cancel_requested(self) -> bool {
         self.0 & CANCEL != 0
@@ -124,9 +129,19 @@ impl State {
         Snapshot(self.0.load(Ordering::Acquire))
     }
 
-    /// The arguments are there. Release: whoever claims the task by this flag sees them.
-    pub(crate) fn set_ready(&self) {
-        self.0.fetch_or(READY, Ordering::Release);
+    /// The arguments are there; `ready`: and whoever waits for the task may run it. From here on nobody
+    /// begins to read the record of their coming, and nobody still does: readers hold the lock, so they
+    /// either saw ARRIVED, or we see them and wait until they are done.
+    ///
+    /// Release: whoever claims the task by READY sees the arguments. Acquire: pairs with `unlock`.
+    pub(crate) fn arrive(&self, ready: bool) {
+        let flags = if ready { ARRIVED | READY } else { ARRIVED };
+        let mut now = self.0.fetch_or(flags, Ordering::AcqRel);
+        let mut tries = 0;
+        while now & LOCKED != 0 {
+            spin(&mut tries);
+            now = self.0.load(Ordering::Acquire);
+        }
     }
 
     /// Asks the task to stop; it looks when it likes.
@@ -158,7 +173,7 @@ impl State {
             if now & (RUNNING | COMPLETE) != 0 || !(unready || now & READY != 0) {
                 return false;
             }
-            // Acquire: pairs with `set_ready`.
+            // Acquire: pairs with `arrive`.
             match self.0.compare_exchange_weak(
                 now,
                 now | RUNNING,

@@ -288,7 +288,7 @@ fn loom_cancelling_against_the_arrival_of_the_arguments() {
     check(2, || {
         let cell = Model::new(State::task(false));
         let arrive = |cell: &Model| {
-            cell.state.set_ready();
+            cell.state.arrive(true);
             cell.execute();
         };
         let cancel = |cell: &Model| {

@@ -23,12 +23,13 @@ use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::function::Call;
-use crate::local::actors::{EndAtOnce, Identity};
+use crate::local::actors::{Identity, Living};
 use crate::local::arguments::{Awaited, Refs, Then};
-use crate::local::cell::{Header, Job, Promise, Ref};
+use crate::local::cell::{AnyRef, Header, Job, Promise, Ref};
 use crate::local::current::{self, Task};
 use crate::local::held_back::{HeldBack, Pass};
 use crate::local::queue::{Entry, EntryHeader, EntryVtable};
+use crate::local::sync::spin;
 use crate::local::{Local, actors, panics};
 use crate::millis::Millis;
 
@@ -47,12 +48,26 @@ pub(crate) struct Strand<A> {
     /// Why the actor is to end, once somebody said so.
     end: OnceLock<Error>,
     turn: UnsafeCell<Turn<A>>,
+    /// Complete once the actor has begun; None where that had to wait for nothing.
+    birth: Option<AnyRef>,
     held_back: HeldBack<Entry>,
     /// Handles, and calls that are held back: when the last goes, so does the actor.
     handles: AtomicUsize,
     identity: Identity,
     local: Arc<Local>,
     call: Call,
+    batch: Batch,
+}
+
+/// What the turn last took out of the mailbox, for those who ask for a call's place. Only the turn writes
+/// the first two, one plain store for each call.
+#[derive(Default)]
+struct Batch {
+    /// How many calls. Each knows how many of them came after it: that is in its `next`, doubled.
+    size: AtomicUsize,
+    begun: AtomicUsize,
+    /// Threads that walk the mailbox: the turn runs nothing of what it took meanwhile.
+    watchers: AtomicUsize,
 }
 
 /// A counted handle of a strand.
@@ -104,7 +119,8 @@ struct Turn<A> {
 }
 
 enum State<A> {
-    New(Box<dyn FnOnce() -> Result<A> + Send>),
+    /// Its constructor, and what tells that it has run.
+    New(Box<dyn FnOnce() -> Result<A> + Send>, Promise<()>),
     Alive(A),
     Ended(Error),
 }
@@ -126,21 +142,26 @@ impl<A: Send + 'static> Strand<A> {
         arguments: Refs,
         call: Call,
     ) -> StrandHandle<A> {
-        let turn = Turn { state: State::New(Box::new(construct)), next: VecDeque::new() };
+        let (birth, promise) = Ref::<()>::promise(call, 0);
+        let birth = (!arguments.is_empty()).then(|| birth.into_any());
+        let state = State::New(Box::new(construct), promise);
+        let turn = Turn { state, next: VecDeque::new() };
         let strand = Arc::new(Self {
             entry: EntryHeader::new(&Self::VTABLE),
             mail: AtomicPtr::new(BUSY),
             end: OnceLock::new(),
             turn: UnsafeCell::new(turn),
+            birth: birth.clone(),
             held_back: HeldBack::default(),
             handles: AtomicUsize::new(1),
             identity: Identity::default(),
             local,
             call,
+            batch: Batch::default(),
         });
-        strand.local.actors().add(strand.address(), Arc::downgrade(&strand) as Weak<dyn EndAtOnce>);
+        strand.local.actors().add(strand.address(), Arc::downgrade(&strand) as Weak<dyn Living>);
         let first = Arc::clone(&strand);
-        Awaited::when_ready(arguments, Then::Run(Box::new(move || first.queue())));
+        Awaited::when_ready(arguments, Then::Run(birth, Box::new(move || first.queue())));
         StrandHandle(strand)
     }
 
@@ -157,7 +178,8 @@ impl<A: Send + 'static> Strand<A> {
     ) -> Ref<T> {
         let job = Method { strand: Arc::as_ptr(self), body };
         let (result, entry) = Ref::ready_task(job, self.address(), call);
-        match self.held_back.pass(entry, arguments.is_empty()) {
+        let cell = result.any().unheld();
+        match self.held_back.pass(entry, cell, arguments.is_empty()) {
             Pass::Go(entry) => {
                 if self.post(entry) {
                     Arc::clone(self).queue();
@@ -169,7 +191,8 @@ impl<A: Send + 'static> Strand<A> {
                 self.handles.fetch_add(1, Ordering::Relaxed);
                 let handle = StrandHandle(Arc::clone(self));
                 let release = move || handle.0.release(caller, number);
-                Awaited::when_ready(arguments, Then::Run(Box::new(release)));
+                let cell = Some(result.any().clone());
+                Awaited::when_ready(arguments, Then::Run(cell, Box::new(release)));
             }
         }
         result
@@ -271,6 +294,8 @@ impl<A: Send + 'static> Strand<A> {
             let Some(entry) = turn.next.pop_front() else {
                 return false;
             };
+            let begun = self.batch.size.load(Ordering::Relaxed) - turn.next.len();
+            self.batch.begun.store(begun, Ordering::Relaxed);
             match &turn.state {
                 State::Ended(why) => drop(entry.abandon(why.clone())),
                 _ => entry.execute(),
@@ -287,15 +312,55 @@ impl<A: Send + 'static> Strand<A> {
         if idle {
             return false;
         }
-        // Acquire: see the calls.
-        let mut newest = self.mail.swap(BUSY, Ordering::AcqRel);
+        // Acquire: see the calls. SeqCst, here and below: pairs with `ahead`, which counts itself among the
+        // watchers and then looks at the mailbox. Either it finds nothing of this there, or we find it.
+        let mut newest = self.mail.swap(BUSY, Ordering::SeqCst);
+        let mut tries = 0;
+        while self.batch.watchers.load(Ordering::SeqCst) > 0 {
+            spin(&mut tries);
+        }
         while let Some(cell) = NonNull::new(newest) {
             // SAFETY: what is in the mailbox is kept alive by its entry.
-            newest = unsafe { cell.as_ref() }.next.load(Ordering::Relaxed);
+            let next = &unsafe { cell.as_ref() }.next;
+            newest = next.load(Ordering::Relaxed);
+            next.store(ptr::without_provenance_mut(2 * into.len()), Ordering::Relaxed);
             // SAFETY: `post` put the entry there, and we hand its hold on.
             into.push_front(unsafe { Entry::from_pointer(cell.cast()) });
         }
+        self.batch.begun.store(0, Ordering::Relaxed);
+        self.batch.size.store(into.len(), Ordering::Relaxed);
         true
+    }
+
+    /// How many calls are before this one that have not begun.
+    fn ahead(&self, call: &AnyRef) -> Option<usize> {
+        struct Leave<'a>(&'a AtomicUsize);
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                // Release: the turn goes on after we have read what it then runs.
+                self.0.fetch_sub(1, Ordering::Release);
+            }
+        }
+        let Batch { size, begun, watchers } = &self.batch;
+        let left = || size.load(Ordering::Relaxed).checked_sub(begun.load(Ordering::Relaxed));
+        watchers.fetch_add(1, Ordering::SeqCst);
+        let leave = Leave(watchers);
+        let mut next = self.mail.load(Ordering::SeqCst);
+        let mut older = None;
+        while let Some(cell) = NonNull::new(next).filter(|_| next != BUSY) {
+            older = match older {
+                None => (cell.as_ptr() as usize == call.address()).then_some(0),
+                Some(count) => Some(count + 1),
+            };
+            // SAFETY: what is in the mailbox when we look stays there, or with a turn that waits for us.
+            next = unsafe { cell.as_ref() }.next.load(Ordering::Relaxed);
+        }
+        drop(leave);
+        match older {
+            Some(older) => Some(left()? + older),
+            // Taken out: of those that were taken with it, less those that came after it.
+            None => left()?.checked_sub(call.number_in_batch() + 1),
+        }
     }
 
     /// Call `number` of `caller` has its arguments: posts all that now may go.
@@ -314,29 +379,49 @@ impl<A> Drop for Strand<A> {
     }
 }
 
-impl<A: Send + 'static> EndAtOnce for Strand<A> {
+impl<A: Send + 'static> Living for Strand<A> {
     fn end_at_once(self: Arc<Self>, why: Error) {
         self.end(Some(why));
+    }
+
+    fn call(&self) -> Call {
+        self.call
+    }
+
+    fn missing_before(&self, call: usize) -> Option<Vec<AnyRef>> {
+        self.held_back.missing_before(call)
+    }
+
+    fn birth(&self) -> Option<AnyRef> {
+        self.birth.clone()
+    }
+
+    fn ahead(&self, call: &AnyRef) -> Option<usize> {
+        Self::ahead(self, call)
     }
 }
 
 impl<A> Turn<A> {
     /// The first turn makes the actor.
     fn begin(&mut self, strand: &Strand<A>) {
-        if !matches!(self.state, State::New(_)) || strand.end.get().is_some() {
+        if !matches!(self.state, State::New(..)) || strand.end.get().is_some() {
             return;
         }
-        let State::New(construct) = std::mem::replace(&mut self.state, State::Ended(no_state()))
+        let State::New(construct, promise) =
+            std::mem::replace(&mut self.state, State::Ended(no_state()))
         else {
             return;
         };
-        self.state = match panics::catch(construct) {
+        let (call, actor) = (strand.call, ptr::from_ref(strand) as usize);
+        let task = Task::new(promise.task(), call, Millis::ONE, actor);
+        self.state = match current::in_task(task, construct) {
             Ok(actor) => State::Alive(actor),
             Err(why) => {
                 let name = strand.call.function.name();
                 State::Ended(Error::actor_died(name, why.through(strand.call)))
             }
         };
+        promise.complete(Ok(()));
     }
 
     fn end_if_told(&mut self, strand: &Strand<A>) {

@@ -75,6 +75,12 @@ impl Node {
         self.place.load(Ordering::Acquire) == TOLD
     }
 
+    /// Whether it is in a list, or was and is being told.
+    pub(super) fn is_pending(&self) -> bool {
+        // Acquire: pairs with the teller's Release, so what it did before telling is seen.
+        matches!(self.place.load(Ordering::Acquire), LISTED | BEING_TOLD)
+    }
+
     fn is_listed(&self) -> bool {
         self.place.load(Ordering::Relaxed) == LISTED
     }
@@ -90,6 +96,10 @@ impl Default for WaiterList {
 }
 
 impl WaiterList {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_null()
+    }
+
     /// Puts the node at the end.
     ///
     /// # Safety

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::function::Hop;
+use crate::error::Error;
 use crate::local::cell::{AnyRef, Outcome};
 use crate::local::group::GroupWait;
 use crate::local::pool::Nap;
 use crate::local::waiters::{Node, Waiter};
-use crate::local::{Local, arbiter, current, default, pool};
+use crate::local::waits::{Awaited, Watch};
+use crate::local::{Local, current, default, pool};
 
 /// How long a waiter looks before it sleeps: about what falling asleep and waking up would cost.
 const LOOK: Duration = Duration::from_micros(5);
@@ -24,9 +25,8 @@ const STRIDE_MAX: usize = 1024;
 pub(crate) enum Ended {
     /// The deadline has come.
     TimedOut,
-    /// The work cannot end before the wait does: it is the waiting task, or behind it in the mailbox
-    /// of the same actor.
-    OnItself(Hop, Hop),
+    /// The work cannot end before the wait does; an error that says why.
+    Never(Error),
 }
 
 /// Waits until `any` is complete. Without a deadline the thread may run the awaited task itself; with
@@ -43,13 +43,6 @@ pub(crate) fn wait(any: &AnyRef, deadline: Option<Instant>) -> Result<(), Ended>
     }
     if look(|| any.is_complete().then_some(()), deadline).is_some() {
         return Ok(());
-    }
-    if let Some(task) = current::blocked_by(any) {
-        return Err(Ended::OnItself(task.call.into(), any.hop()));
-    }
-    if arbiter::lives_here(any) {
-        let waiter = current::task().map_or_else(|| any.hop(), |task| task.call.into());
-        return Err(Ended::OnItself(waiter, any.hop()));
     }
     sleep(any, deadline)
 }
@@ -175,29 +168,67 @@ fn sleep(any: &AnyRef, deadline: Option<Instant>) -> Result<(), Ended> {
         return Ok(());
     }
     let _leave = Leave(any, &node);
+    let ask = || any.is_complete().then_some(());
+    // SAFETY: `any` is borrowed for longer than this.
+    unsafe { sleep_until(ask, || any.is_complete(), Awaited::One(any), deadline) }
+}
+
+/// The next member of the group to complete.
+pub(crate) fn next_of(group: &GroupWait, deadline: Option<Instant>) -> Result<usize, Ended> {
+    if let Some(index) = look(|| group.next(), deadline) {
+        return Ok(index);
+    }
+    let ask = || group.next_or_register();
+    // SAFETY: the group is borrowed for longer than this.
+    unsafe { sleep_until(ask, || group.has_next(), Awaited::AnyOf(group), deadline) }
+}
+
+/// Sleeps, without a CPU, until there is what `ask` asks for, and then the wait is `over`. Whoever completes
+/// what is awaited unparks this thread.
+///
+/// # Safety
+/// What is awaited stays where it is and as it is until this returns.
+unsafe fn sleep_until<R>(
+    ask: impl Fn() -> Option<R>,
+    over: impl Fn() -> bool,
+    awaited: Awaited,
+    deadline: Option<Instant>,
+) -> Result<R, Ended> {
     without_cpu(|nap| {
-        while !node.was_told() {
-            if !nap.park(deadline, || node.was_told()) {
-                return if any.is_complete() { Ok(()) } else { Err(Ended::TimedOut) };
+        // SAFETY: by the caller's promise.
+        let mut watch = unsafe { Watch::new(awaited, deadline.is_some()) };
+        loop {
+            if let Some(found) = ask() {
+                return Ok(found);
+            }
+            if let Some(cpu) = nap.handed_cpu() {
+                // Who works does not sleep.
+                watch.suspend();
+                nap.work(cpu, &over);
+                continue;
+            }
+            watch.look().map_err(Ended::Never)?;
+            let wake_at = deadline.into_iter().chain(watch.next()).min();
+            if !park(wake_at) && deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return ask().ok_or(Ended::TimedOut);
             }
         }
-        Ok(())
     })
 }
 
-/// The next member of the group to complete; None when the deadline has come.
-pub(crate) fn next_of(group: &GroupWait, deadline: Option<Instant>) -> Option<usize> {
-    if let Some(index) = look(|| group.next(), deadline) {
-        return Some(index);
-    }
-    without_cpu(|nap| {
-        loop {
-            let next = group.next_or_register();
-            if next.is_some() || !nap.park(deadline, || group.has_next()) {
-                return next.or_else(|| group.next());
+/// Parks this thread; false: the time to wake up has come.
+fn park(wake_at: Option<Instant>) -> bool {
+    match wake_at {
+        None => std::thread::park(),
+        Some(wake_at) => {
+            let left = wake_at.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
             }
+            std::thread::park_timeout(left);
         }
-    })
+    }
+    true
 }
 
 /// Runs a sleep so that it keeps nobody else from working.

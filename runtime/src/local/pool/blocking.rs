@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use crate::local::pool::seat::Seat;
 use crate::local::pool::{Cpu, Pool, with_stack};
@@ -76,26 +75,15 @@ impl Drop for Asleep {
 pub(crate) struct Nap<'a>(Option<&'a Asleep>);
 
 impl Nap<'_> {
-    /// Sleeps until somebody unparks this thread, or until `wake_at`: then it is false. It may wake up
-    /// without a reason; and it works only as long as the wait is not `over`.
-    pub(crate) fn park(&self, wake_at: Option<Instant>, over: impl Fn() -> bool) -> bool {
-        if let Some(Asleep { local, seat, .. }) = self.0
-            && let Some(cpu) = seat.take()
-        {
-            local.pool().work_asleep(cpu, seat, over);
-            return true;
-        }
-        match wake_at {
-            None => std::thread::park(),
-            Some(wake_at) => {
-                let left = wake_at.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    return false;
-                }
-                std::thread::park_timeout(left);
-            }
-        }
-        true
+    /// The CPU that this thread was handed in its sleep.
+    pub(crate) fn handed_cpu(&self) -> Option<Box<Cpu>> {
+        self.0?.seat.take()
+    }
+
+    /// Works with the CPU that it was handed, as long as the wait is not `over`.
+    pub(crate) fn work(&self, cpu: Box<Cpu>, over: impl Fn() -> bool) {
+        let Asleep { local, seat, .. } = self.0.expect("only sleepers are handed CPUs");
+        local.pool().work_asleep(cpu, seat, over);
     }
 }
 

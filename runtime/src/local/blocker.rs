@@ -1,0 +1,86 @@
+//! Why a cell is not complete yet, one step at a time. `deadlock.rs` follows the steps to see whether they
+//! lead back to where they began, and `api/explain.rs` tells them.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::thread::ThreadId;
+
+use crate::local::Local;
+use crate::local::actors::Living;
+use crate::local::arbiter;
+use crate::local::cell::AnyRef;
+use crate::local::request::Shortage;
+use crate::local::runtimes::{self, Owner};
+use crate::local::waits::Waits;
+
+/// What keeps a cell from being complete.
+pub(crate) enum Blocker {
+    /// It is complete.
+    Nothing,
+    /// It waits for a CPU of this runtime.
+    Cpus(Arc<Local>),
+    /// Somebody computes it, or awaits something for it.
+    Work,
+    /// It lies on the stack of this thread, which sleeps.
+    Asleep(ThreadId),
+    /// These of its arguments are missing.
+    Arguments(Vec<AnyRef>),
+    /// It is a part of this task's result.
+    Whole(AnyRef),
+    /// It is in the line for resources.
+    Resources(Shortage),
+    /// It is a call of an actor.
+    Actor {
+        actor: Arc<dyn Living>,
+        /// The missing arguments of the call and of those that its caller made before it.
+        held_back: Option<Vec<AnyRef>>,
+        /// The actor's beginning, if that is still to come.
+        birth: Option<AnyRef>,
+        /// The thread of the call that has the actor's turn, if it sleeps.
+        turn: Option<ThreadId>,
+    },
+}
+
+impl Blocker {
+    /// What keeps `any`. The caller drops what is added to `kept`, and the blocker, where the program's code
+    /// may run.
+    pub(crate) fn of(any: &AnyRef, waits: &Waits, kept: &mut Vec<Box<dyn Any>>) -> Self {
+        if any.is_complete() {
+            return Self::Nothing;
+        }
+        if let Some(place) = waits.place(any.address()) {
+            return place.map_or(Self::Work, Self::Asleep);
+        }
+        if let Some(whole) = any.producer() {
+            return Self::Whole(whole.clone());
+        }
+        match runtimes::owner(any.home(), kept) {
+            Some(Owner::Actor(actor)) => Self::of_call(any, actor, waits),
+            owner => match (any.missing_arguments(), owner) {
+                (Some(missing), _) if !missing.is_empty() => Self::Arguments(missing),
+                (_, Some(Owner::Runtime(local))) if !any.is_running() => {
+                    match local.resources().shortage(any.address()) {
+                        Some(shortage) => Self::Resources(shortage),
+                        None => Self::Cpus(local),
+                    }
+                }
+                _ => Self::Work,
+            },
+        }
+    }
+
+    fn of_call(any: &AnyRef, actor: Arc<dyn Living>, waits: &Waits) -> Self {
+        let on_arbiter = arbiter::home_of(any.home());
+        // A call of an actor that computes runs only while it has the turn. One of an actor that waits counts
+        // as running from the start, and whether it goes on is up to its arbiter's thread.
+        if any.is_running() && on_arbiter.is_none() {
+            return Self::Work;
+        }
+        let turn = match on_arbiter {
+            Some(number) => waits.arbiter(number),
+            None => waits.place(any.home()).flatten(),
+        };
+        let birth = actor.birth().filter(|birth| !birth.is_complete());
+        Self::Actor { held_back: actor.missing_before(any.address()), birth, turn, actor }
+    }
+}

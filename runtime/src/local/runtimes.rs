@@ -1,0 +1,50 @@
+//! The runtimes that live: a cell knows only the address of its runtime or actor, and this is the way from
+//! there to either, for those who explain what it waits for.
+
+use std::any::Any;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::local::Local;
+use crate::local::actors::Living;
+
+static LIVING: Mutex<Vec<Weak<Local>>> = Mutex::new(Vec::new());
+
+/// Whose a cell is.
+pub(crate) enum Owner {
+    Runtime(Arc<Local>),
+    Actor(Arc<dyn Living>),
+}
+
+/// Notes a runtime that has started, and forgets those that are gone.
+pub(super) fn add(local: &Arc<Local>) {
+    let mut living = LIVING.lock().unwrap_or_else(PoisonError::into_inner);
+    living.retain(|other| other.strong_count() > 0);
+    living.push(Arc::downgrade(local));
+}
+
+/// All of them.
+pub(crate) fn all() -> Vec<Arc<Local>> {
+    let living = LIVING.lock().unwrap_or_else(PoisonError::into_inner);
+    living.iter().filter_map(Weak::upgrade).collect()
+}
+
+/// The runtime or the actor at this address, if it lives. The caller drops what is added to `kept` where
+/// the program's code may run: it may be the last hold on something.
+pub(crate) fn owner(address: usize, kept: &mut Vec<Box<dyn Any>>) -> Option<Owner> {
+    if address == 0 {
+        return None;
+    }
+    let living = LIVING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(local) = living.iter().find(|local| local.as_ptr() as usize == address) {
+        let local = local.upgrade()?;
+        kept.push(Box::new(Arc::clone(&local)));
+        return Some(Owner::Runtime(local));
+    }
+    living.iter().filter_map(Weak::upgrade).find_map(|local| {
+        let found = local.actors().find(address);
+        kept.push(Box::new(local));
+        let actor = found?;
+        kept.push(Box::new(Arc::clone(&actor)));
+        Some(Owner::Actor(actor))
+    })
+}
