@@ -168,7 +168,7 @@ fn standing(any: &AnyRef, depth: usize) -> Standing {
         Blocker::Nothing => any.failure().map_or(Standing::Ready, Standing::Failed),
         Blocker::Work => Standing::Running { worker: worker_of(any) },
         Blocker::Cpus(local) => cpus(&local),
-        Blocker::Asleep(thread) => asleep(any, thread, depth),
+        Blocker::Asleep(thread) => asleep(thread, depth),
         Blocker::Arguments(missing) => Standing::WaitingForArguments(causes(missing, depth)),
         Blocker::Whole(whole) => Standing::PartOf(Box::new(explain(&whole, depth - 1))),
         Blocker::Resources(shortage) => Standing::WaitingForResources {
@@ -182,7 +182,7 @@ fn standing(any: &AnyRef, depth: usize) -> Standing {
                 Some(missing) => Standing::HeldBack { actor, arguments: causes(missing, depth) },
                 None => {
                     let begins = birth.map(|birth| standing(&birth, depth - 1));
-                    let waits = turn.map(|thread| asleep(any, thread, depth));
+                    let waits = turn.map(|thread| asleep(thread, depth));
                     Standing::InMailbox { actor, ahead, turn: begins.or(waits).map(Box::new) }
                 }
             }
@@ -190,20 +190,14 @@ fn standing(any: &AnyRef, depth: usize) -> Standing {
     }
 }
 
-/// What a task on the stack of a sleeping thread waits for.
-fn asleep(any: &AnyRef, thread: ThreadId, depth: usize) -> Standing {
-    let (since, awaited, kept);
-    {
-        let waits = waits::waits();
-        let Some(wait) = waits.wait(thread) else {
-            return Standing::Running { worker: None };
-        };
-        since = wait.since.elapsed();
-        kept = wait.cells().unwrap_or_default();
-        awaited = kept.clone();
-    }
-    drop(kept);
-    let _ = any;
+/// What a thread that sleeps waits for.
+fn asleep(thread: ThreadId, depth: usize) -> Standing {
+    let waits = waits::waits();
+    let Some(wait) = waits.wait(thread) else {
+        return Standing::Running { worker: None };
+    };
+    let (since, awaited) = (wait.since.elapsed(), wait.cells().unwrap_or_default());
+    drop(waits);
     Standing::Waiting { since, awaited: causes(awaited, depth) }
 }
 

@@ -301,6 +301,31 @@ fn loom_cancelling_against_the_arrival_of_the_arguments() {
 }
 
 #[test]
+fn loom_reading_the_record_of_the_arguments_against_its_end() {
+    check(2, || {
+        let cell = Model::new(State::task(false));
+        let record = Arc::new(Memory(UnsafeCell::new(false)));
+        let arriver = {
+            let (cell, record) = (Arc::clone(&cell), Arc::clone(&record));
+            thread::spawn(move || {
+                cell.state.arrive(true);
+                record.free();
+                cell.execute();
+            })
+        };
+        // `Header::missing`.
+        cell.memory.assert_alive();
+        if !cell.state.lock().has_arrived() {
+            record.assert_alive();
+        }
+        cell.state.unlock(false);
+        cell.drop_ref();
+        arriver.join().unwrap();
+        cell.assert_ended();
+    });
+}
+
+#[test]
 fn loom_refs_that_take_or_read_the_value() {
     check(2, || {
         let cell = Model::new(State::promise());
