@@ -29,7 +29,7 @@ const LINKS_MAX: usize = 32;
 pub(super) enum Outlook {
     /// Nothing keeps the wait from ending.
     Good,
-    /// It would take more nodes than were allowed.
+    /// It would take more nodes than were allowed, or something was just about to change.
     Unclear,
     /// The wait can never end. The youngest of all waits that keep each other, and what to tell it.
     Hopeless { youngest: ThreadId, why: Error },
@@ -86,6 +86,8 @@ struct Search<'a> {
     numbers: HashMap<Key, usize>,
     /// Nodes that were found and not yet looked at.
     found: Vec<usize>,
+    /// Whether something looked free that may only have been about to tell that it is not.
+    unsure: bool,
 }
 
 /// Whether the wait of `thread` can end, by looking at no more than so many nodes.
@@ -95,12 +97,17 @@ pub(super) fn outlook(
     nodes_max: usize,
     kept: &mut Vec<Box<dyn Any>>,
 ) -> Outlook {
-    let mut search =
-        Search { waits, nodes: Vec::new(), numbers: HashMap::new(), found: Vec::new() };
+    let mut search = Search {
+        waits,
+        nodes: Vec::new(),
+        numbers: HashMap::new(),
+        found: Vec::new(),
+        unsure: false,
+    };
     let root = search.node(Key::Wait(thread), Subject::Wait(thread));
     let outlook = loop {
         if search.nodes[root].free {
-            break Outlook::Good;
+            break if search.unsure { Outlook::Unclear } else { Outlook::Good };
         }
         let Some(next) = search.found.pop() else { break search.hopeless() };
         if search.nodes.len() > nodes_max {
@@ -154,7 +161,9 @@ impl Search<'_> {
 
     fn look_behind_wait(&mut self, number: usize, thread: ThreadId) {
         let wait = self.waits.wait(thread).filter(|wait| !wait.ends && wait.verdict.is_none());
-        match wait.and_then(|wait| wait.cells()) {
+        let cells = wait.map(|wait| wait.cells());
+        self.unsure |= matches!(cells, Some(None));
+        match cells.flatten() {
             Some(cells) => {
                 let cells = cells.into_iter().map(|any| (self.cell(any), 1)).collect();
                 self.need(number, Why::Waits, 1, cells);

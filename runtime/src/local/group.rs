@@ -87,7 +87,8 @@ impl GroupWait {
         !self.group.lock().arrived.is_empty()
     }
 
-    /// The refs that have not completed; None: one has, and `next` will give it.
+    /// The refs that have not completed; None: one has, and its teller is not done with it, so that `next`
+    /// will give it, or has given it just now.
     pub(super) fn pending(&self) -> Option<Vec<AnyRef>> {
         let mut pending = Vec::new();
         for (any, node) in self.members.values().flatten() {

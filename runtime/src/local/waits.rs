@@ -80,7 +80,7 @@ pub(crate) enum Awaited {
 unsafe impl Send for Awaited {}
 
 impl Wait {
-    /// The cells of which one is waited for; None: it is about to be over.
+    /// The cells of which one is waited for; None: one is just being told, and so the wait may be over.
     pub(crate) fn cells(&self) -> Option<Vec<AnyRef>> {
         match self.awaited {
             // SAFETY: the wait is known, so its thread is still in it.
