@@ -584,3 +584,28 @@ fn the_inline_engine_finds_what_lies_beneath() {
     // No circle: each call runs where it is made.
     assert_eq!(get((one.ask(), two.ask())).unwrap(), (5, 5));
 }
+
+#[test]
+fn hundreds_that_sleep_on_threads_of_their_own_are_no_circle() {
+    #[remote(local)]
+    fn hold(gate: &Mutex<mpsc::Receiver<u64>>) -> u64 {
+        gate.lock().unwrap().recv().unwrap()
+    }
+    let runtime = Runtime::new(Config::new().num_cpus(2)).unwrap();
+    let _entered = runtime.enter();
+    let (open, gate) = mpsc::channel();
+    let first = hold::options().num_cpus(0).remote(Arc::new(Mutex::new(gate)));
+    let asks = |before: ObjectRef<u64>| {
+        let whom = Later::new();
+        let task = ask::options().num_cpus(0).remote(whom.clone());
+        whom.give(before);
+        task
+    };
+    let last = (0..300).fold(first, |before, _| asks(before));
+    // The last one sleeps, and what it sees from there is a long way that ends well.
+    while !matches!(last.explain().state, mobula::Standing::Waiting { .. }) {
+        std::thread::yield_now();
+    }
+    open.send(3).unwrap();
+    assert_eq!(get(last).unwrap(), 3);
+}
