@@ -336,7 +336,7 @@ fn holders_wait_for_those_in_line() {
         });
         whom[0].give(waiters[0].clone());
         whom[1].give(waiters[1].clone());
-        let results = holders.map(|holder| get(holder));
+        let results = holders.map(get);
         let errors: Vec<_> = results.iter().filter_map(|result| result.as_ref().err()).collect();
         // The one that fails gives its part back, so the other gets its answer.
         assert_eq!(errors.len(), 1, "{results:?}");
