@@ -30,6 +30,11 @@ fn pass_on(x: u64) -> u64 {
 }
 
 #[remote]
+fn first_of(all: Vec<u64>) -> u64 {
+    all[0]
+}
+
+#[remote]
 fn ask(whom: Vec<ObjectRef<u64>>) -> mobula::Result<u64> {
     get(&whom[0])
 }
@@ -122,6 +127,11 @@ fn parts_lists_and_what_is_cut() {
         &last.explain(),
         &["is a part of the result of", "`ends`", "arguments", "`pass_on`", "and 6 more"],
     );
+    // Every one of a layer needs all of the layer before, and yet the explanation has an end.
+    let layers = (0..12).fold(vec![held.clone()], |layer, _| {
+        (0..4).map(|_| first_of::remote(layer.clone())).collect()
+    });
+    assert!(layers[0].explain().to_string().lines().count() < 200);
     let chain = (0..20).fold(held, |chain, _| pass_on::remote(chain));
     assert_shows(&chain.explain(), &["..."]);
     open.send(3).unwrap();

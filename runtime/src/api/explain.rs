@@ -17,6 +17,8 @@ use crate::local::{runtimes, waits};
 const DEPTH_MAX: usize = 8;
 /// How many of several causes it tells of; further ones are only counted.
 const CAUSES_MAX: usize = 4;
+/// How many things it tells of in all.
+const TOLD_MAX: usize = 64;
 
 /// How a task, a call or an object stands at the moment, as [`ObjectRef::explain`] saw it. Shown, it is a
 /// few lines for people.
@@ -117,8 +119,9 @@ pub struct Shortage {
 impl<T> ObjectRef<T> {
     /// Why the value is not there yet: what it waits for, and what that waits for.
     ///
-    /// It tells what is so at the moment, and costs nothing unless you ask. A wait shows after about a
-    /// millisecond. What async code awaits is not known: it is said to run.
+    /// It tells what is so at the moment of asking, which may have changed by the time you read it. A wait
+    /// shows after about a millisecond. What async code awaits is not known: it is said to run. An
+    /// explanation is cut where it gets long.
     ///
     /// ```
     /// use mobula::prelude::*;
@@ -146,73 +149,92 @@ impl<T> ObjectRef<T> {
     /// # Ok::<(), mobula::Error>(())
     /// ```
     pub fn explain(&self) -> Explanation {
-        explain(self.any(), DEPTH_MAX)
+        Teller { left: TOLD_MAX }.explain(self.any(), DEPTH_MAX)
     }
 }
 
-fn explain(any: &AnyRef, depth: usize) -> Explanation {
-    let call = any.call();
-    let name = any.given_name().unwrap_or(call.function.name()).to_owned();
-    let state = if depth == 0 { Standing::Cut } else { standing(any, depth) };
-    Explanation { name, called_at: call.called_at, state }
+/// Follows causes, up to a number of things to tell of.
+struct Teller {
+    left: usize,
 }
 
-fn standing(any: &AnyRef, depth: usize) -> Standing {
-    // Both are dropped after the lock: the last hold on something may run the program's code.
-    let mut kept = Vec::new();
-    let blocker = {
-        let waits = waits::waits();
-        Blocker::of(any, &waits, &mut kept)
-    };
-    match blocker {
-        Blocker::Nothing => any.failure().map_or(Standing::Ready, Standing::Failed),
-        Blocker::Work => Standing::Running { worker: worker_of(any) },
-        Blocker::Cpus(local) => cpus(&local),
-        Blocker::Asleep(thread) => asleep(thread, depth),
-        Blocker::Arguments(missing) => Standing::WaitingForArguments(causes(missing, depth)),
-        Blocker::Whole(whole) => Standing::PartOf(Box::new(explain(&whole, depth - 1))),
-        Blocker::Resources(shortage) => Standing::WaitingForResources {
-            ahead: shortage.ahead,
-            short: shortage.short.into_iter().map(|short| shortage_of(short, depth)).collect(),
-        },
-        Blocker::Actor { actor, held_back, birth, turn } => {
-            let ahead = actor.ahead(any);
-            let actor = actor.call().function.name();
-            match held_back.map(|missing| missing.into_iter().chain(birth.clone()).collect()) {
-                Some(missing) => Standing::HeldBack { actor, arguments: causes(missing, depth) },
-                None => {
-                    let begins = birth.map(|birth| standing(&birth, depth - 1));
-                    let waits = turn.map(|thread| asleep(thread, depth));
-                    Standing::InMailbox { actor, ahead, turn: begins.or(waits).map(Box::new) }
-                }
+impl Teller {
+    fn explain(&mut self, any: &AnyRef, depth: usize) -> Explanation {
+        let call = any.call();
+        let name = any.given_name().unwrap_or(call.function.name()).to_owned();
+        let state = match self.left.checked_sub(1) {
+            Some(left) if depth > 0 => {
+                self.left = left;
+                self.standing(any, depth - 1)
+            }
+            _ => Standing::Cut,
+        };
+        Explanation { name, called_at: call.called_at, state }
+    }
+
+    /// How `any` stands; `depth`: how many steps to follow from there.
+    fn standing(&mut self, any: &AnyRef, depth: usize) -> Standing {
+        // Both are dropped after the lock: the last hold on something may run the program's code.
+        let mut kept = Vec::new();
+        let blocker = {
+            let waits = waits::waits();
+            Blocker::of(any, &waits, &mut kept)
+        };
+        match blocker {
+            Blocker::Nothing => any.failure().map_or(Standing::Ready, Standing::Failed),
+            Blocker::Work => Standing::Running { worker: worker_of(any) },
+            Blocker::Cpus(local) => cpus(&local),
+            Blocker::Asleep(thread) => self.asleep(thread, depth),
+            Blocker::Arguments(missing) => {
+                Standing::WaitingForArguments(self.causes(missing, depth))
+            }
+            Blocker::Whole(whole) => Standing::PartOf(Box::new(self.explain(&whole, depth))),
+            Blocker::Resources(shortage) => {
+                let short = shortage.short.into_iter();
+                let short = short.map(|short| self.shortage(short, depth)).collect();
+                Standing::WaitingForResources { ahead: shortage.ahead, short }
+            }
+            Blocker::Actor { actor, held_back: Some(mut missing), birth, .. } => {
+                missing.extend(birth);
+                let actor = actor.call().function.name();
+                Standing::HeldBack { actor, arguments: self.causes(missing, depth) }
+            }
+            Blocker::Actor { actor, held_back: None, birth, turn } => {
+                let turn = match (birth, turn) {
+                    (Some(birth), _) => Some(self.standing(&birth, depth)),
+                    (None, turn) => turn.map(|thread| self.asleep(thread, depth)),
+                };
+                let (ahead, actor) = (actor.ahead(any), actor.call().function.name());
+                Standing::InMailbox { actor, ahead, turn: turn.map(Box::new) }
             }
         }
     }
-}
 
-/// What a thread that sleeps waits for.
-fn asleep(thread: ThreadId, depth: usize) -> Standing {
-    let waits = waits::waits();
-    let Some(wait) = waits.wait(thread) else {
-        return Standing::Running { worker: None };
-    };
-    let (since, awaited) = (wait.since.elapsed(), wait.cells().unwrap_or_default());
-    drop(waits);
-    Standing::Waiting { since, awaited: causes(awaited, depth) }
-}
+    /// What a thread that sleeps waits for.
+    fn asleep(&mut self, thread: ThreadId, depth: usize) -> Standing {
+        let waits = waits::waits();
+        let Some(wait) = waits.wait(thread) else {
+            return Standing::Running { worker: None };
+        };
+        let (since, awaited) = (wait.since.elapsed(), wait.cells().unwrap_or_default());
+        drop(waits);
+        Standing::Waiting { since, awaited: self.causes(awaited, depth) }
+    }
 
-fn causes(causes: Vec<AnyRef>, depth: usize) -> Causes {
-    let more = causes.len().saturating_sub(CAUSES_MAX);
-    let first = causes.iter().take(CAUSES_MAX).map(|any| explain(any, depth - 1)).collect();
-    Causes { first, more }
-}
+    fn causes(&mut self, causes: Vec<AnyRef>, depth: usize) -> Causes {
+        let more = causes.len().saturating_sub(CAUSES_MAX);
+        let first = causes.iter().take(CAUSES_MAX).map(|any| self.explain(any, depth)).collect();
+        Causes { first, more }
+    }
 
-fn shortage_of(short: Short, depth: usize) -> Shortage {
-    Shortage {
-        name: short.name,
-        wanted: short.wanted.as_f64(),
-        free: short.free.as_f64(),
-        holders: causes(short.holders.into_iter().map(|(task, _)| task).collect(), depth),
+    fn shortage(&mut self, short: Short, depth: usize) -> Shortage {
+        let holders = short.holders.into_iter().map(|(task, _)| task).collect();
+        Shortage {
+            name: short.name,
+            wanted: short.wanted.as_f64(),
+            free: short.free.as_f64(),
+            holders: self.causes(holders, depth),
+        }
     }
 }
 
@@ -303,9 +325,11 @@ impl Standing {
                 Ok(())
             }
             Self::InMailbox { actor, ahead, turn } => {
-                write!(f, "is in the mailbox of its {actor}")?;
-                if let Some(ahead) = ahead {
-                    write!(f, " with {ahead} before it")?;
+                match ahead {
+                    Some(ahead) => {
+                        write!(f, "is in the mailbox of its {actor}, with {ahead} before it")?
+                    }
+                    None => write!(f, "is with its {actor}, whose calls take turns")?,
                 }
                 let Some(turn) = turn else { return Ok(()) };
                 f.write_str("; the actor ")?;

@@ -41,7 +41,10 @@ pub struct Refs<'a>(Vec<&'a AnyRef>);
 /// others compute on its CPU.
 ///
 /// # Errors
-/// The first failure, in the order of the refs: what made the task fail, or the task it depended on.
+/// The first failure, in the order of the refs: what made the task fail, or the task it depended on. Called
+/// in a task, also `Deadlock`, if the wait could never end because what it waits for waits for this task,
+/// by whatever way: the error tells the circle. What async code awaits, and locks and channels of the
+/// program's own, are not followed.
 ///
 /// ```
 /// use mobula::prelude::*;

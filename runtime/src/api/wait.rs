@@ -122,7 +122,8 @@ impl<T> Iterator for AsCompleted<T> {
 impl<T> ExactSizeIterator for AsCompleted<T> {}
 
 pin_project_lite::pin_project! {
-    /// What `.await` on an [`ObjectRef`] waits with.
+    /// What `.await` on an [`ObjectRef`] waits with. A future may wait for other things, too, so circles
+    /// that go through one are not found.
     pub struct ObjectFuture<T> {
         #[pin]
         completion: Completion,
