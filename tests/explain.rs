@@ -1,5 +1,6 @@
 //! What `explain` says.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 
 use mobula::prelude::*;
@@ -235,5 +236,42 @@ fn behind_a_call_that_waits() {
         );
         open.send(3).unwrap();
         assert_eq!(get((asks, next)).unwrap(), (3, 2));
+    }
+}
+
+#[test]
+fn asking_while_everything_moves() {
+    for runtime in runtimes() {
+        let _entered = runtime.enter();
+        let keeper = Keeper::remote();
+        let latest = Mutex::new(vec![put(0)]);
+        let done = AtomicBool::new(false);
+        let numbers: Vec<u64> = std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        let refs = latest.lock().unwrap().clone();
+                        for object in refs {
+                            assert!(!object.explain().to_string().is_empty());
+                        }
+                    }
+                });
+            }
+            let round = |x| {
+                let one = keeper.add(x);
+                let two = pass_on::remote(&one);
+                let held_back = keeper.add(&two);
+                let behind = keeper.add(x);
+                let in_line = pass_on::options().resource("gpu", 1.5).remote(&held_back);
+                let asks = ask::remote(vec![in_line.clone()]);
+                let all = vec![one, two, held_back, behind, in_line, asks];
+                *latest.lock().unwrap() = all.clone();
+                get(&all[5]).unwrap()
+            };
+            let numbers = (0..300).map(round).collect();
+            done.store(true, Ordering::Relaxed);
+            numbers
+        });
+        assert_eq!(numbers, (2..302).collect::<Vec<_>>());
     }
 }

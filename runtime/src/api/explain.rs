@@ -222,9 +222,13 @@ impl Teller {
     }
 
     fn causes(&mut self, causes: Vec<AnyRef>, depth: usize) -> Causes {
-        let more = causes.len().saturating_sub(CAUSES_MAX);
-        let first = causes.iter().take(CAUSES_MAX).map(|any| self.explain(any, depth)).collect();
-        Causes { first, more }
+        let mut first = Vec::new();
+        for any in causes.iter().take(CAUSES_MAX) {
+            if self.left > 0 {
+                first.push(self.explain(any, depth));
+            }
+        }
+        Causes { more: causes.len() - first.len(), first }
     }
 
     fn shortage(&mut self, short: Short, depth: usize) -> Shortage {
