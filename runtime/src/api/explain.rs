@@ -162,12 +162,10 @@ impl Teller {
     fn explain(&mut self, any: &AnyRef, depth: usize) -> Explanation {
         let call = any.call();
         let name = any.given_name().unwrap_or(call.function.name()).to_owned();
-        let state = match self.left.checked_sub(1) {
-            Some(left) if depth > 0 => {
-                self.left = left;
-                self.standing(any, depth - 1)
-            }
-            _ => Standing::Cut,
+        self.left = self.left.saturating_sub(1);
+        let state = match depth.checked_sub(1) {
+            Some(depth) => self.standing(any, depth),
+            None => Standing::Cut,
         };
         Explanation { name, called_at: call.called_at, state }
     }
