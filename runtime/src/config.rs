@@ -10,6 +10,12 @@ use crate::millis::{Amounts, Millis};
 /// The most CPUs that can be configured; a larger number is surely a mistake.
 const CPUS_MAX: usize = 65_536;
 
+/// How many events a thread's buffer holds, unless a setting says otherwise: of 32 bytes each, so it takes
+/// 2 MiB, and memory for as much of it as was ever used.
+const EVENT_BUFFER: usize = 1 << 16;
+/// The most events that a buffer can be made to hold: 32 GiB.
+const EVENT_BUFFER_MAX: usize = 1 << 30;
+
 /// Where tasks run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -49,6 +55,8 @@ pub struct Config {
     num_cpus: Option<usize>,
     engine: Option<Engine>,
     resources: BTreeMap<String, f64>,
+    events: Option<bool>,
+    event_buffer: Option<usize>,
 }
 
 /// Settings that were checked and hold.
@@ -58,6 +66,8 @@ pub(crate) struct Settings {
     pub(crate) engine: Engine,
     /// What there is of named resources.
     pub(crate) resources: Amounts,
+    /// How many events a thread's buffer holds, where events are recorded.
+    pub(crate) event_buffer: Option<usize>,
     /// How long a thread without work looks for some before it sleeps.
     pub(crate) spin: Duration,
 }
@@ -86,6 +96,21 @@ impl Config {
         self
     }
 
+    /// Whether the changes of tasks and actors are recorded, for [`Runtime::events`](crate::Runtime::events).
+    /// Default: `MOBULA_EVENTS`, `1` or `0`, else not.
+    pub fn events(mut self, record: bool) -> Self {
+        self.events = Some(record);
+        self
+    }
+
+    /// How many events the buffer of each thread holds until they are read; those that find no place are
+    /// dropped, and counted. Each takes 32 bytes, and a task has three or more. Default:
+    /// `MOBULA_EVENT_BUFFER`, else 65 536, which is 2 MiB for each thread.
+    pub fn event_buffer(mut self, events: usize) -> Self {
+        self.event_buffer = Some(events);
+        self
+    }
+
     /// Where tasks run. Default: `MOBULA_ENGINE`, else [`Engine::Threads`].
     pub fn engine(mut self, engine: Engine) -> Self {
         self.engine = Some(engine);
@@ -109,7 +134,31 @@ impl Config {
             (None, None) => default_cpus(&environment),
         };
         let resources = self.resolve_resources(environment("MOBULA_RESOURCES"))?;
-        Ok(Settings { num_cpus, engine, resources, spin: SPIN })
+        let event_buffer = self.resolve_events(&environment)?;
+        Ok(Settings { num_cpus, engine, resources, event_buffer, spin: SPIN })
+    }
+
+    fn resolve_events(
+        &self,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<usize>> {
+        let record = match (self.events, environment("MOBULA_EVENTS")) {
+            (Some(record), _) => record,
+            (None, None) => false,
+            (None, Some(text)) => match text.trim() {
+                "1" | "true" => true,
+                "0" | "false" | "" => false,
+                _ => return Err(invalid("MOBULA_EVENTS", &text, "1 or 0")),
+            },
+        };
+        let buffer = match (self.event_buffer, environment("MOBULA_EVENT_BUFFER")) {
+            (Some(n), _) => check_buffer("event_buffer", n, &n.to_string())?,
+            (None, Some(text)) => {
+                check_buffer("MOBULA_EVENT_BUFFER", text.trim().parse().unwrap_or(0), &text)?
+            }
+            (None, None) => EVENT_BUFFER,
+        };
+        Ok(record.then_some(buffer))
     }
 
     fn resolve_resources(&self, variable: Option<String>) -> Result<Amounts> {
@@ -132,6 +181,14 @@ impl Config {
             amounts.insert(name.clone(), millis);
         }
         Ok(amounts)
+    }
+}
+
+fn check_buffer(setting: &str, value: usize, text: &str) -> Result<usize> {
+    if (1..=EVENT_BUFFER_MAX).contains(&value) {
+        Ok(value)
+    } else {
+        Err(invalid(setting, text, &format!("a whole number from 1 to {EVENT_BUFFER_MAX}")))
     }
 }
 
@@ -178,10 +235,25 @@ mod tests {
     }
 
     #[test]
+    fn events_have_a_buffer_only_where_they_are_recorded() {
+        let buffer = |config, variables: &[_]| resolve(config, variables).unwrap().event_buffer;
+        assert_eq!(buffer(Config::new(), &[]), None);
+        assert_eq!(buffer(Config::new(), &[("MOBULA_EVENTS", "1")]), Some(EVENT_BUFFER));
+        assert_eq!(buffer(Config::new().events(false), &[("MOBULA_EVENTS", "1")]), None);
+        let variables = [("MOBULA_EVENTS", "true"), ("MOBULA_EVENT_BUFFER", "7")];
+        assert_eq!(buffer(Config::new(), &variables), Some(7));
+        assert_eq!(buffer(Config::new().event_buffer(8), &variables), Some(8));
+    }
+
+    #[test]
     fn senseless_values_are_named_with_what_is_allowed() {
-        for (variable, value) in
-            [("MOBULA_NUM_CPUS", "0"), ("MOBULA_NUM_CPUS", "many"), ("MOBULA_ENGINE", "gpu")]
-        {
+        for (variable, value) in [
+            ("MOBULA_NUM_CPUS", "0"),
+            ("MOBULA_NUM_CPUS", "many"),
+            ("MOBULA_ENGINE", "gpu"),
+            ("MOBULA_EVENTS", "maybe"),
+            ("MOBULA_EVENT_BUFFER", "0"),
+        ] {
             let error = resolve(Config::new(), &[(variable, value)]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config);
             let text = error.to_string();

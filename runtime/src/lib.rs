@@ -37,6 +37,7 @@
 //! workspace's manifest, follows a call through them.
 //!
 //! - `function`, `error`, `millis`, `config`: what all others speak of.
+//! - `observe`: the stream of events, of what became of each task.
 //! - `local`: the engine. In it `state`, `cell` and `value` (what a task is), `queue`, `pool` and
 //!   `current` (where it runs), `waiters`, `arguments` and `waiting` (how others wait for it), `job`,
 //!   `request` and `grant` (what it does, and what it asked for), `strand` and `arbiter` (actors).
@@ -56,6 +57,7 @@ mod error;
 mod function;
 mod local;
 mod millis;
+mod observe;
 mod runtime;
 
 pub use api::actor::{ActorHandle, ActorOptions, kill};
@@ -70,6 +72,7 @@ pub use config::{Config, Engine};
 pub use error::{Error, ErrorKind, Result};
 pub use local::retries::RetryDelay;
 pub use mobula_macros::remote;
+pub use observe::{Event, EventKind, Events};
 pub use runtime::{EnterGuard, Runtime, ShutdownReport, init};
 
 /// What most programs use: `use mobula::prelude::*;`.

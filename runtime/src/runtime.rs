@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::error::Result;
 use crate::local::{Local, current, default};
+use crate::observe::Events;
 
 /// Starts the process-wide runtime. It ends when the guard drops.
 ///
@@ -52,24 +53,59 @@ impl Runtime {
         self.local.pool().threads()
     }
 
+    /// The events recorded up to now that were not read yet, in order: each is given once, whoever reads. None
+    /// where [`Config::events`] is off. An event of what happened before is among them: that of a task whose
+    /// result was seen, for one.
+    ///
+    /// ```
+    /// use mobula::prelude::*;
+    /// use mobula::EventKind;
+    ///
+    /// #[remote]
+    /// fn square(x: u64) -> u64 {
+    ///     x * x
+    /// }
+    ///
+    /// let runtime = Runtime::new(Config::new().num_cpus(2).events(true))?;
+    /// let _entered = runtime.enter();
+    /// mobula::get(square::remote(3))?;
+    ///
+    /// let events: Vec<_> = runtime.events().collect();
+    /// let kinds: Vec<_> = events.iter().map(|event| event.kind()).collect();
+    /// assert_eq!(kinds, [EventKind::Submitted, EventKind::Started, EventKind::Finished]);
+    /// assert!(events.iter().all(|event| event.name() == Some("square")));
+    /// let took = events[2].time() - events[1].time();
+    /// println!("it took {took:?}, and was called at {}", events[0].called_at().unwrap());
+    /// # Ok::<(), mobula::Error>(())
+    /// ```
+    pub fn events(&self) -> Events {
+        self.local.events()
+    }
+
     /// Ends the runtime: no new work is taken, work that has not begun fails with
     /// [`ShutDown`](crate::ErrorKind::ShutDown), running work is waited for.
     pub fn shutdown(self) -> ShutdownReport {
-        self.end()
+        let never_begun = self.end();
+        ShutdownReport {
+            never_begun,
+            most_threads: self.local.pool().threads_most(),
+            events: self.events(),
+        }
     }
 
-    fn end(&self) -> ShutdownReport {
+    /// Returns how many tasks never began.
+    fn end(&self) -> usize {
         if self.process_wide {
             default::forget(&self.local);
         }
-        let never_begun = self.local.shut_down();
-        ShutdownReport { never_begun, most_threads: self.local.pool().threads_most() }
+        self.local.shut_down()
     }
 }
 
 impl Drop for Runtime {
     fn drop(&mut self) {
         self.end();
+        self.local.close_events();
     }
 }
 
@@ -94,4 +130,6 @@ pub struct ShutdownReport {
     pub never_begun: usize,
     /// The most worker threads that there were at a time.
     pub most_threads: usize,
+    /// The events that nobody had read, those of the end included; see [`Runtime::events`].
+    pub events: Events,
 }

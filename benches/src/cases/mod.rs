@@ -14,6 +14,7 @@ macro_rules! cases {
 
 cases! {
     tasks_batch,
+    tasks_batch_events,
     tasks_nested,
     roundtrip,
     actor_batch,

@@ -21,7 +21,8 @@ use crate::local::cell::{Job, Ref};
 use crate::local::job::{Await, Compute, ComputeWith};
 use crate::local::request::Claim;
 use crate::local::retries::RetryDelay;
-use crate::local::{default, pool};
+use crate::local::{default, note, pool};
+use crate::observe::Number;
 
 /// What the arguments of `F` are while it runs.
 pub(crate) type Held<F> = <<F as RemoteFn>::Params as Params>::Held;
@@ -74,7 +75,7 @@ pub(crate) fn submit_call<F: RemoteFn>(
     options: Option<Options>,
     call: Call,
 ) -> ObjectRef<F::Output> {
-    let failed = |error: Error| Ref::complete(Err(error.through(call)), call).into();
+    let failed = |error: Error| refused(error, call).into();
     let claim = match options.map(|options| claim(&options)).transpose() {
         Ok(claim) => claim.flatten(),
         Err(error) => return failed(error),
@@ -185,6 +186,7 @@ pub(crate) fn submit_task<T: Send + Sync + 'static>(
     std::mem::forget(awaiting);
     let (task, scheduled) = default::with_current(|local| {
         let (task, entry) = Ref::ready_task(job, local.home(), call);
+        note::submitted(local, task.any(), Number::NONE);
         (task, local.submit(entry))
     });
     scheduled.now();
@@ -205,19 +207,27 @@ fn submit_later<T: Send + Sync + 'static>(
         failure => failure,
     };
     if let Some(error) = failure {
-        return Ref::complete(Err(error.through(call)), call);
+        return refused(error, call);
     }
     let task = Ref::task(job, local.home(), call);
+    if let Some(name) = claim.as_ref().and_then(|claim| claim.request().name.as_ref()) {
+        let _ = task.any().extra().name.set(Arc::clone(name));
+    }
+    note::submitted(&local, task.any(), Number::NONE);
     let then = match claim {
         None => Then::Queue(task.any().clone(), local),
-        Some(claim) => {
-            if let Some(name) = &claim.request().name {
-                let _ = task.any().extra().name.set(Arc::clone(name));
-            }
-            Then::Claim(task.any().clone(), claim)
-        }
+        Some(claim) => Then::Claim(task.any().clone(), claim),
     };
     Awaited::when_ready(refs, then);
+    task
+}
+
+/// A task that fails before it begins.
+fn refused<T: Send + Sync + 'static>(error: Error, call: Call) -> Ref<T> {
+    let task = Ref::complete(Err(error.through(call)), call);
+    default::with_current_if_any(|local| {
+        local.inspect(|local| note::refused(local, task.any(), Number::NONE));
+    });
     task
 }
 

@@ -26,8 +26,9 @@ use crate::local::current::Task;
 use crate::local::held_back::{HeldBack, Pass};
 use crate::local::job::AsTask;
 use crate::local::pool::Guest;
-use crate::local::{Local, actors, panics};
+use crate::local::{Local, actors, note, panics};
 use crate::millis::Millis;
+use crate::observe::{EventKind, Number};
 
 /// How many `&self` calls of one actor may be under way.
 const CONCURRENCY: u32 = 1000;
@@ -108,7 +109,31 @@ pub(crate) fn home_of(actor: usize) -> Option<usize> {
 struct Host<A: 'static> {
     state: State<A>,
     /// Why the actor ended, once it has.
-    ended: Rc<OnceCell<Error>>,
+    ended: Rc<Ended>,
+}
+
+/// The end of an actor.
+struct Ended {
+    why: OnceCell<Error>,
+    number: Number,
+}
+
+impl Ended {
+    /// Only the first reason counts.
+    fn set(&self, why: Error) {
+        if self.why.set(why).is_ok() {
+            note::step(self.number, EventKind::ActorEnded);
+        }
+    }
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // Its arbiter stopped before its end came.
+        if self.why.get().is_none() {
+            note::step(self.number, EventKind::ActorEnded);
+        }
+    }
 }
 
 impl<A: 'static> Actor for Host<A> {
@@ -143,6 +168,8 @@ pub(crate) struct Hosted<A: Send + 'static> {
     handles: AtomicUsize,
     identity: Identity,
     stopped: AtomicBool,
+    /// The actor's number in the stream of events.
+    number: Number,
 }
 
 /// A counted handle of a hosted actor.
@@ -208,11 +235,12 @@ impl<A: Send + 'static> Hosted<A> {
     where
         F: Future<Output = Result<A>> + 'static,
     {
-        let make = |_: &mut Context<Host<A>>| Host {
+        let number = note::new_actor(&local, call);
+        let make = move |_: &mut Context<Host<A>>| Host {
             state: Arc::new(RwLock::with_max_readers(None, CONCURRENCY)),
-            ended: Rc::default(),
+            ended: Rc::new(Ended { why: OnceCell::new(), number }),
         };
-        let (number, arbiter) = local.arbiters().pick();
+        let (home, arbiter) = local.arbiters().pick();
         let address = Actor::start_in_arbiter(arbiter, make);
         let hosted = Arc::new(Self {
             address,
@@ -223,10 +251,11 @@ impl<A: Send + 'static> Hosted<A> {
             handles: AtomicUsize::new(1),
             identity: Identity::default(),
             stopped: AtomicBool::new(false),
+            number,
         });
         let weak: Weak<dyn Living> = Arc::<Self>::downgrade(&hosted);
         local.actors().add(Arc::as_ptr(&hosted) as usize, weak);
-        HOMES.insert(Arc::as_ptr(&hosted) as usize, *number);
+        HOMES.insert(Arc::as_ptr(&hosted) as usize, *home);
 
         // The first to ask for the lock is the constructor; all calls come after it.
         let (_, promise) = Ref::<()>::promise(call, 0);
@@ -243,11 +272,16 @@ impl<A: Send + 'static> Hosted<A> {
                     Completion::of(argument).await;
                 }
                 let future = async move { construct().await };
+                note::step(number, EventKind::Started);
                 match (AsTask { task, local, future }).await {
-                    Ok(actor) => *state = Some(actor),
+                    Ok(actor) => {
+                        note::step(number, EventKind::ActorStarted);
+                        *state = Some(actor);
+                    }
                     Err(why) => {
+                        note::ended(number, Some(why.kind()));
                         let why = Error::actor_died(call.function.name(), why.through(call));
-                        let _ = ended.set(why);
+                        ended.set(why);
                     }
                 }
                 promise.complete(Ok(()));
@@ -270,12 +304,13 @@ impl<A: Send + 'static> Hosted<A> {
         call: Call,
     ) -> Ref<T> {
         if self.local.pool().is_closed() {
-            return Ref::complete(
-                Err(crate::local::pool::shut_down_before("the call").through(call)),
-                call,
-            );
+            let error = crate::local::pool::shut_down_before("the call");
+            let refused = Ref::complete(Err(error.through(call)), call);
+            note::refused(&self.local, refused.any(), self.number);
+            return refused;
         }
         let (result, promise) = Ref::<T>::promise(call, Arc::as_ptr(self) as usize);
+        note::submitted(&self.local, result.any(), self.number);
         let hosted = self.handle();
         let begin = move |host: &mut Host<A>, context: &mut Context<Host<A>>| {
             let method = method.get_in_line(Arc::clone(&host.state));
@@ -319,11 +354,11 @@ impl<A: Send + 'static> Hosted<A> {
             let line = InLine::new(Arc::clone(&host.state).write_owned());
             let end = async move {
                 let state = line.turn().await.take();
+                panics::drop_quietly(state);
                 let why = hosted.end.get().cloned();
-                let _ = ended.set(why.unwrap_or_else(|| {
+                ended.set(why.unwrap_or_else(|| {
                     Error::new(ErrorKind::ActorDied, "the actor's last handle is gone")
                 }));
-                panics::drop_quietly(state);
             };
             context.spawn(end.into_actor(host));
         });
@@ -416,7 +451,7 @@ impl<A: 'static, H, T> Method<A, H, T> {
 /// A call that its host has begun.
 struct Running<A: Send + 'static, T: Send + Sync + 'static> {
     hosted: HostedHandle<A>,
-    ended: Rc<OnceCell<Error>>,
+    ended: Rc<Ended>,
     promise: Promise<T>,
 }
 
@@ -455,7 +490,7 @@ impl<A: Send + 'static, T: Send + Sync + 'static> Running<A, T> {
     ) -> Result<T> {
         let (hosted, call) = (&self.hosted.0, self.promise.call());
         let _guest = Guest::of(&hosted.local);
-        let why = hosted.end.get().or_else(|| self.ended.get());
+        let why = hosted.end.get().or_else(|| self.ended.why.get());
         let state = match (why, state) {
             (Some(why), _) => return Err(why.clone().through(call)),
             (None, Some(state)) => state,
@@ -467,6 +502,7 @@ impl<A: Send + 'static, T: Send + Sync + 'static> Running<A, T> {
         };
         let actor = Arc::as_ptr(hosted) as usize;
         let task = Task::new(self.promise.task(), call, Millis::default(), actor);
+        note::step(self.promise.number(), EventKind::Started);
         let mut returned = false;
         let future = async {
             let result = method(state).await;
@@ -479,7 +515,7 @@ impl<A: Send + 'static, T: Send + Sync + 'static> Running<A, T> {
             && !returned
             && why.kind() == ErrorKind::Panic
         {
-            let _ = self.ended.set(Error::actor_died(hosted.call.function.name(), why.clone()));
+            self.ended.set(Error::actor_died(hosted.call.function.name(), why.clone()));
         }
         result
     }

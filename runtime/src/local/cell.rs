@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, needs_drop};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use crate::error::Error;
 use crate::function::{Call, Hop};
@@ -20,7 +20,8 @@ use crate::local::queue::{Entry, EntryVtable};
 use crate::local::state::{Claim, Completed, State};
 use crate::local::value::Value;
 use crate::local::waiters::WaiterList;
-use crate::local::{deferred, ids, memory, panics};
+use crate::local::{deferred, ids, memory, note, panics};
+use crate::observe::Number;
 
 /// Marks in [`Header::next`] what is a record of arguments: both are aligned to more than 1.
 const RECORD: usize = 1;
@@ -35,6 +36,8 @@ pub(crate) struct Header {
     call: Call,
     /// Which runtime's queue the task is in, or which actor's mailbox; only compared, never followed.
     home: usize,
+    /// The task's number in the stream of events; 0 where none is recorded.
+    number: AtomicU64,
     /// The next in an actor's mailbox; the mailbox's to use. Before that, while arguments are missing,
     /// the record of their coming: then the lowest bit is set.
     pub(super) next: AtomicPtr<Header>,
@@ -63,6 +66,12 @@ impl Header {
     fn extra(&self) -> Option<&Extra> {
         // SAFETY: once set, the extra lives as long as the cell, which whoever has us keeps alive.
         unsafe { self.extra.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// Relaxed: it is set before anybody else has the task.
+    #[inline]
+    fn number(&self) -> Number {
+        Number::from_bits(self.number.load(Ordering::Relaxed))
     }
 
     fn hop(&self) -> Hop {
@@ -177,6 +186,7 @@ impl<T: Send + Sync + 'static, J: Job<T>> Cell<T, J> {
                     waiters: UnsafeCell::default(),
                     call,
                     home,
+                    number: AtomicU64::new(0),
                     next: AtomicPtr::default(),
                     extra: AtomicPtr::default(),
                 },
@@ -411,7 +421,22 @@ impl AnyRef {
 
     /// The name that the call was given.
     pub(crate) fn given_name(&self) -> Option<&str> {
-        Some(self.header().extra()?.name.get()?)
+        Some(self.shared_name()?)
+    }
+
+    /// That name, to be shared.
+    pub(crate) fn shared_name(&self) -> Option<&Arc<str>> {
+        self.header().extra()?.name.get()
+    }
+
+    /// Gives a task that nobody else has yet its number in the stream of events.
+    pub(crate) fn set_number(&self, number: Number) {
+        self.header().number.store(number.to_bits(), Ordering::Relaxed);
+    }
+
+    /// Its number in the stream of events.
+    pub(crate) fn number(&self) -> Number {
+        self.header().number()
     }
 
     pub(crate) fn value_type(&self) -> TypeId {
@@ -729,6 +754,12 @@ impl<T: Send + Sync + 'static> Promise<T> {
         RunningTask(self.cell)
     }
 
+    /// Its number in the stream of events.
+    #[inline]
+    pub(crate) fn number(&self) -> Number {
+        self.header().number()
+    }
+
     /// Puts a job back for another try, and gives the entry by which it begins. Err: somebody asked the
     /// task to stop, so there is none.
     ///
@@ -753,13 +784,15 @@ impl<T: Send + Sync + 'static> Promise<T> {
     pub(crate) fn complete(self, value: Result<T, Error>) {
         let this = ManuallyDrop::new(self);
         let cell = this.cell;
-        let failed = value.is_err();
+        let failure = value.as_ref().err().map(Error::kind);
         // SAFETY: RUNNING keeps the cell alive, and the promise is the runner's (S1).
         let typed = unsafe { cell.cast::<Typed<T>>().as_ref() };
         // SAFETY: as above; what is overwritten is `Empty`, which owns nothing.
         unsafe { typed.value.get().write(value.into()) };
+        // Before anybody can see the value: who has it finds its event.
+        note::ended(this.header().number(), failure);
         let state = &this.header().state;
-        let free_it = match state.finish(failed) {
+        let free_it = match state.finish(failure.is_some()) {
             Completed::Done => false,
             Completed::Free => true,
             Completed::TellWaiters => {
@@ -834,5 +867,14 @@ impl RunningTask {
 
     pub(crate) fn address(self) -> usize {
         self.0.as_ptr() as usize
+    }
+
+    /// Its number in the stream of events.
+    ///
+    /// # Safety
+    /// The task is still running.
+    pub(crate) unsafe fn number(self) -> Number {
+        // SAFETY: by the caller's promise the cell lives.
+        unsafe { self.0.as_ref() }.number()
     }
 }

@@ -13,6 +13,7 @@ use crate::local::pool::Cpu;
 use crate::local::queue::Entry;
 use crate::local::{Local, panics, waits};
 use crate::millis::Millis;
+use crate::observe::Number;
 
 /// The words that every call reads. They have no destructors, so reading one is a plain load.
 struct Here {
@@ -131,6 +132,17 @@ pub(crate) fn with_cpu<R>(look: impl FnOnce(Option<&Cpu>) -> R) -> R {
     let cpu = HERE.with(|here| here.cpu.get());
     // SAFETY: the thread owns the CPU until `take_cpu`, which `look` does not call.
     look(cpu.map(|cpu| unsafe { cpu.as_ref() }))
+}
+
+/// The index of the CPU that this thread holds.
+pub(crate) fn worker() -> Option<usize> {
+    with_cpu(|cpu| cpu.map(Cpu::index))
+}
+
+/// The number, in the stream of events, of the task that this thread runs.
+pub(crate) fn number() -> Number {
+    // SAFETY: the thread is running the task at this very moment.
+    task().map_or(Number::NONE, |task| unsafe { task.running.number() })
 }
 
 /// Puts `entry` on the deque of this thread's CPU, if it holds one of the runtime at `home`.

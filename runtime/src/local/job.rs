@@ -12,8 +12,9 @@ use crate::local::current::{self, Task};
 use crate::local::pool::Guest;
 use crate::local::request::{Claim, Request};
 use crate::local::retries::{self, Retried};
-use crate::local::{Local, grant};
+use crate::local::{Local, grant, note};
 use crate::millis::Millis;
+use crate::observe::EventKind;
 
 /// A task that computes: a closure that holds the arguments.
 pub(crate) struct Compute<W>(pub(crate) W);
@@ -34,6 +35,7 @@ where
 {
     fn run(self, promise: Promise<T>) {
         let task = Task::new(promise.task(), promise.call(), Millis::ONE, 0);
+        note::step(promise.number(), EventKind::Started);
         let result = current::in_task(task, self.0);
         let result = result.map_err(|error| error.through(promise.hop()));
         promise.complete(result);
@@ -51,6 +53,7 @@ where
         let (running, call, attempt) = (promise.task(), promise.call(), self.attempt);
         let work = &mut self.work;
         let run = || {
+            note::step(promise.number(), EventKind::Started);
             let limit = time_limit.and_then(TimeLimit::from_now);
             let task = Task { attempt, limit, ..Task::new(running, call, cpus, 0) };
             let result = current::in_task(task, || work(last));
@@ -128,6 +131,7 @@ where
         let local = Arc::clone(&self.local);
         let guest = Guest::of(&local);
         let running = async move {
+            note::step(promise.number(), EventKind::Started);
             let make = &mut self.make;
             let future = async move {
                 let future = make(last)?;

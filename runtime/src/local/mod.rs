@@ -20,6 +20,7 @@ use crate::local::grant::Grants;
 use crate::local::pool::Pool;
 use crate::local::queue::Entry;
 use crate::local::request::Resources;
+use crate::observe::{Events, Recorder};
 
 pub(crate) mod actors;
 pub(crate) mod arbiter;
@@ -37,6 +38,7 @@ pub(crate) mod held_back;
 pub(crate) mod ids;
 pub(crate) mod job;
 mod memory;
+pub(crate) mod note;
 pub(crate) mod panics;
 pub(crate) mod pool;
 mod prioritized;
@@ -60,6 +62,8 @@ pub(crate) mod waits;
 /// One runtime: what its threads, its refs' tasks and its guard share.
 pub(crate) struct Local {
     settings: Settings,
+    /// Where events are recorded.
+    recorder: Option<Arc<Recorder>>,
     pool: Pool,
     tokio: OnceLock<tokio::runtime::Handle>,
     /// Behind the handle, until the end.
@@ -93,10 +97,25 @@ impl Local {
             resources: Resources::new(settings.resources.clone()),
             grants: Grants::default(),
             closing: tokio::sync::Notify::new(),
+            recorder: settings.event_buffer.map(Recorder::start),
             settings,
         });
         runtimes::add(&local);
         local
+    }
+
+    pub(crate) fn recorder(&self) -> Option<&Arc<Recorder>> {
+        self.recorder.as_ref()
+    }
+
+    /// The events that were not read yet.
+    pub(crate) fn events(&self) -> Events {
+        self.recorder.as_ref().map_or_else(Events::none, |recorder| recorder.read())
+    }
+
+    /// Nobody reads events any more.
+    pub(crate) fn close_events(&self) {
+        self.recorder.iter().for_each(|recorder| recorder.close());
     }
 
     pub(crate) fn settings(&self) -> &Settings {

@@ -11,10 +11,11 @@ use std::time::Duration;
 use crate::config::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::local::cell::{Job, Promise};
-use crate::local::panics;
 use crate::local::pool::{self, Guest};
 use crate::local::queue::Entry;
 use crate::local::request::Claim;
+use crate::local::{note, panics};
+use crate::observe::EventKind;
 
 /// No delay grows beyond this, unless the program allows it.
 const DELAY_MAX: Duration = Duration::from_secs(60);
@@ -187,6 +188,7 @@ where
     };
     // What this try had taken goes back here, with its own claim.
     let job = job.again(Arc::clone(&claim));
+    note::step(promise.number(), EventKind::Retried { attempt: job.attempt() });
     // SAFETY: by the caller's promise.
     match unsafe { promise.put_back(job) } {
         Ok(entry) => Waiting { claim, entry: Some(entry) }.wait(delay),

@@ -30,8 +30,9 @@ use crate::local::current::{self, Task};
 use crate::local::held_back::{HeldBack, Pass};
 use crate::local::queue::{Entry, EntryHeader, EntryVtable};
 use crate::local::sync::spin;
-use crate::local::{Local, actors, panics};
+use crate::local::{Local, actors, note, panics};
 use crate::millis::Millis;
+use crate::observe::{EventKind, Number};
 
 /// How many calls one turn runs before other work gets its chance.
 const CALLS_PER_TURN: usize = 64;
@@ -56,6 +57,8 @@ pub(crate) struct Strand<A> {
     identity: Identity,
     local: Arc<Local>,
     call: Call,
+    /// The actor's number in the stream of events.
+    number: Number,
     batch: Batch,
 }
 
@@ -155,6 +158,7 @@ impl<A: Send + 'static> Strand<A> {
             held_back: HeldBack::default(),
             handles: AtomicUsize::new(1),
             identity: Identity::default(),
+            number: note::new_actor(&local, call),
             local,
             call,
             batch: Batch::default(),
@@ -178,6 +182,7 @@ impl<A: Send + 'static> Strand<A> {
     ) -> Ref<T> {
         let job = Method { strand: Arc::as_ptr(self), body };
         let (result, entry) = Ref::ready_task(job, self.address(), call);
+        note::submitted(&self.local, result.any(), self.number);
         let cell = result.any().unheld();
         match self.held_back.pass(entry, cell, arguments.is_empty()) {
             Pass::Go(entry) => {
@@ -412,11 +417,17 @@ impl<A> Turn<A> {
         else {
             return;
         };
+        note::step(strand.number, EventKind::Started);
         let (call, actor) = (strand.call, ptr::from_ref(strand) as usize);
         let task = Task::new(promise.task(), call, Millis::ONE, actor);
         self.state = match current::in_task(task, construct) {
-            Ok(actor) => State::Alive(actor),
+            Ok(actor) => {
+                note::step(strand.number, EventKind::ActorStarted);
+                State::Alive(actor)
+            }
             Err(why) => {
+                note::ended(strand.number, Some(why.kind()));
+                note::step(strand.number, EventKind::ActorEnded);
                 let name = strand.call.function.name();
                 State::Ended(Error::actor_died(name, why.through(strand.call)))
             }
@@ -425,17 +436,18 @@ impl<A> Turn<A> {
     }
 
     fn end_if_told(&mut self, strand: &Strand<A>) {
-        if let Some(why) = strand.end.get()
-            && !matches!(self.state, State::Ended(_))
-        {
-            self.end(why.clone());
+        if let Some(why) = strand.end.get() {
+            self.end(strand, why.clone());
         }
     }
 
-    /// Ends the actor and drops its state.
-    fn end(&mut self, why: Error) {
-        let state = std::mem::replace(&mut self.state, State::Ended(why));
-        panics::drop_quietly(state);
+    /// Ends the actor, if it lives, and drops its state.
+    fn end(&mut self, strand: &Strand<A>, why: Error) {
+        if !matches!(self.state, State::Ended(_)) {
+            let state = std::mem::replace(&mut self.state, State::Ended(why));
+            panics::drop_quietly(state);
+            note::step(strand.number, EventKind::ActorEnded);
+        }
     }
 }
 
@@ -468,6 +480,7 @@ where
         let State::Alive(actor) = &mut turn.state else {
             unreachable!("calls run while the actor lives")
         };
+        note::step(promise.number(), EventKind::Started);
         let mut panicked = true;
         let result = current::in_task(task, || {
             let result = (self.body)(actor);
@@ -476,7 +489,7 @@ where
         });
         let result = result.map_err(|error| error.through(call));
         if panicked && let Err(why) = &result {
-            turn.end(Error::actor_died(strand.call.function.name(), why.clone()));
+            turn.end(strand, Error::actor_died(strand.call.function.name(), why.clone()));
         }
         promise.complete(result);
     }
@@ -496,7 +509,7 @@ impl<A: Send + 'static> Job<()> for Last<A> {
         let strand = unsafe { &*self.strand };
         // SAFETY: the turn is ours, and `take_turn` holds no reference into it meanwhile.
         let turn = unsafe { &mut *strand.turn.get() };
-        turn.end(no_state());
+        turn.end(strand, no_state());
         promise.complete(Ok(()));
     }
 }
