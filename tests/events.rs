@@ -1,7 +1,7 @@
 //! Events: which there are, what they say, and that none is lost but those that are counted.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, SystemTime};
 
@@ -152,6 +152,31 @@ fn failures_have_their_kinds() {
     let never_begun = kinds(of(&events, "double"));
     let infeasible = EventKind::Failed(ErrorKind::Infeasible);
     assert_eq!(never_begun, [EventKind::Submitted, failed, EventKind::Submitted, infeasible]);
+}
+
+#[test]
+fn a_retried_task_starts_again_and_counts() {
+    #[remote(local)]
+    fn second_time_lucky(tries: &AtomicU32) -> Result<u32, String> {
+        match tries.fetch_add(1, Ordering::Relaxed) {
+            0 => Err("not yet".to_owned()),
+            tries => Ok(tries),
+        }
+    }
+    let runtime = start(2);
+    let _entered = runtime.enter();
+    let call = second_time_lucky::options().max_retries(3).retry_if(|_| true);
+    assert_eq!(get(call.remote(AtomicU32::new(0))).unwrap(), 1);
+    let events = read(&runtime);
+    let told: Vec<_> = events.iter().map(|event| (event.kind(), event.attempt())).collect();
+    let expected = [
+        (EventKind::Submitted, 1),
+        (EventKind::Started, 1),
+        (EventKind::Retried { attempt: 2 }, 2),
+        (EventKind::Started, 2),
+        (EventKind::Finished, 2),
+    ];
+    assert_eq!(told, expected);
 }
 
 #[test]
