@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use crate::contender::Contender;
 use crate::measure::{self, Outcome};
 use crate::python::Python;
+use crate::unit::Unit;
 
 /// One piece of work to measure. Each file in `cases/` defines one.
 pub(crate) struct Case {
@@ -27,40 +28,6 @@ impl Case {
     }
 }
 
-/// What a case reports its medians in.
-#[derive(Clone, Copy)]
-pub(crate) enum Unit {
-    /// Nanoseconds for each operation.
-    NanosPerOp,
-    /// Seconds for the whole work.
-    Seconds,
-}
-
-impl Unit {
-    pub(crate) fn label(self) -> &'static str {
-        match self {
-            Unit::NanosPerOp => "ns/op",
-            Unit::Seconds => "s",
-        }
-    }
-
-    /// What people are told that a time is of.
-    pub(crate) fn of_what(self) -> &'static str {
-        match self {
-            Unit::NanosPerOp => "  each",
-            Unit::Seconds => "  in all",
-        }
-    }
-
-    /// `seconds` in this unit.
-    pub(crate) fn of_seconds(self, seconds: f64) -> f64 {
-        match self {
-            Unit::NanosPerOp => seconds * 1e9,
-            Unit::Seconds => seconds,
-        }
-    }
-}
-
 /// What is the same for all cases of one run.
 pub(crate) struct Setting {
     /// Threads or processes that each engine may compute on.
@@ -68,6 +35,8 @@ pub(crate) struct Setting {
     pub(crate) quick: bool,
     /// Without it the engines in Python are left out.
     pub(crate) python: Option<Rc<Python>>,
+    /// Whether this process is the round of one contender; see `isolated`.
+    pub(crate) alone: bool,
 }
 
 impl Setting {

@@ -40,8 +40,8 @@ impl Contender {
         }
     }
 
-    /// Believes `work`, which says itself how many seconds an operation took,
-    /// and which warms up by itself.
+    /// Believes `work`, which says itself what an operation cost, and which
+    /// warms up by itself.
     pub(crate) fn reported(
         name: impl Into<String>,
         rounds_max: usize,
@@ -57,13 +57,23 @@ impl Contender {
         self
     }
 
+    /// Tells the cost for each of `amount` that an operation does.
+    pub(crate) fn divided_by(mut self, amount: f64) -> Self {
+        let mut round = self.round;
+        self.round = Box::new(move || Ok(round()? / amount));
+        self
+    }
+
     /// Says in the name what the work is done with.
     pub(crate) fn prefixed(mut self, prefix: &str) -> Self {
         self.name.insert_str(0, prefix);
         self
     }
 
-    /// Runs the work once; seconds per operation.
+    /// Runs the work once. What it cost, in what the case's [`Unit`] is of: most
+    /// often seconds per operation. Less is better, always.
+    ///
+    /// [`Unit`]: crate::unit::Unit
     pub(crate) fn round(&mut self) -> Result<f64> {
         (self.round)()
     }

@@ -6,20 +6,25 @@
 //!
 //! Reading order: [`case`] (what a case is), [`contender`] (one way to do its
 //! work), [`measure`] (rounds in alternation, medians), [`report`] (table and
-//! JSON), [`start`] (every engine on the same number of threads), [`cases`]
-//! (the work itself). Engines in Python run as processes of their own:
-//! [`python`] asks for them, [`guarded`] and [`descendants`] see that they end.
+//! JSON), [`unit`] (what figures are of), [`start`] (every engine on the same
+//! number of threads), [`cases`] (the work itself). Engines in Python, and work
+//! that needs a process of its own, run as processes: [`python`] and
+//! [`isolated`] ask for them, [`guarded`] and [`descendants`] see that they end.
 
+mod blocker;
 mod case;
 mod cases;
 mod contender;
 mod descendants;
 mod guarded;
+mod isolated;
 mod measure;
+mod memory;
 mod polling;
 mod python;
 mod report;
 mod start;
+mod unit;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -40,7 +45,7 @@ const USAGE: u8 = 2;
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// Cases to run; all of them when none is named
+    /// Cases or groups of cases to run; all of them when none is named
     #[arg(value_name = "CASE")]
     cases: Vec<String>,
 
@@ -63,12 +68,16 @@ struct Arguments {
     /// CPUs for each engine; all that this process may use by default
     #[arg(long, value_name = "N")]
     num_cpus: Option<NonZeroUsize>,
+
+    /// Run one round of this contender of the one case, and print its cost
+    #[arg(long, value_name = "CONTENDER", hide = true)]
+    alone: Option<String>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.list {
-        cases::ALL.iter().for_each(|case| println!("{:14} {}", case.name, case.about));
+        list();
         return ExitCode::SUCCESS;
     }
     let chosen = match cases::choose(&arguments.cases) {
@@ -78,13 +87,32 @@ fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    match run(&arguments, &chosen) {
+    let done = match (&arguments.alone, &chosen[..]) {
+        (Some(contender), [case]) => run_alone(&arguments, case, contender),
+        _ => run(&arguments, &chosen),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints the cases: the single ones, then each group with those in it.
+fn list() {
+    let line = |name: &str, about: &str| println!("{name:42} {about}");
+    cases::SINGLE.iter().for_each(|case| line(case.name, case.about));
+    for group in cases::GROUPS {
+        println!();
+        line(group.name, group.about);
+        group.cases.iter().for_each(|case| line(&format!("  {}", case.name), case.about));
+    }
+}
+
+fn run_alone(arguments: &Arguments, case: &Case, contender: &str) -> Result<()> {
+    isolated::run_alone(case, contender, &setting(arguments)?)
 }
 
 /// Runs the chosen cases. One that fails does not keep the others from running.
@@ -121,5 +149,10 @@ fn setting(arguments: &Arguments) -> Result<Setting> {
     };
     let python = arguments.python.as_deref().map(Python::new);
     let python = python.transpose()?.map(Rc::new);
-    Ok(Setting { cpus: cpus.get(), quick: arguments.quick, python })
+    Ok(Setting {
+        cpus: cpus.get(),
+        quick: arguments.quick,
+        python,
+        alone: arguments.alone.is_some(),
+    })
 }

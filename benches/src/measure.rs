@@ -23,9 +23,9 @@ pub(crate) struct Outcome {
 #[derive(Debug)]
 pub(crate) struct Sample {
     pub(crate) name: String,
-    /// Median over the rounds, seconds per operation.
-    pub(crate) seconds: f64,
-    /// Distance of the slowest from the fastest round, relative to the median;
+    /// Median over the rounds.
+    pub(crate) cost: f64,
+    /// Distance of the dearest from the cheapest round, relative to the median;
     /// `None` where there was but one round.
     pub(crate) spread: Option<f64>,
 }
@@ -53,13 +53,13 @@ fn order(round: usize, count: usize) -> Box<dyn Iterator<Item = usize>> {
 /// A contender and what came of it so far.
 struct Entry {
     contender: Contender,
-    seconds: Vec<f64>,
+    costs: Vec<f64>,
     failure: Option<Error>,
 }
 
 impl Entry {
     fn new(contender: Contender) -> Self {
-        Entry { contender, seconds: Vec::new(), failure: None }
+        Entry { contender, costs: Vec::new(), failure: None }
     }
 
     fn warm_up(&mut self) {
@@ -71,7 +71,7 @@ impl Entry {
             return;
         }
         match self.contender.round() {
-            Ok(seconds) => self.seconds.push(seconds),
+            Ok(cost) => self.costs.push(cost),
             Err(error) => self.failure = Some(error),
         }
     }
@@ -86,8 +86,8 @@ fn collect(entries: Vec<Entry>) -> Result<Outcome> {
         match (entry.failure, name == MOBULA) {
             (Some(error), true) => return Err(error.context("mobula failed")),
             (Some(error), false) => failures.push((name, error)),
-            (None, true) => mobula = Some(Sample::new(name, entry.seconds)?),
-            (None, false) => peers.push(Sample::new(name, entry.seconds)?),
+            (None, true) => mobula = Some(Sample::new(name, entry.costs)?),
+            (None, false) => peers.push(Sample::new(name, entry.costs)?),
         }
     }
     Ok(Outcome {
@@ -98,21 +98,17 @@ fn collect(entries: Vec<Entry>) -> Result<Outcome> {
 }
 
 impl Sample {
-    fn new(name: String, mut seconds: Vec<f64>) -> Result<Self> {
-        ensure!(!seconds.is_empty(), "{name} took part in no round");
-        seconds.sort_by(f64::total_cmp);
-        let middle = median(&seconds);
-        let distance = seconds[seconds.len() - 1] - seconds[0];
-        Ok(Sample {
-            name,
-            seconds: middle,
-            spread: (seconds.len() > 1).then_some(distance / middle),
-        })
+    fn new(name: String, mut costs: Vec<f64>) -> Result<Self> {
+        ensure!(!costs.is_empty(), "{name} took part in no round");
+        costs.sort_by(f64::total_cmp);
+        let middle = median(&costs);
+        let distance = costs[costs.len() - 1] - costs[0];
+        Ok(Sample { name, cost: middle, spread: (costs.len() > 1).then_some(distance / middle) })
     }
 
-    /// How many times as long this one took as `other`.
+    /// How many times as much this one costs as `other`.
     pub(crate) fn ratio_to(&self, other: &Sample) -> f64 {
-        self.seconds / other.seconds
+        self.cost / other.cost
     }
 }
 
@@ -135,13 +131,13 @@ mod tests {
 
     use super::*;
 
-    /// A contender that plays back `seconds` and writes its name to `log`.
+    /// A contender that plays back `costs` and writes its name to `log`.
     fn playback(
         name: &'static str,
-        seconds: &'static [f64],
+        costs: &'static [f64],
         log: &Rc<RefCell<Vec<&'static str>>>,
     ) -> Contender {
-        let (log, mut left) = (Rc::clone(log), seconds.iter().copied());
+        let (log, mut left) = (Rc::clone(log), costs.iter().copied());
         Contender::reported(name, usize::MAX, move || {
             log.borrow_mut().push(name);
             left.next().ok_or_else(|| anyhow!("{name} is out of tape"))
@@ -164,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn ratio_says_how_much_longer_a_peer_took() {
+    fn ratio_says_how_much_more_a_peer_costs() {
         let log = Rc::default();
         let mobula = playback("mobula", &[3.0, 1.0, 2.0], &log);
         let slow = playback("slow", &[8.0, 9.0, 1.0], &log);

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::case::Case;
 use crate::measure::{Outcome, Sample};
+use crate::unit::three_digits;
 
 /// Digits that mean anything in a figure for programs. People get three.
 const DIGITS: i32 = 4;
@@ -60,8 +61,8 @@ impl<'a> Line<'a> {
         Line {
             case: case.name,
             unit: case.unit.label(),
-            mobula: significant(case.unit.of_seconds(outcome.mobula.seconds)),
-            peers: of_peers(&|peer| case.unit.of_seconds(peer.seconds)),
+            mobula: significant(case.unit.figure(outcome.mobula.cost)),
+            peers: of_peers(&|peer| case.unit.figure(peer.cost)),
             ratio: of_peers(&|peer| peer.ratio_to(&outcome.mobula)),
         }
     }
@@ -74,9 +75,9 @@ impl<'a> Line<'a> {
 fn empty_table() -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(["case", "on", "median", "spread", "to mobula"]);
-    for column in [2, 3, 4] {
-        let column = table.column_mut(column).expect("the header has five columns");
+    table.set_header(["case", "on", "median", "rate", "spread", "to mobula"]);
+    for column in [2, 3, 4, 5] {
+        let column = table.column_mut(column).expect("the header has six columns");
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
@@ -90,29 +91,16 @@ fn add_row(table: &mut Table, case: &Case, outcome: &Outcome) {
         cells.join("\n")
     };
     table.add_row([
-        format!("{}\n{}", case.name, case.unit.of_what()),
+        format!("{}\n  {}", case.name, case.unit.of_what()),
         lines(&|sample| sample.name.clone()),
-        lines(&|sample| human(sample.seconds)),
+        lines(&|sample| case.unit.human(sample.cost)),
+        lines(&|sample| case.unit.rate(sample.cost)),
         lines(&|sample| match sample.spread {
             Some(spread) => format!("{:.0} %", 100.0 * spread),
             None => "one round".to_owned(),
         }),
         lines(&|sample| format!("{} x", three_digits(sample.ratio_to(&outcome.mobula)))),
     ]);
-}
-
-/// `seconds` in the largest unit that leaves a figure of at least one.
-fn human(seconds: f64) -> String {
-    let units = [(1.0, "s"), (1e3, "ms"), (1e6, "us")];
-    let fits = |unit: &&(f64, &str)| seconds * unit.0 >= 1.0;
-    let &(scale, name) = units.iter().find(fits).unwrap_or(&(1e9, "ns"));
-    format!("{} {name}", three_digits(seconds * scale))
-}
-
-/// `value` with at least three digits, zeros at the end included.
-fn three_digits(value: f64) -> String {
-    let decimals = 2.0 - value.abs().log10().floor();
-    format!("{value:.0$}", decimals.clamp(0.0, 9.0) as usize)
 }
 
 /// `value` rounded to the digits that mean anything.
@@ -134,11 +122,11 @@ fn significant(value: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::case::Unit;
+    use crate::unit::Unit;
 
-    fn sample(name: &str, seconds: f64) -> Sample {
+    fn sample(name: &str, cost: f64) -> Sample {
         let name = name.to_owned();
-        Sample { name, seconds, spread: Some(0.1) }
+        Sample { name, cost, spread: Some(0.1) }
     }
 
     const CASE: Case =
@@ -171,7 +159,7 @@ mod tests {
         let mut table = empty_table();
         add_row(&mut table, &CASE, &outcome());
         let text = table.to_string();
-        for word in ["work", "mobula", "tokio", "rayon", "2.50 x", "500 ns"] {
+        for word in ["work", "mobula", "tokio", "rayon", "2.50 x", "500 ns", "2.00 M/s"] {
             assert!(text.contains(word), "{word} is not in\n{text}");
         }
     }
@@ -182,13 +170,5 @@ mod tests {
         assert_eq!(significant(0.000_123_456), 0.000_123_5);
         assert_eq!(significant(2_893_456.0), 2_893_000.0);
         assert_eq!(significant(0.0), 0.0);
-    }
-
-    #[test]
-    fn people_get_a_unit_that_fits() {
-        assert_eq!(human(16.412), "16.4 s");
-        assert_eq!(human(0.005_86), "5.86 ms");
-        assert_eq!(human(1e-6), "1.00 us");
-        assert_eq!(human(183.4e-9), "183 ns");
     }
 }

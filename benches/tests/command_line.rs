@@ -19,17 +19,16 @@ fn list_names_every_case() {
     assert!(output.status.success());
     let listed: Vec<&str> =
         text(&output.stdout).lines().filter_map(|line| line.split_whitespace().next()).collect();
+    // A single case is a file, a group a folder.
     let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/cases")).unwrap();
-    let mut cases = 0;
     for file in files {
         let path = file.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        if name != "mod" {
-            cases += 1;
-            assert!(listed.contains(&name.as_str()), "{name} is not listed");
-        }
+        assert!(name == "mod" || listed.contains(&name.as_str()), "{name} is not listed");
     }
-    assert_eq!(listed.len(), cases);
+    for case in ["1_1_actor_calls_async", "single_client_wait_1k_refs", "metg_fft_8"] {
+        assert!(listed.contains(&case), "{case} is not listed");
+    }
 }
 
 #[test]
@@ -40,6 +39,21 @@ fn an_unknown_case_is_one_line_and_exit_code_two() {
     let message = text(&output.stderr);
     assert_eq!(message.lines().count(), 1);
     assert!(message.contains("nonsense") && message.contains("roundtrip"));
+}
+
+#[test]
+fn a_group_runs_all_its_cases_and_isolated_rounds_tell_their_cost() {
+    let output = bench(&["queued_memory", "envelope", "--quick", "--json", "--num-cpus", "2"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let lines: Vec<Value> =
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let cases: Vec<&str> = lines.iter().map(|line| line["case"].as_str().unwrap()).collect();
+    assert_eq!((cases[0], cases.len()), ("queued_memory", 8));
+    assert!(cases.contains(&"many_gets") && cases.contains(&"large_object"));
+    // A task holds a result of eight bytes at least, and less than a kilobyte.
+    let bytes = lines[0]["mobula"].as_f64().unwrap();
+    assert!((8.0..1024.0).contains(&bytes), "{bytes} bytes");
+    assert_eq!(lines[0]["unit"], "B/op");
 }
 
 #[test]

@@ -6,10 +6,11 @@ use rand::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 use rand_pcg::Pcg64;
 
-use crate::case::{Case, Setting, Unit};
+use crate::case::{Case, Setting};
 use crate::contender::{Contender, MOBULA};
 use crate::python::Work;
 use crate::start;
+use crate::unit::Unit;
 
 pub(crate) const CASE: Case = Case {
     name: "calc_mean",

@@ -13,10 +13,11 @@ use mobula_examples::forest::Forest;
 use mobula_examples::random;
 use ndarray::{Array1, Array2};
 
-use crate::case::{Case, Setting, Unit};
+use crate::case::{Case, Setting};
 use crate::contender::{Contender, MOBULA};
 use crate::python::Work;
 use crate::start;
+use crate::unit::Unit;
 
 pub(crate) const CASE: Case = Case {
     name: "loo_forest",

@@ -3,10 +3,11 @@
 use anyhow::Result;
 use mobula::prelude::*;
 
-use crate::case::{Case, Setting, Unit};
+use crate::case::{Case, Setting};
 use crate::contender::{Contender, MOBULA};
 use crate::python::Work;
 use crate::start;
+use crate::unit::Unit;
 
 pub(crate) const CASE: Case = Case {
     name: "roundtrip",

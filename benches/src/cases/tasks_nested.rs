@@ -3,9 +3,10 @@
 use anyhow::Result;
 use mobula::prelude::*;
 
-use crate::case::{Case, Setting, Unit};
+use crate::case::{Case, Setting};
 use crate::contender::{Contender, MOBULA};
 use crate::start;
+use crate::unit::Unit;
 
 pub(crate) const CASE: Case = Case {
     name: "tasks_nested",

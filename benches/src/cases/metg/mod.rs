@@ -1,0 +1,177 @@
+//! The shortest tasks that are worth their while: METG(50 %), the minimum
+//! effective task granularity.
+//!
+//! A graph of tasks is run with tasks of equal length, and the efficiency is
+//! the time that it takes on engines without any cost, divided by the time that
+//! it took. METG(50 %) is the length of a task at which the efficiency is 50 %:
+//! an engine then spends as much on a task as the task on its work. Measure and
+//! patterns are those of Task Bench (Slaughter and others, *Task Bench: A
+//! Parameterized Benchmark for Evaluating Parallel Runtime Performance*, SC20).
+//! Task Bench tells the time that passes for each task and CPU there, overhead
+//! included, which is twice the length that is told here.
+//!
+//! [`graph`] is what depends on what, [`search`] finds the length, [`kernel`]
+//! is what a task computes; those know of no engine. [`engines`] runs a graph.
+
+mod engines;
+mod graph;
+mod kernel;
+mod search;
+
+use std::io::Write;
+use std::rc::Rc;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::case::{Case, Setting};
+use crate::cases::Group;
+use crate::contender::{Contender, MOBULA};
+use crate::python::Work;
+use crate::start;
+use crate::unit::Unit;
+use graph::{Graph, Pattern, Tasks};
+use kernel::Kernel;
+use search::Search;
+
+/// A case for each pattern and width.
+macro_rules! cases {
+    ($($pattern:ident $name:literal: $($width:literal)*;)*) => {
+        &[$($(Case {
+            name: concat!("metg_", $name, "_", $width),
+            about: concat!("METG(50 %) of the pattern ", $name, ", ", $width, " tasks wide"),
+            unit: Unit::MicrosOfTask,
+            contenders: |setting| contenders(setting, Pattern::$pattern, $width),
+        },)*)*]
+    };
+}
+
+pub(crate) const GROUP: Group = Group {
+    name: "metg",
+    about: "METG(50 %): the length of a task at which half of the time is lost, by graph",
+    cases: cases! {
+        Trivial "trivial": 2 8 64;
+        Stencil "stencil_1d": 2 8 64;
+        Fft "fft": 2 8 64;
+        Tree "tree": 2 8 64;
+        Sweep "sweep": 2 8 64;
+        RandomNearest "random_nearest": 2 8 64;
+    },
+};
+
+/// Tasks of a graph, about.
+const TASKS: usize = 8_192;
+const TASKS_QUICK: usize = 512;
+const TASKS_PYTHON: usize = 256;
+const TASKS_PYTHON_QUICK: usize = 64;
+
+/// Steps of the widest graphs: so many that what is at the ends counts little.
+const STEPS_MIN: usize = 128;
+const STEPS_MIN_QUICK: usize = 16;
+const STEPS_MIN_PYTHON: usize = 4;
+
+/// Times that the same graph runs; the fastest counts, as noise only ever adds.
+const REPEATS: usize = 3;
+const REPEATS_QUICK: usize = 2;
+
+/// A search is many runs, so few rounds will do.
+const ROUNDS: usize = 3;
+const ROUNDS_QUICK: usize = 1;
+
+const SEARCH: Search = Search { first: 1e-6, least: 5e-9, most: 0.1, tolerance: 1.05 };
+const SEARCH_QUICK: Search = Search { tolerance: 1.5, ..SEARCH };
+
+fn contenders(setting: &Setting, pattern: Pattern, width: usize) -> Result<Vec<Contender>> {
+    let steps_min = setting.size(STEPS_MIN, STEPS_MIN_QUICK);
+    let steps = (setting.size(TASKS, TASKS_QUICK) / width).max(steps_min);
+    let tasks = Rc::new(Graph { pattern, width, steps }.tasks());
+    let trial = Trial {
+        ideal: tasks.ideal(setting.cpus),
+        cpus: setting.cpus,
+        repeats: setting.size(REPEATS, REPEATS_QUICK),
+        rounds: setting.size(ROUNDS, ROUNDS_QUICK),
+        search: if setting.quick { SEARCH_QUICK } else { SEARCH },
+    };
+    let runtime = start::mobula(setting.cpus)?;
+    let on_mobula = {
+        let tasks = Rc::clone(&tasks);
+        trial.contender(MOBULA, move |iterations| {
+            let _alive = &runtime;
+            engines::on_mobula(&tasks, iterations)
+        })
+    };
+    let runtime = start::tokio(setting.cpus)?;
+    let on_tokio = {
+        let tasks = Rc::clone(&tasks);
+        trial.contender("tokio", move |iterations| engines::on_tokio(&runtime, &tasks, iterations))
+    };
+    let pool = start::rayon(setting.cpus)?;
+    let outputs = tasks.outputs();
+    let on_rayon = trial.contender("rayon", move |iterations| {
+        engines::on_rayon(&pool, &tasks, &outputs, iterations)
+    });
+    let mut all = vec![on_mobula, on_tokio, on_rayon];
+    all.extend(on_python(setting, pattern, width)?);
+    Ok(all)
+}
+
+/// How a graph is tried on an engine.
+#[derive(Clone, Copy)]
+struct Trial {
+    /// What the graph takes on engines without cost, in lengths of a task.
+    ideal: usize,
+    cpus: usize,
+    repeats: usize,
+    rounds: usize,
+    search: Search,
+}
+
+impl Trial {
+    /// A contender on which `run` runs the graph once, with tasks of so many
+    /// iterations of the kernel.
+    fn contender(
+        self,
+        name: &'static str,
+        mut run: impl FnMut(u64) -> Result<()> + 'static,
+    ) -> Contender {
+        Contender::reported(name, self.rounds, move || {
+            // Anew each time, since the machine may be faster or slower by now.
+            let kernel = Kernel::calibrated(self.cpus)?;
+            self.search.length_at_half(|length| self.efficiency(kernel, length, &mut run))
+        })
+    }
+
+    /// Efficiency with tasks of `length` seconds.
+    fn efficiency(
+        self,
+        kernel: Kernel,
+        length: f64,
+        run: &mut impl FnMut(u64) -> Result<()>,
+    ) -> Result<f64> {
+        let iterations = kernel.iterations(length);
+        let mut fastest = f64::INFINITY;
+        for _ in 0..self.repeats {
+            let start = Instant::now();
+            run(iterations)?;
+            fastest = fastest.min(start.elapsed().as_secs_f64());
+        }
+        Ok(self.ideal as f64 * kernel.seconds(iterations) / fastest)
+    }
+}
+
+/// The search in Python, with a graph of fewer tasks.
+fn on_python(setting: &Setting, pattern: Pattern, width: usize) -> Result<Vec<Contender>> {
+    if setting.python.is_none() {
+        return Ok(Vec::new());
+    }
+    let tasks = setting.size(TASKS_PYTHON, TASKS_PYTHON_QUICK);
+    let steps = (tasks / width).max(STEPS_MIN_PYTHON);
+    let tasks: Tasks = Graph { pattern, width, steps }.tasks();
+    let mut file = tempfile::NamedTempFile::new().context("failed to make a file for the graph")?;
+    serde_json::to_writer(&mut file, tasks.inputs()).context("failed to write the graph")?;
+    file.flush()?;
+    let work = Work::new("metg", 1)
+        .argument("--ideal", tasks.ideal(setting.cpus).to_string())
+        .file("--data", file.into_temp_path());
+    Ok(setting.on_python(&["ray", "dask"], &work, 1))
+}
