@@ -35,6 +35,13 @@ class Engine:
     def call(self, function, item):
         return self._client.submit(function, item, pure=False).result()
 
+    def graph(self, function, item, inputs):
+        futures = []
+        for needed in inputs:
+            before = [futures[task] for task in needed]
+            futures.append(self._client.submit(function, item, *before, pure=False))
+        return self._client.gather(futures)
+
     def actor(self, cls):
         actor = self._client.submit(cls, actor=True).result()
         return lambda ops: [reply.result() for reply in [actor.add(1) for _ in range(ops)]]

@@ -8,12 +8,20 @@ engine offers for it:
     map(function, items, *handles)
                             calls function(item, *values), a task each
     call(function, item)    one task, submitted and waited for
+    graph(function, item, inputs)
+                            a task for each list of `inputs`, the numbers of the
+                            tasks it needs: function(item, *results of those)
     actor(cls)              a function that calls `add` of one actor n times
 
 The functions live at module level, where workers in other processes find them.
+
+Works for one engine alone are in that engine's `WORKS`. Those in `UNTIMED` give
+back a function that takes nothing and returns the seconds to report.
 """
 
 import numpy as np
+
+import metg
 
 
 def empty(_):
@@ -72,4 +80,8 @@ ALL = {
     "actor_batch": actor_batch,
     "calc_mean": many_means,
     "loo_forest": loo_forest,
+}
+
+UNTIMED = {
+    "metg": metg.metg,
 }
