@@ -1,5 +1,5 @@
 //! Runs a graph once on each engine. A task adds up the results that it needs
-//! and goes on from there.
+//! and goes on from there; a run gives the sum of all results.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -13,7 +13,7 @@ use super::kernel::compute;
 
 /// One task for each of the graph's, as one would write it: with a parameter for
 /// each of a few inputs, and a list where there are more.
-pub(super) fn on_mobula(tasks: &Tasks, iterations: u64) -> Result<()> {
+pub(super) fn on_mobula(tasks: &Tasks, iterations: u64) -> Result<u64> {
     let mut refs: Vec<ObjectRef<u64>> = Vec::with_capacity(tasks.inputs().len());
     for inputs in tasks.inputs() {
         let task = match inputs[..] {
@@ -25,8 +25,11 @@ pub(super) fn on_mobula(tasks: &Tasks, iterations: u64) -> Result<()> {
         };
         refs.push(task);
     }
-    mobula::get(refs)?;
-    Ok(())
+    Ok(sum(mobula::get(refs)?))
+}
+
+fn sum(results: impl IntoIterator<Item = u64>) -> u64 {
+    results.into_iter().fold(0, u64::wrapping_add)
 }
 
 #[remote]
@@ -51,7 +54,7 @@ fn after_three(iterations: u64, a: u64, b: u64, c: u64) -> u64 {
 
 #[remote]
 fn after_many(iterations: u64, inputs: Vec<u64>) -> u64 {
-    compute(iterations, inputs.into_iter().fold(0, u64::wrapping_add))
+    compute(iterations, sum(inputs))
 }
 
 /// One task for each of the graph's, and a channel for each dependence, since a
@@ -60,7 +63,7 @@ pub(super) fn on_tokio(
     runtime: &tokio::runtime::Runtime,
     tasks: &Tasks,
     iterations: u64,
-) -> Result<()> {
+) -> Result<u64> {
     let _entered = runtime.enter();
     let mut senders: Vec<Vec<oneshot::Sender<u64>>> = Vec::new();
     let mut receivers: Vec<Vec<oneshot::Receiver<u64>>> = Vec::new();
@@ -84,15 +87,16 @@ pub(super) fn on_tokio(
                 // Whoever needs it is there, or has failed already.
                 let _ = sender.send(result);
             }
-            Ok::<(), oneshot::error::RecvError>(())
+            Ok::<u64, oneshot::error::RecvError>(result)
         })
     };
     let handles: Vec<_> = receivers.into_iter().zip(senders).map(task).collect();
     runtime.block_on(async {
+        let mut total = 0_u64;
         for handle in handles {
-            handle.await??;
+            total = total.wrapping_add(handle.await??);
         }
-        Ok(())
+        Ok(total)
     })
 }
 
@@ -104,10 +108,10 @@ pub(super) fn on_rayon(
     tasks: &Tasks,
     outputs: &[Vec<usize>],
     iterations: u64,
-) -> Result<()> {
+) -> Result<u64> {
     let node = |inputs: &Vec<usize>| Node {
         missing: AtomicUsize::new(inputs.len()),
-        seed: AtomicU64::new(0),
+        sum: AtomicU64::new(0),
     };
     let nodes: Vec<Node> = tasks.inputs().iter().map(node).collect();
     let counting = Counting { nodes: &nodes, outputs, iterations };
@@ -118,14 +122,15 @@ pub(super) fn on_rayon(
             }
         }
     });
-    Ok(())
+    // The scope has waited for all tasks, so all they wrote is there.
+    Ok(sum(nodes.into_iter().map(|node| node.sum.into_inner())))
 }
 
 /// A task that misses inputs.
 struct Node {
     missing: AtomicUsize,
-    /// The sum of the inputs so far.
-    seed: AtomicU64,
+    /// The sum of the inputs so far; in the end the result.
+    sum: AtomicU64,
 }
 
 /// A run of a graph on rayon.
@@ -139,11 +144,12 @@ struct Counting<'graph> {
 impl<'graph> Counting<'graph> {
     fn run(self, task: usize, scope: &Scope<'graph>) {
         // All inputs were added before the last of them counted, which see below.
-        let seed = self.nodes[task].seed.load(Ordering::Relaxed);
-        let result = compute(self.iterations, seed);
+        let sum = &self.nodes[task].sum;
+        let result = compute(self.iterations, sum.load(Ordering::Relaxed));
+        sum.store(result, Ordering::Relaxed);
         for &output in &self.outputs[task] {
             let node = &self.nodes[output];
-            node.seed.fetch_add(result, Ordering::Relaxed);
+            node.sum.fetch_add(result, Ordering::Relaxed);
             // Its release pairs with the acquire of the one that counts last,
             // which then spawns the task.
             if node.missing.fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -159,20 +165,30 @@ mod tests {
     use crate::cases::metg::graph::{Graph, Pattern};
     use crate::start;
 
-    /// Rayon runs every task: one that misses an input for ever would not run.
+    const ITERATIONS: u64 = 3;
+
+    fn one_after_the_other(tasks: &Tasks) -> u64 {
+        let mut results: Vec<u64> = Vec::new();
+        for inputs in tasks.inputs() {
+            let seed = sum(inputs.iter().map(|&input| results[input]));
+            results.push(compute(ITERATIONS, seed));
+        }
+        sum(results)
+    }
+
     #[test]
-    fn every_task_runs_on_rayon() {
-        let tasks = Graph { pattern: Pattern::Fft, width: 8, steps: 6 }.tasks();
-        let node = |inputs: &Vec<usize>| Node {
-            missing: AtomicUsize::new(inputs.len()),
-            seed: AtomicU64::new(0),
-        };
-        let nodes: Vec<Node> = tasks.inputs().iter().map(node).collect();
-        let outputs = tasks.outputs();
-        let counting = Counting { nodes: &nodes, outputs: &outputs, iterations: 1 };
-        start::rayon(2).unwrap().in_place_scope(|scope| {
-            (0..8).for_each(|task| scope.spawn(move |scope| counting.run(task, scope)));
-        });
-        assert!(nodes.iter().all(|node| node.missing.load(Ordering::Relaxed) == 0));
+    fn all_engines_compute_the_same() {
+        let runtime = Runtime::new(Config::new().num_cpus(2)).unwrap();
+        let _entered = runtime.enter();
+        let (tokio, rayon) = (start::tokio(2).unwrap(), start::rayon(2).unwrap());
+        for pattern in Pattern::ALL {
+            let tasks = Graph { pattern, width: 8, steps: 20 }.tasks();
+            let expected = one_after_the_other(&tasks);
+            let outputs = tasks.outputs();
+            assert_eq!(on_mobula(&tasks, ITERATIONS).unwrap(), expected, "{pattern:?}");
+            assert_eq!(on_tokio(&tokio, &tasks, ITERATIONS).unwrap(), expected, "{pattern:?}");
+            let on_rayon = on_rayon(&rayon, &tasks, &outputs, ITERATIONS).unwrap();
+            assert_eq!(on_rayon, expected, "{pattern:?}");
+        }
     }
 }

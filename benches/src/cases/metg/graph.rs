@@ -24,6 +24,18 @@ pub(super) enum Pattern {
     RandomNearest,
 }
 
+#[cfg(test)]
+impl Pattern {
+    pub(super) const ALL: [Pattern; 6] = [
+        Pattern::Trivial,
+        Pattern::Stencil,
+        Pattern::Fft,
+        Pattern::Tree,
+        Pattern::Sweep,
+        Pattern::RandomNearest,
+    ];
+}
+
 /// Points that `RandomNearest` draws from, the point itself included.
 const NEAREST: usize = 5;
 /// How probably each of the others is drawn, as Task Bench has it by default.
@@ -172,15 +184,6 @@ impl Tasks {
 mod tests {
     use super::*;
 
-    const PATTERNS: [Pattern; 6] = [
-        Pattern::Trivial,
-        Pattern::Stencil,
-        Pattern::Fft,
-        Pattern::Tree,
-        Pattern::Sweep,
-        Pattern::RandomNearest,
-    ];
-
     fn graph(pattern: Pattern, width: usize, steps: usize) -> Graph {
         Graph { pattern, width, steps }
     }
@@ -192,7 +195,7 @@ mod tests {
 
     #[test]
     fn dependences_are_points_of_the_step_before() {
-        for pattern in PATTERNS {
+        for pattern in Pattern::ALL {
             for (width, steps) in [(1, 3), (2, 5), (3, 7), (8, 4), (8, 20), (64, 16), (64, 130)] {
                 let graph = graph(pattern, width, steps);
                 for step in 0..steps {
@@ -279,7 +282,7 @@ mod tests {
 
     #[test]
     fn every_task_is_behind_all_that_it_needs() {
-        for pattern in PATTERNS {
+        for pattern in Pattern::ALL {
             let tasks = graph(pattern, 8, 20).tasks();
             let mut inputs = tasks.inputs.iter().enumerate();
             assert!(inputs.all(|(task, inputs)| inputs.iter().all(|&input| input < task)));

@@ -18,6 +18,7 @@ mod graph;
 mod kernel;
 mod search;
 
+use std::hint::black_box;
 use std::io::Write;
 use std::rc::Rc;
 use std::time::Instant;
@@ -31,7 +32,6 @@ use crate::python::Work;
 use crate::start;
 use crate::unit::Unit;
 use graph::{Graph, Pattern, Tasks};
-use kernel::Kernel;
 use search::Search;
 
 /// A case for each pattern and width.
@@ -71,14 +71,19 @@ const STEPS_MIN_QUICK: usize = 16;
 const STEPS_MIN_PYTHON: usize = 4;
 
 /// Times that the same graph runs; the fastest counts, as noise only ever adds.
-const REPEATS: usize = 3;
-const REPEATS_QUICK: usize = 2;
+const REPEATS: usize = 5;
+const REPEATS_QUICK: usize = 3;
+
+/// Iterations by which the kernel is measured, each some nanoseconds: as many as
+/// the graph has, but within these.
+const MEASURED_MIN: u64 = 100_000;
+const MEASURED_MAX: u64 = 10_000_000;
 
 /// A search is many runs, so few rounds will do.
 const ROUNDS: usize = 3;
 const ROUNDS_QUICK: usize = 1;
 
-const SEARCH: Search = Search { first: 1e-6, least: 5e-9, most: 0.1, tolerance: 1.05 };
+const SEARCH: Search = Search { first: 1e-6, least: 5e-9, most: 0.01, tolerance: 1.05 };
 const SEARCH_QUICK: Search = Search { tolerance: 1.5, ..SEARCH };
 
 fn contenders(setting: &Setting, pattern: Pattern, width: usize) -> Result<Vec<Contender>> {
@@ -132,30 +137,33 @@ impl Trial {
     fn contender(
         self,
         name: &'static str,
-        mut run: impl FnMut(u64) -> Result<()> + 'static,
+        mut run: impl FnMut(u64) -> Result<u64> + 'static,
     ) -> Contender {
         Contender::reported(name, self.rounds, move || {
-            // Anew each time, since the machine may be faster or slower by now.
-            let kernel = Kernel::calibrated(self.cpus)?;
-            self.search.length_at_half(|length| self.efficiency(kernel, length, &mut run))
+            let iteration = kernel::seconds_of_iteration(self.cpus, MEASURED_MIN)?;
+            self.search.length_at_half(|length| {
+                let iterations = (length / iteration).round().max(1.0) as u64;
+                self.efficiency(iterations, || run(iterations))
+            })
         })
     }
 
-    /// Efficiency with tasks of `length` seconds.
-    fn efficiency(
-        self,
-        kernel: Kernel,
-        length: f64,
-        run: &mut impl FnMut(u64) -> Result<()>,
-    ) -> Result<f64> {
-        let iterations = kernel.iterations(length);
-        let mut fastest = f64::INFINITY;
+    /// Efficiency of `run`, whose tasks take so many `iterations`.
+    ///
+    /// What the kernel takes is measured in turn with it, and for about as long:
+    /// a machine that is slower now, or has other work, then touches both.
+    fn efficiency(self, iterations: u64, mut run: impl FnMut() -> Result<u64>) -> Result<f64> {
+        let useful = self.ideal as u64 * iterations;
+        let measured = useful.clamp(MEASURED_MIN, MEASURED_MAX);
+        let (mut fastest, mut iterations_took) = (f64::INFINITY, 0.0);
         for _ in 0..self.repeats {
             let start = Instant::now();
-            run(iterations)?;
+            black_box(run()?);
             fastest = fastest.min(start.elapsed().as_secs_f64());
+            iterations_took += kernel::seconds_of_iteration(self.cpus, measured)?;
         }
-        Ok(self.ideal as f64 * kernel.seconds(iterations) / fastest)
+        let iteration = iterations_took / self.repeats as f64;
+        Ok(useful as f64 * iteration / fastest)
     }
 }
 
