@@ -23,7 +23,7 @@ use std::io::Write;
 use std::rc::Rc;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::case::{Case, Setting};
 use crate::cases::Group;
@@ -83,6 +83,11 @@ const MEASURED_MAX: u64 = 10_000_000;
 const ROUNDS: usize = 3;
 const ROUNDS_QUICK: usize = 1;
 
+/// What a run takes at most, in seconds: an engine that does not get there with
+/// tasks as long as that will not with longer ones.
+const RUN_MAX: f64 = 2.0;
+const RUN_MAX_QUICK: f64 = 0.1;
+
 const SEARCH: Search = Search { first: 1e-6, least: 5e-9, most: 0.01, tolerance: 1.05 };
 const SEARCH_QUICK: Search = Search { tolerance: 1.5, ..SEARCH };
 
@@ -90,13 +95,7 @@ fn contenders(setting: &Setting, pattern: Pattern, width: usize) -> Result<Vec<C
     let steps_min = setting.size(STEPS_MIN, STEPS_MIN_QUICK);
     let steps = (setting.size(TASKS, TASKS_QUICK) / width).max(steps_min);
     let tasks = Rc::new(Graph { pattern, width, steps }.tasks());
-    let trial = Trial {
-        ideal: tasks.ideal(setting.cpus),
-        cpus: setting.cpus,
-        repeats: setting.size(REPEATS, REPEATS_QUICK),
-        rounds: setting.size(ROUNDS, ROUNDS_QUICK),
-        search: if setting.quick { SEARCH_QUICK } else { SEARCH },
-    };
+    let trial = Trial::new(setting, tasks.ideal(setting.cpus));
     let runtime = start::mobula(setting.cpus)?;
     let on_mobula = {
         let tasks = Rc::clone(&tasks);
@@ -129,9 +128,23 @@ struct Trial {
     repeats: usize,
     rounds: usize,
     search: Search,
+    quick: bool,
 }
 
 impl Trial {
+    fn new(setting: &Setting, ideal: usize) -> Self {
+        let (search, run_max) =
+            if setting.quick { (SEARCH_QUICK, RUN_MAX_QUICK) } else { (SEARCH, RUN_MAX) };
+        Trial {
+            ideal,
+            cpus: setting.cpus,
+            repeats: setting.size(REPEATS, REPEATS_QUICK),
+            rounds: setting.size(ROUNDS, ROUNDS_QUICK),
+            search: Search { most: search.most.min(run_max / ideal as f64), ..search },
+            quick: setting.quick,
+        }
+    }
+
     /// A contender on which `run` runs the graph once, with tasks of so many
     /// iterations of the kernel.
     fn contender(
@@ -141,10 +154,20 @@ impl Trial {
     ) -> Contender {
         Contender::reported(name, self.rounds, move || {
             let iteration = kernel::seconds_of_iteration(self.cpus, MEASURED_MIN)?;
-            self.search.length_at_half(|length| {
+            let found = self.search.length_at_half(|length| {
                 let iterations = (length / iteration).round().max(1.0) as u64;
                 self.efficiency(iterations, || run(iterations))
-            })
+            })?;
+            match found {
+                Some(length) => Ok(length),
+                // That it runs is shown, and it may be the machine that is busy.
+                None if self.quick => Ok(self.search.most),
+                None => bail!(
+                    "the efficiency is below 50 % even with tasks of {} s: is this machine busy \
+                     with other work?",
+                    self.search.most
+                ),
+            }
         })
     }
 
