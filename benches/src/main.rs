@@ -102,7 +102,7 @@ fn main() -> ExitCode {
 
 /// Prints the cases: the single ones, then each group with those in it.
 fn list() {
-    let line = |name: &str, about: &str| println!("{name:42} {about}");
+    let line = |name: &str, about: &str| println!("{name:46} {about}");
     cases::SINGLE.iter().for_each(|case| line(case.name, case.about));
     for group in cases::GROUPS {
         println!();

@@ -72,7 +72,7 @@ const STEPS_MIN_PYTHON: usize = 4;
 
 /// Times that the same graph runs; the fastest counts, as noise only ever adds.
 const REPEATS: usize = 5;
-const REPEATS_QUICK: usize = 3;
+const REPEATS_QUICK: usize = 2;
 
 /// Iterations by which the kernel is measured, each some nanoseconds: as many as
 /// the graph has, but within these.
@@ -86,7 +86,7 @@ const ROUNDS_QUICK: usize = 1;
 /// What a run takes at most, in seconds: an engine that does not get there with
 /// tasks as long as that will not with longer ones.
 const RUN_MAX: f64 = 2.0;
-const RUN_MAX_QUICK: f64 = 0.1;
+const RUN_MAX_QUICK: f64 = 0.05;
 
 const SEARCH: Search = Search { first: 1e-6, least: 5e-9, most: 0.01, tolerance: 1.05 };
 const SEARCH_QUICK: Search = Search { tolerance: 1.5, ..SEARCH };
