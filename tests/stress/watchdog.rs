@@ -11,7 +11,7 @@ use crate::meter;
 use crate::model::Model;
 
 /// How long nothing may go on. Far more than the slowest machine needs for one thing.
-const STALLED_MAX: Duration = Duration::from_secs(18);
+const STALLED_MAX: Duration = Duration::from_secs(180);
 
 /// The round that runs: its seed, and its drivers' models.
 static ROUND: Mutex<(u64, Vec<Arc<Mutex<Model>>>)> = Mutex::new((0, Vec::new()));

@@ -155,6 +155,9 @@ pub(crate) fn with_a_cpu<R>(local: &Arc<Local>, run: impl FnOnce() -> R) -> Opti
     match current::with_cpu(|cpu| cpu.map(|cpu| cpu.is_of(home))) {
         Some(true) => Some(run()),
         Some(false) => None,
+        // A task on a part of a CPU would hold that besides while it runs, or waits inside: then one
+        // that takes all CPUs could never have them. It gives its part back and sleeps instead.
+        None if current::share().is_some() => None,
         None => {
             let mut desk = (pool.idle.load(Ordering::Relaxed) > 0).then(|| pool.desk())?;
             let cpu = pool.take_idle(&mut desk)?;
