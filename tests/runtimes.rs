@@ -1,6 +1,5 @@
 //! Runtimes: started, entered, side by side, shut down; what tasks know of themselves.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 
@@ -72,37 +71,6 @@ fn shutdown_cancels_what_waits_and_joins_what_runs() {
     });
     assert_eq!(report.never_begun, 10);
     assert_eq!(get(held).unwrap(), 0, "its own calls are refused");
-}
-
-#[test]
-fn never_more_than_num_cpus_compute() {
-    static NOW: AtomicUsize = AtomicUsize::new(0);
-    static MOST: AtomicUsize = AtomicUsize::new(0);
-    /// Computes a little, with its children in between, which it waits for.
-    #[remote]
-    fn compute(depth: u32) -> u64 {
-        let work = || {
-            MOST.fetch_max(NOW.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            let x = (0..1000).fold(0u64, |x, y| std::hint::black_box(x ^ y));
-            NOW.fetch_sub(1, Ordering::SeqCst);
-            x
-        };
-        work();
-        if depth > 0 {
-            let children: Vec<_> = (0..3).map(|_| compute::remote(depth - 1)).collect();
-            // By the group wait, which never runs them on this thread.
-            assert_eq!(wait(&children, 3, None).0.len(), 3);
-        }
-        work()
-    }
-    for cpus in [1, 2, 3] {
-        MOST.store(0, Ordering::SeqCst);
-        let runtime = Runtime::new(Config::new().num_cpus(cpus)).unwrap();
-        let _entered = runtime.enter();
-        let refs: Vec<_> = (0..4).map(|_| compute::remote(4)).collect();
-        get(refs).unwrap();
-        assert!(MOST.load(Ordering::SeqCst) <= cpus);
-    }
 }
 
 #[test]

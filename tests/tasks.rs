@@ -262,19 +262,6 @@ fn a_hundred_thousand_tasks_in_a_chain() {
     }
 }
 
-#[remote]
-fn descend(depth: u32) -> u32 {
-    if depth == 0 { 0 } else { get(descend::remote(depth - 1)).unwrap() + 1 }
-}
-
-#[test]
-fn nesting_does_not_overflow_the_stack() {
-    for runtime in runtimes() {
-        let _entered = runtime.enter();
-        assert_eq!(get(descend::remote(20_000)).unwrap(), 20_000);
-    }
-}
-
 #[test]
 fn ten_thousand_refs_as_arguments_of_one_task() {
     for runtime in runtimes() {
