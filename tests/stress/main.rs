@@ -90,9 +90,10 @@ fn round(seed: u64, watchdog: &Watchdog) {
         }
     });
     drop(setting);
-    let most = meter::most_computing();
-    assert!(inline || most <= 1000 * runtime.num_cpus() as u64, "{most}/1000 CPUs of {runtime:?}");
+    let (cpus, settings) = (runtime.num_cpus() as u64, format!("{runtime:?}"));
     runtime.shutdown();
+    let most = meter::most_computing();
+    assert!(inline || most <= 1000 * cpus, "{most}/1000 CPUs were computed on: {settings}");
     if end_early {
         models.iter().for_each(|model| check_ended(model));
     }

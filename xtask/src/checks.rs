@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use xshell::{Cmd, Shell, cmd};
 
 use crate::steps::Steps;
+use crate::stress;
 use crate::system;
 use crate::tally::Tally;
 
@@ -32,6 +33,7 @@ fn run_all(shell: &Shell, steps: &mut Steps, tally: &mut Tally) -> Result<()> {
         Ok(lints.args(["--", "-D", "warnings"]).run()?)
     })?;
     steps.run("tests", || tests(cmd!(shell, "cargo test --workspace --no-fail-fast"), tally))?;
+    steps.run("stress", || tests(stress::command(shell, stress::OPERATIONS), tally))?;
     steps.run("models", || {
         // Another flag for all crates, so another folder: this must not rebuild what the others use.
         let models = cmd!(shell, "cargo test --package mobula --lib --release loom_");

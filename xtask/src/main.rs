@@ -3,11 +3,13 @@
 //! [`checks`] is what must hold before a change lands. It goes through
 //! [`steps`] (one after the other, timed, with a summary), counts in [`tally`]
 //! what the test runners say, and asks [`system`] for what Cargo cannot
-//! install. [`python`] makes the environment that benchmarks compare with.
+//! install. [`stress`] runs the stress test at length. [`python`] makes the
+//! environment that benchmarks compare with.
 
 mod checks;
 mod python;
 mod steps;
+mod stress;
 mod system;
 mod tally;
 
@@ -30,6 +32,15 @@ struct Arguments {
 enum Chore {
     /// Format, lints, tests, documentation, example and benchmarks: all that must hold
     Test,
+    /// The stress test for long: several seeds, numbers of CPUs and engines
+    Soak {
+        /// How many calls are made in all
+        #[arg(long, default_value_t = 10_000_000)]
+        operations: u64,
+        /// The seed of the first round; each further one has the next [default: at random]
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Install the peers in Python under target/ and print the path of that Python
     BenchPython,
 }
@@ -49,6 +60,7 @@ fn run(chore: &Chore) -> Result<()> {
     shell.change_dir(root());
     match chore {
         Chore::Test => checks::run(&shell),
+        Chore::Soak { operations, seed } => stress::soak(&shell, *operations, *seed),
         Chore::BenchPython => {
             println!("{}", python::environment(&shell)?.display());
             Ok(())

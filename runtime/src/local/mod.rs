@@ -37,6 +37,7 @@ pub(crate) mod group;
 pub(crate) mod held_back;
 pub(crate) mod ids;
 pub(crate) mod job;
+mod lending;
 mod memory;
 pub(crate) mod note;
 pub(crate) mod panics;

@@ -310,6 +310,13 @@ impl Pool {
             || self.stealers.iter().any(|stealer| !stealer.is_empty())
     }
 
+    /// Whether anybody waits for a CPU beside so many entries in the queues.
+    pub(super) fn has_work_beside(&self, entries: usize) -> bool {
+        let deques: usize = self.stealers.iter().map(Stealer::len).sum();
+        let queued = self.injector.len() + self.prioritized.len() + deques;
+        queued > entries || self.returning.load(Ordering::Relaxed) > 0
+    }
+
     /// The next thing for `cpu` to run: its own newest, else the oldest from outside, else another's.
     fn find(&self, cpu: &Cpu) -> Option<Entry> {
         if self.prioritized.has_urgent()

@@ -37,8 +37,12 @@ impl Prioritized {
         self.urgent.fetch_add(usize::from(priority > 0), Ordering::Relaxed);
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.count.load(Ordering::Relaxed) == 0
+        self.len() == 0
     }
 
     /// Whether there is one above 0.

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use crate::local::pool::seat::Seat;
 use crate::local::pool::{Cpu, Pool, with_stack};
-use crate::local::{Local, current, default, grant, note};
+use crate::local::{Local, current, default, grant, lending, note};
 
 /// Work that runs on a thread that is not the pool's, and that `close` waits for.
 pub(crate) struct Guest(Arc<Local>);
@@ -42,7 +42,7 @@ pub(crate) fn block<R>(wait: impl FnOnce(&Nap<'_>) -> R) -> R {
     let _blocked = note::Blocked::here();
     let Some(cpu) = current::take_cpu() else {
         return match current::share() {
-            Some(part) => grant::block_share(&default::current(), part, || wait(&Nap(None))),
+            Some(part) => lending::block(&default::current(), part, || wait(&Nap(None))),
             None => wait(&Nap(None)),
         };
     };
