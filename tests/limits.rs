@@ -204,11 +204,9 @@ fn two_thousand_blocked_tasks_end_on_one_cpu() {
 
 #[test]
 fn nesting_does_not_overflow_the_stack() {
-    for (cpus, engine, depth) in [
-        (1, Engine::Threads, 100_000),
-        (2, Engine::Threads, 20_000),
-        (1, Engine::Inline, 20_000),
-    ] {
+    for (cpus, engine, depth) in
+        [(1, Engine::Threads, 100_000), (2, Engine::Threads, 20_000), (1, Engine::Inline, 20_000)]
+    {
         let runtime = Runtime::new(Config::new().num_cpus(cpus).engine(engine)).unwrap();
         let _entered = runtime.enter();
         let nobody_else = Arc::new(Barrier::new(1));

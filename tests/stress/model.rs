@@ -174,9 +174,7 @@ impl Model {
             Origin::Fails(_, kinds) => needs[0].then_fails(*kinds),
             Origin::Whole(_) => needs[0],
             Origin::Part(_, nth) => Outcome::of_all(&needs, |values| combine([values[0], *nth])),
-            Origin::Adds { actor, .. }
-            | Origin::Refuses { actor }
-            | Origin::Explodes { actor }
+            Origin::Adds { actor, .. } | Origin::Refuses { actor } | Origin::Explodes { actor }
                 if actors[*actor].ended =>
             {
                 Outcome::failure(Kinds::DIED)
