@@ -31,13 +31,16 @@ const TURNS_MAX: usize = 64;
 #[derive(Default)]
 pub(crate) struct Lending(Mutex<Lent>);
 
+/// Where a worker waits to have a CPU again.
+type Lender = mpsc::Sender<Box<Cpu>>;
+
 #[derive(Default)]
 struct Lent {
     /// What is left of the CPUs below.
     free: Millis,
     cpus: Vec<Box<Cpu>>,
     /// Workers that wait to have a CPU again.
-    lenders: VecDeque<mpsc::Sender<Box<Cpu>>>,
+    lenders: VecDeque<Lender>,
     /// Tasks that wait for their part, with their priorities, the highest first.
     line: VecDeque<(i32, Millis, Entry)>,
     /// The priority of the last ticket, until a worker comes to one.
@@ -52,7 +55,7 @@ struct Changes {
     /// Tasks that now have their parts.
     admitted: Vec<(Millis, Entry)>,
     /// CPUs of which no part is used, for a lender or for anyone.
-    back: Vec<(Option<mpsc::Sender<Box<Cpu>>>, Box<Cpu>)>,
+    back: Vec<(Option<Lender>, Box<Cpu>)>,
     /// A ticket of this priority is to be queued.
     ask: Option<i32>,
 }
