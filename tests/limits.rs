@@ -132,15 +132,24 @@ fn a_task_on_any_cpus_can_wait_for_one_that_takes_them_all() {
         mobula::context().num_cpus()
     }
     #[remote(local)]
+    fn child(cpus: f64) -> f64 {
+        let all = all::options().num_cpus(cpus).remote();
+        assert_eq!(wait(std::slice::from_ref(&all), 1, None).0.len(), 1);
+        get(all).unwrap()
+    }
+    // Some of its children it runs itself, if there is an idle CPU.
+    #[remote(local)]
     fn parent(cpus: f64) -> f64 {
-        get(all::options().num_cpus(cpus).remote()).unwrap()
+        let children: Vec<_> = (0..6).map(|_| child::remote(cpus)).collect();
+        get(children).unwrap().into_iter().sum::<f64>() / 6.0
     }
     let runtime = runtime(3);
     let _entered = runtime.enter();
     for granted in [0.0, 0.001, 0.5, 1.0, 2.0, 3.0] {
         for _ in 0..100 {
-            let parents = [parent::options().num_cpus(granted).remote(3.0), parent::remote(3.0)];
-            assert_eq!(get(parents).unwrap(), [3.0; 2]);
+            let call = || parent::options().num_cpus(granted).remote(3.0);
+            assert_eq!(get_timeout(call(), FOR_EVER).unwrap(), 3.0);
+            assert_eq!(get([call(), parent::remote(3.0)]).unwrap(), [3.0; 2]);
         }
     }
 }
