@@ -5,8 +5,9 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use mobula::prelude::*;
 
-use crate::case::{Case, Setting, Unit};
+use crate::case::{Case, Setting};
 use crate::contender::{Contender, MOBULA};
+use crate::unit::Unit;
 
 pub(crate) const CASE: Case = Case {
     name: "tasks_batch_events",
