@@ -10,8 +10,10 @@ import time
 
 ITERATIONS = 200_000
 FIRST = 62.5e-6
-MOST = 0.5
 REPEATS = 2
+
+# Seconds that a run takes at most, so that the search ends on a busy machine.
+RUN_MAX = 10
 
 
 def compute(iterations, *inputs):
@@ -28,11 +30,11 @@ def seconds_of_iteration(_):
     return (time.perf_counter() - start) / ITERATIONS
 
 
-def search(efficiency):
+def search(efficiency, most):
     """The length at which `efficiency`, which grows with the length, is 1/2."""
     length, below = FIRST, (0.0, 0.0)
     while (reached := efficiency(length)) < 0.5:
-        if length >= MOST:
+        if length >= most:
             raise RuntimeError(f"the efficiency is {reached:.0%} with tasks of {length} s")
         length, below = 2 * length, (length, reached)
     shorter, worse = below
@@ -56,4 +58,4 @@ def metg(engine, options):
             taken.append(time.perf_counter() - start)
         return options.ideal * iterations * iteration / min(taken)
 
-    return lambda: search(efficiency)
+    return lambda: search(efficiency, RUN_MAX / options.ideal)
