@@ -223,8 +223,8 @@ fn cancelled_work_never_begins_and_its_dependents_fail() {
     let never = square::remote(2);
     let dependent = square::remote(&never);
     let waiting = square::remote(&held);
-    assert!(cancel(&never) && cancel(&waiting));
-    assert!(!cancel(&never), "it is cancelled already");
+    assert!(cancel(&never).now() && cancel(&waiting).now());
+    assert!(!cancel(&never).now(), "it is cancelled already");
     for lost in [never, dependent, waiting] {
         assert_eq!(get(lost).unwrap_err().kind(), ErrorKind::Cancelled);
     }
@@ -248,7 +248,7 @@ fn running_work_is_asked_to_stop() {
     let (started, running) = mpsc::channel();
     let task = until_cancelled::remote(started);
     running.recv().unwrap();
-    assert!(!cancel(&task));
+    assert!(!cancel(&task).now());
     assert_eq!(get(task).unwrap_err().kind(), ErrorKind::Cancelled);
 }
 

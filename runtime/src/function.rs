@@ -75,6 +75,17 @@ impl Call {
 }
 
 impl Hop {
+    pub(crate) fn name(&self) -> &str {
+        match &self.name {
+            Name::Function(name) => name,
+            Name::Given(name) => name,
+        }
+    }
+
+    pub(crate) fn called_at(&self) -> &'static Location<'static> {
+        self.called_at
+    }
+
     /// The call after so many tries.
     pub(crate) fn tried(self, tries: u32) -> Self {
         Self { tries, ..self }
@@ -89,10 +100,7 @@ impl From<Call> for Hop {
 
 impl fmt::Display for Hop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name: &str = match &self.name {
-            Name::Function(name) => name,
-            Name::Given(name) => name,
-        };
+        let name = self.name();
         let Self { called_at, tries, .. } = self;
         match tries {
             1 => write!(f, "`{name}` (called at {called_at})"),

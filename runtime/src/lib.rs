@@ -40,7 +40,8 @@
 //! - `observe`: the stream of events, of what became of each task.
 //! - `local`: the engine. In it `state`, `cell` and `value` (what a task is), `queue`, `pool` and
 //!   `current` (where it runs), `waiters`, `arguments` and `waiting` (how others wait for it), `job`,
-//!   `request` and `grant` (what it does, and what it asked for), `strand` and `arbiter` (actors).
+//!   `request`, `grant` and `retries` (what it does, and what it asked for), `family` and `cancelling` (how
+//!   it is stopped), `strand` and `arbiter` (actors).
 //! - `runtime`: starting and ending it.
 //! - `api`: what you call. `remote`, `parameter`, `object` and `get` first; then `actor` and `map`.
 
@@ -61,11 +62,12 @@ mod observe;
 mod runtime;
 
 pub use api::actor::{ActorHandle, ActorOptions, kill};
+pub use api::cancel::{Cancel, Cancellable, cancel, cancellable};
 pub use api::context::{Context, check_cancelled, context};
 pub use api::explain::{Causes, Explanation, Shortage, Standing};
 pub use api::get::{Get, get, get_arc, get_timeout};
 pub use api::map::{Map, map};
-pub use api::object::{ObjectId, ObjectRef, cancel, put};
+pub use api::object::{ObjectId, ObjectRef, put};
 pub use api::remote::{TaskOptions, spawn};
 pub use api::wait::{AsCompleted, ObjectFuture, as_completed, wait};
 pub use config::{Config, Engine};
@@ -73,7 +75,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use local::retries::RetryDelay;
 pub use mobula_macros::remote;
 pub use observe::{Event, EventKind, Events};
-pub use runtime::{EnterGuard, Runtime, ShutdownReport, init};
+pub use runtime::{EnterGuard, Runtime, ShutdownReport, Unheeded, init};
 
 /// What most programs use: `use mobula::prelude::*;`.
 pub mod prelude {

@@ -1,10 +1,12 @@
 //! The life of a runtime: started, current on some threads, shut down.
 
 use std::fmt;
+use std::panic::Location;
 use std::sync::Arc;
 
 use crate::config::Config;
 use crate::error::Result;
+use crate::function::Hop;
 use crate::local::{Local, current, default};
 use crate::observe::Events;
 
@@ -86,10 +88,13 @@ impl Runtime {
     /// [`ShutDown`](crate::ErrorKind::ShutDown), running work is waited for.
     pub fn shutdown(self) -> ShutdownReport {
         let never_begun = self.end();
+        let (named, unheeded_count) = self.local.unheeded().get();
         ShutdownReport {
             never_begun,
             most_threads: self.local.pool().threads_most(),
             events: self.events(),
+            unheeded: named.into_iter().map(Unheeded).collect(),
+            unheeded_count,
         }
     }
 
@@ -132,4 +137,38 @@ pub struct ShutdownReport {
     pub most_threads: usize,
     /// The events that nobody had read, those of the end included; see [`Runtime::events`].
     pub events: Events,
+    /// Tasks that computed on although they, or the tasks that submitted them, had been cancelled: they
+    /// ended without ever asking, by [`check_cancelled`](crate::check_cancelled) for one, or still ran
+    /// when the shutdown began. The first hundred of them.
+    pub unheeded: Vec<Unheeded>,
+    /// How many there were.
+    pub unheeded_count: usize,
+}
+
+/// A task that did not stop when it was cancelled. Shown with the place that it was called from.
+#[derive(Clone)]
+pub struct Unheeded(Hop);
+
+impl Unheeded {
+    /// Its name: its function's, unless the call was given one.
+    pub fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    /// Where it was called from.
+    pub fn called_at(&self) -> &'static Location<'static> {
+        self.0.called_at()
+    }
+}
+
+impl fmt::Display for Unheeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Unheeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }

@@ -233,7 +233,7 @@ impl Driver {
             _ if self.setting.inline => (Kinds::TASK, call_as!(wish, refuse(object))),
             _ => {
                 let task = call_as!(wish, stay(object));
-                cancelled = cancel(&task);
+                cancelled = cancel(&task).now();
                 (Kinds::CANCELLED, task)
             }
         };
@@ -326,7 +326,7 @@ impl Driver {
     fn cancel(&mut self) {
         let (number, object) = self.pick();
         if self.model().objects[number].asked != Asked::Never {
-            let unstarted = cancel(&object);
+            let unstarted = cancel(&object).now();
             self.model().cancelled(number, unstarted);
         }
     }

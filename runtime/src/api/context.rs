@@ -3,10 +3,10 @@
 use std::num::NonZeroUsize;
 
 use crate::api::object::ObjectId;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::local::cell::AnyRef;
 use crate::local::job::TimeLimit;
-use crate::local::{current, ids, pool};
+use crate::local::{cancelling, current, ids, pool};
 use crate::millis::Millis;
 
 /// A task, or a call of an actor, as it sees itself.
@@ -50,16 +50,16 @@ pub fn context() -> Context {
     Context { running, worker: current::with_cpu(|cpu| cpu.map(pool::Cpu::index)) }
 }
 
-/// Whether somebody asked this task to stop, or its time is over: an error then, to be passed on with
-/// `?`.
+/// Whether somebody cancelled this task, or the one that submitted it, or its time is over: an error
+/// then, to be passed on with `?`.
 ///
 /// # Errors
 /// `Cancelled` if somebody did, `TimeLimit` if its time is over.
 pub fn check_cancelled() -> Result<()> {
     let Some(task) = current::task() else { return Ok(()) };
     // SAFETY: the thread is running the task at this very moment.
-    if unsafe { task.running.cancel_requested() } {
-        return Err(Error::new(ErrorKind::Cancelled, "it was cancelled while it ran, and stopped"));
+    if unsafe { task.running.look_whether_cancelled() } {
+        return Err(cancelling::cancelled_while_running());
     }
     task.check_time()
 }
@@ -96,7 +96,7 @@ impl Context {
         self.running.as_ref().is_some_and(|running| running.actor.is_some())
     }
 
-    /// Whether somebody asked it to stop, or its time is over.
+    /// Whether somebody cancelled it, or the task that submitted it, or its time is over.
     pub fn is_cancelled(&self) -> bool {
         self.running.as_ref().is_some_and(Running::is_cancelled)
     }
@@ -104,7 +104,7 @@ impl Context {
 
 impl Running {
     fn is_cancelled(&self) -> bool {
-        self.task.cancel_requested() || self.limit.as_ref().is_some_and(TimeLimit::is_over)
+        self.task.look_whether_cancelled() || self.limit.as_ref().is_some_and(TimeLimit::is_over)
     }
 }
 

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::api::object::cancel_any;
+use crate::api::cancel::cancel_any;
+use crate::api::context::check_cancelled;
 use crate::api::parameter::{Awaiting, IntoSlots, Params};
 use crate::api::remote::{Body, RemoteFn, Slots, submit_call, submit_task};
 use crate::error::{Error, Result};
@@ -30,6 +31,8 @@ use crate::local::waiting::{self, Ended};
 const CHUNK_TIME: Duration = Duration::from_millis(1);
 /// The most items that a chunk is given without being asked.
 const CHUNK_ITEMS_MAX: usize = 4096;
+/// A chunk asks before every so many items whether it was cancelled.
+const LOOK_EVERY: usize = 16;
 /// How many chunks for each CPU are under way, unless `max_in_flight` says otherwise.
 const CHUNKS_PER_CPU: usize = 32;
 
@@ -77,7 +80,10 @@ fn each<F: RemoteFn>(slots: Vec<Slots<F>>, call: Call) -> Ref<Chunk<F::Output>> 
     let refs: Vec<_> =
         slots.into_iter().map(|slots| submit_call::<F>(slots, options.cloned(), call)).collect();
     let (chunk, promise) = Ref::promise(call, 0);
-    let all = refs.iter().map(|object| object.any().clone()).collect();
+    let all = || refs.iter().map(|object| object.any().clone());
+    // So that cancelling the chunk cancels the calls.
+    let _ = chunk.any().extra().producers.set(all().collect());
+    let all = all().collect();
     let cell = chunk.any().clone();
     let hand_over = move || {
         let take =
@@ -108,11 +114,21 @@ where
     }
 }
 
-/// Runs one item after the other; a failed one leaves the others alone.
+/// Runs one item after the other; a failed one leaves the others alone. A cancelled chunk ends early.
 fn run_chunk<X, T>(items: Vec<X>, run: impl Fn(X) -> Result<T>, call: Call) -> Chunk<T> {
     let start = Instant::now();
     let one = |item| panics::catch(|| run(item)).map_err(|error| error.through(call));
-    let results = items.into_iter().map(one).collect();
+    let mut cancelled = None;
+    let next = |(nth, item): (usize, X)| {
+        if nth.is_multiple_of(LOOK_EVERY) && cancelled.is_none() {
+            cancelled = check_cancelled().err();
+        }
+        match &cancelled {
+            Some(cancelled) => Err(cancelled.clone().through(call)),
+            None => one(item),
+        }
+    };
+    let results = items.into_iter().enumerate().map(next).collect();
     Chunk { results, took: start.elapsed() }
 }
 
@@ -120,7 +136,7 @@ fn run_chunk<X, T>(items: Vec<X>, run: impl Fn(X) -> Result<T>, call: Call) -> C
 ///
 /// The items are taken, and the tasks made, as the results are taken: at most
 /// [`max_in_flight`](Self::max_in_flight) items are under way at a time, so the items may be endless.
-/// Dropped early, it cancels what has not begun.
+/// Dropped early, it cancels what is under way.
 #[must_use = "nothing is called until the results are taken"]
 pub struct Map<W: Work<I::Item>, I: Iterator> {
     work: W,
@@ -300,7 +316,7 @@ impl<W: Work<I::Item>, I: Iterator> Map<W, I> {
         };
         self.progress.iter().for_each(|bar| bar.inc(items as u64));
         if let Some(why) = deadlock {
-            cancel_any(chunk.any());
+            cancel_any(chunk.any(), true);
             self.done.extend((0..items).map(|_| Err(why.clone())));
             return true;
         }
@@ -395,7 +411,7 @@ impl<W: Work<I::Item>, I: Iterator> Iterator for Map<W, I> {
 impl<W: Work<I::Item>, I: Iterator> Drop for Map<W, I> {
     fn drop(&mut self) {
         for (chunk, _) in self.under_way.chunks.iter().flatten() {
-            cancel_any(chunk.any());
+            cancel_any(chunk.any(), true);
         }
     }
 }

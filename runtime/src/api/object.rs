@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::function::{Call, Function};
 use crate::local::cell::{AnyRef, Ref};
 use crate::local::ids;
@@ -196,18 +196,4 @@ impl<'de, T: Send + Sync + 'static> Deserialize<'de> for ObjectRef<T> {
         })?;
         Ok(Self(typed))
     }
-}
-
-/// Cancels a task: one that has not begun never will, and its result, and every task that needs it,
-/// fails with [`Cancelled`](ErrorKind::Cancelled). One that runs is asked to stop: it sees that by
-/// [`check_cancelled`](crate::check_cancelled). True: the task had not begun.
-pub fn cancel<T>(object: &ObjectRef<T>) -> bool {
-    cancel_any(object.any())
-}
-
-/// As [`cancel`], whatever the type.
-pub(crate) fn cancel_any(any: &AnyRef) -> bool {
-    let any = any.producer().unwrap_or(any);
-    any.request_cancel();
-    any.abandon_if_unstarted(Error::new(ErrorKind::Cancelled, "it was cancelled before it ran"))
 }

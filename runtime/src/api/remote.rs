@@ -21,7 +21,7 @@ use crate::local::cell::{Job, Ref};
 use crate::local::job::{Await, Compute, ComputeWith};
 use crate::local::request::Claim;
 use crate::local::retries::RetryDelay;
-use crate::local::{default, note, pool};
+use crate::local::{current, default, note, pool};
 use crate::observe::Number;
 
 /// What the arguments of `F` are while it runs.
@@ -185,7 +185,7 @@ pub(crate) fn submit_task<T: Send + Sync + 'static>(
     // It is empty, so there is nothing to drop.
     std::mem::forget(awaiting);
     let (task, scheduled) = default::with_current(|local| {
-        let (task, entry) = Ref::ready_task(job, local.home(), call);
+        let (task, entry) = Ref::ready_task(job, local.home(), current::family(), call);
         note::submitted(local, task.any(), Number::NONE);
         (task, local.submit(entry))
     });
@@ -209,14 +209,17 @@ fn submit_later<T: Send + Sync + 'static>(
     if let Some(error) = failure {
         return refused(error, call);
     }
-    let task = Ref::task(job, local.home(), call);
+    let task = Ref::task(job, local.home(), current::family(), call);
     if let Some(name) = claim.as_ref().and_then(|claim| claim.request().name.as_ref()) {
         let _ = task.any().extra().name.set(Arc::clone(name));
     }
     note::submitted(&local, task.any(), Number::NONE);
     let then = match claim {
         None => Then::Queue(task.any().clone(), local),
-        Some(claim) => Then::Claim(task.any().clone(), claim),
+        Some(claim) => {
+            claim.leave_line_if_cancelled(task.any());
+            Then::Claim(task.any().clone(), claim)
+        }
     };
     Awaited::when_ready(refs, then);
     task

@@ -26,7 +26,7 @@ macro_rules! tuples {
                 $(
                     let ($reference, $promise) = Ref::<$part>::promise(call, 0);
                     // So that cancelling a part cancels the task.
-                    let _ = $reference.any().extra().producer.set(whole.any().clone());
+                    let _ = $reference.any().extra().producers.set(Box::new([whole.any().clone()]));
                 )*
                 let awaited = Refs::from_iter([whole.any().clone()]);
                 let whole = whole.into_inner();

@@ -20,13 +20,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::function::Call;
 use crate::local::actors::{Identity, Living};
 use crate::local::arguments::{Awaited, Refs, Then};
-use crate::local::cell::{AnyRef, Promise, Ref};
+use crate::local::cell::{AnyRef, Job, Promise, Ref, Unstarted};
 use crate::local::completion::Completion;
-use crate::local::current::Task;
+use crate::local::current::{self, Task};
 use crate::local::held_back::{HeldBack, Pass};
 use crate::local::job::AsTask;
 use crate::local::pool::Guest;
-use crate::local::{Local, actors, note, panics};
+use crate::local::{Local, actors, cancelling, note, panics};
 use crate::millis::Millis;
 use crate::observe::{EventKind, Number};
 
@@ -273,7 +273,7 @@ impl<A: Send + 'static> Hosted<A> {
                 }
                 let future = async move { construct().await };
                 note::step(number, EventKind::Started);
-                match (AsTask { task, local, future }).await {
+                match AsTask::new(task, local, future).await {
                     Ok(actor) => {
                         note::step(number, EventKind::ActorStarted);
                         *state = Some(actor);
@@ -309,13 +309,14 @@ impl<A: Send + 'static> Hosted<A> {
             note::refused(&self.local, refused.any(), self.number);
             return refused;
         }
-        let (result, promise) = Ref::<T>::promise(call, Arc::as_ptr(self) as usize);
+        let address = Arc::as_ptr(self) as usize;
+        let (result, call) = Ref::unstarted(Resolve(resolve), address, current::family(), call);
         note::submitted(&self.local, result.any(), self.number);
         let hosted = self.handle();
         let begin = move |host: &mut Host<A>, context: &mut Context<Host<A>>| {
             let method = method.get_in_line(Arc::clone(&host.state));
-            let running = Running { hosted, ended: Rc::clone(&host.ended), promise };
-            context.spawn(running.run(method, resolve).into_actor(host));
+            let waiting = WaitingCall { hosted, ended: Rc::clone(&host.ended), call };
+            context.spawn(waiting.run(method).into_actor(host));
         };
         let cell = result.any().unheld();
         match self.held_back.pass(Begin(Box::new(begin)), cell, arguments.is_empty()) {
@@ -448,14 +449,28 @@ impl<A: 'static, H, T> Method<A, H, T> {
     }
 }
 
-/// A call that its host has begun.
-struct Running<A: Send + 'static, T: Send + Sync + 'static> {
-    hosted: HostedHandle<A>,
-    ended: Rc<Ended>,
-    promise: Promise<T>,
+/// What a call needs when its turn has come: its arguments.
+struct Resolve<R>(R);
+
+impl<T: Send + Sync + 'static, R: Send + 'static> Job<T> for Resolve<R> {
+    fn run(self, _: Promise<T>) {
+        unreachable!("a call is begun by its host, and never queued")
+    }
 }
 
-impl<A: Send + 'static, T: Send + Sync + 'static> Running<A, T> {
+/// A call that has a place in the line, and can be cancelled until its turn has come.
+struct WaitingCall<A: Send + 'static, T: Send + Sync + 'static, R: Send + 'static> {
+    hosted: HostedHandle<A>,
+    ended: Rc<Ended>,
+    call: Unstarted<T, Resolve<R>>,
+}
+
+impl<A, T, R> WaitingCall<A, T, R>
+where
+    A: Send + 'static,
+    T: Send + Sync + 'static,
+    R: Send + 'static,
+{
     async fn run<H>(
         self,
         method: Waiting<
@@ -465,32 +480,50 @@ impl<A: Send + 'static, T: Send + Sync + 'static> Running<A, T> {
             impl Future<Output = OwnedRwLockReadGuard<Option<A>>>,
             impl Future<Output = OwnedRwLockWriteGuard<Option<A>>>,
         >,
-        resolve: impl FnOnce() -> Result<H>,
-    ) {
-        let result = match method {
+    ) where
+        R: FnOnce() -> Result<H>,
+    {
+        let Self { hosted, ended, call } = self;
+        let (promise, result) = match method {
             Waiting::Shared(line, body) => {
                 let state = line.turn().await;
+                let Some((Resolve(resolve), promise)) = call.begin() else { return };
+                let running = Running { hosted: &hosted.0, ended: &ended, promise: &promise };
                 let call = |actor| async move { body(actor, resolve()?).await };
-                self.call(state.as_ref(), call).await
+                let result = running.call(state.as_ref(), call).await;
+                (promise, result)
             }
             Waiting::Alone(line, body) => {
                 let mut state = line.turn().await;
+                let Some((Resolve(resolve), promise)) = call.begin() else { return };
+                let running = Running { hosted: &hosted.0, ended: &ended, promise: &promise };
                 let call = |actor| async move { body(actor, resolve()?).await };
-                self.call(state.as_mut(), call).await
+                let result = running.call(state.as_mut(), call).await;
+                (promise, result)
             }
         };
-        self.promise.complete(result);
+        promise.complete(result);
     }
+}
 
+/// A call whose turn it is.
+struct Running<'a, A: Send + 'static, T: Send + Sync + 'static> {
+    hosted: &'a Hosted<A>,
+    ended: &'a Ended,
+    promise: &'a Promise<T>,
+}
+
+impl<A: Send + 'static, T: Send + Sync + 'static> Running<'_, A, T> {
     /// Runs the method on the state, if the actor lives.
     async fn call<S, F: Future<Output = Result<T>>>(
         &self,
         state: Option<S>,
         method: impl FnOnce(S) -> F,
     ) -> Result<T> {
-        let (hosted, call) = (&self.hosted.0, self.promise.call());
+        let Self { hosted, ended, promise } = *self;
+        let call = promise.call();
         let _guest = Guest::of(&hosted.local);
-        let why = hosted.end.get().or_else(|| self.ended.why.get());
+        let why = hosted.end.get().or_else(|| ended.why.get());
         let state = match (why, state) {
             (Some(why), _) => return Err(why.clone().through(call)),
             (None, Some(state)) => state,
@@ -500,22 +533,23 @@ impl<A: Send + 'static, T: Send + Sync + 'static> Running<A, T> {
                 );
             }
         };
-        let actor = Arc::as_ptr(hosted) as usize;
-        let task = Task::new(self.promise.task(), call, Millis::default(), actor);
-        note::step(self.promise.number(), EventKind::Started);
+        let actor = std::ptr::from_ref(hosted) as usize;
+        let task = Task::new(promise.task(), call, Millis::default(), actor);
+        note::step(promise.number(), EventKind::Started);
         let mut returned = false;
         let future = async {
             let result = method(state).await;
             returned = true;
             result
         };
-        let local = Arc::clone(&hosted.local);
-        let result = AsTask { task, local, future }.await.map_err(|error| error.through(call));
+        let result = AsTask::new(task, Arc::clone(&hosted.local), future).await;
+        cancelling::note_end(promise, &result, Some(&hosted.local));
+        let result = result.map_err(|error| error.through(call));
         if let Err(why) = &result
             && !returned
             && why.kind() == ErrorKind::Panic
         {
-            self.ended.set(Error::actor_died(hosted.call.function.name(), why.clone()));
+            ended.set(Error::actor_died(hosted.call.function.name(), why.clone()));
         }
         result
     }

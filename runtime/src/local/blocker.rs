@@ -51,7 +51,7 @@ impl Blocker {
         if let Some(place) = waits.place(any.address()) {
             return place.map_or(Self::Work, Self::Asleep);
         }
-        if let Some(whole) = any.producer() {
+        if let Some([whole]) = any.producers() {
             return Self::Whole(whole.clone());
         }
         match runtimes::owner(any.home(), kept) {
@@ -71,8 +71,8 @@ impl Blocker {
 
     fn of_call(any: &AnyRef, actor: Arc<dyn Living>, waits: &Waits) -> Self {
         let on_arbiter = arbiter::home_of(any.home());
-        // A call of an actor that computes runs only while it has the turn. One of an actor that waits counts
-        // as running from the start, and whether it goes on is up to its arbiter's thread.
+        // A call of an actor that computes runs only while it has the turn. Whether one of an actor that waits
+        // goes on is up to its arbiter's thread.
         if any.is_running() && on_arbiter.is_none() {
             return Self::Work;
         }

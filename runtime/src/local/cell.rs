@@ -11,11 +11,15 @@ use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, needs_drop};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering, fence};
+use std::task::Waker;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::function::{Call, Hop};
 use crate::local::arguments::Awaited;
+use crate::local::cancelling::cancelled_with_caller;
+use crate::local::family::{Family, FamilyId};
 use crate::local::queue::{Entry, EntryVtable};
 use crate::local::state::{Claim, Completed, State};
 use crate::local::value::Value;
@@ -38,6 +42,8 @@ pub(crate) struct Header {
     home: usize,
     /// The task's number in the stream of events; 0 where none is recorded.
     number: AtomicU64,
+    /// What submitted it, if a task did.
+    family: FamilyId,
     /// The next in an actor's mailbox; the mailbox's to use. Before that, while arguments are missing,
     /// the record of their coming: then the lowest bit is set.
     pub(super) next: AtomicPtr<Header>,
@@ -74,6 +80,41 @@ impl Header {
         Number::from_bits(self.number.load(Ordering::Relaxed))
     }
 
+    /// The rarely needed part, made if need be.
+    fn extra_or_new(&self) -> &Extra {
+        let slot = &self.extra;
+        let mut extra = slot.load(Ordering::Acquire);
+        if extra.is_null() {
+            let fresh = Box::into_raw(Box::<Extra>::default());
+            // Release: publishes the fresh extra; Acquire: see another thread's.
+            match slot.compare_exchange(extra, fresh, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => extra = fresh,
+                Err(other) => {
+                    // SAFETY: `fresh` came from a box and was not published.
+                    drop(unsafe { Box::from_raw(fresh) });
+                    extra = other;
+                }
+            }
+        }
+        // SAFETY: once set, the extra lives as long as the cell, which whoever has us keeps alive.
+        unsafe { &*extra }
+    }
+
+    /// As `is_cancelled`, asked by the task itself, which is noted.
+    fn look_whether_cancelled(&self) -> bool {
+        let now = self.state.load();
+        if !now.has_looked() {
+            self.state.set_looked();
+        }
+        now.cancel_requested() || self.family.is_cancelled()
+    }
+
+    /// Whether the task was asked to stop, or the one that submitted it was.
+    #[inline]
+    fn is_cancelled(&self) -> bool {
+        self.state.load().cancel_requested() || self.family.is_cancelled()
+    }
+
     fn hop(&self) -> Hop {
         match self.extra().and_then(|extra| extra.name.get()) {
             Some(name) => self.call.named(Arc::clone(name)),
@@ -88,8 +129,10 @@ pub(crate) struct Extra {
     pub(crate) id: std::sync::OnceLock<uuid::Uuid>,
     /// The name that the call was given.
     pub(crate) name: std::sync::OnceLock<Arc<str>>,
-    /// For one part of a task's result: the task.
-    pub(crate) producer: std::sync::OnceLock<AnyRef>,
+    /// For what is made of other tasks' results, such as one part of it: those tasks.
+    pub(crate) producers: std::sync::OnceLock<Box<[AnyRef]>>,
+    /// Who waits to be told that the task was asked to stop: the task, at an await.
+    pub(crate) stopped: std::sync::Mutex<Option<Waker>>,
 }
 
 /// What can be done to a cell without knowing its types.
@@ -177,7 +220,14 @@ impl<T: Send + Sync + 'static, J: Job<T>> Cell<T, J> {
         value_needs_drop: needs_drop::<T>(),
     };
 
-    fn allocate(state: State, value: Value<T>, job: J, home: usize, call: Call) -> NonNull<Header> {
+    fn allocate(
+        state: State,
+        value: Value<T>,
+        job: J,
+        home: usize,
+        family: FamilyId,
+        call: Call,
+    ) -> NonNull<Header> {
         let make = || Self {
             typed: Typed {
                 header: Header {
@@ -187,6 +237,7 @@ impl<T: Send + Sync + 'static, J: Job<T>> Cell<T, J> {
                     call,
                     home,
                     number: AtomicU64::new(0),
+                    family,
                     next: AtomicPtr::default(),
                     extra: AtomicPtr::default(),
                 },
@@ -248,9 +299,14 @@ impl<T: Send + Sync + 'static, J: Job<T>> Cell<T, J> {
     /// # Safety
     /// As for `take_job`.
     unsafe fn run(cell: NonNull<Header>) {
+        // SAFETY: by the caller's promise it is there, and RUNNING keeps it so.
+        if unsafe { cell.as_ref() }.family.is_cancelled() {
+            // SAFETY: by the caller's promise.
+            return unsafe { Self::abandon(cell, cancelled_with_caller()) };
+        }
         // SAFETY: by the caller's promise.
         let job = unsafe { Self::take_job(cell) };
-        job.run(Promise { cell, marker: PhantomData });
+        job.run(Promise::of(cell));
     }
 
     /// # Safety
@@ -258,7 +314,7 @@ impl<T: Send + Sync + 'static, J: Job<T>> Cell<T, J> {
     unsafe fn abandon(cell: NonNull<Header>, error: Error) {
         // SAFETY: by the caller's promise.
         let job = unsafe { Self::take_job(cell) };
-        let promise = Promise::<T> { cell, marker: PhantomData };
+        let promise = Promise::<T>::of(cell);
         let task = promise.hop();
         // The arguments go first: whoever sees the failure must not find them still held.
         panics::drop_quietly(job);
@@ -444,27 +500,12 @@ impl AnyRef {
     }
 
     pub(crate) fn extra(&self) -> &Extra {
-        let slot = &self.header().extra;
-        let mut extra = slot.load(Ordering::Acquire);
-        if extra.is_null() {
-            let fresh = Box::into_raw(Box::<Extra>::default());
-            // Release: publishes the fresh extra; Acquire: see another thread's.
-            match slot.compare_exchange(extra, fresh, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => extra = fresh,
-                Err(other) => {
-                    // SAFETY: `fresh` came from a box and was not published.
-                    drop(unsafe { Box::from_raw(fresh) });
-                    extra = other;
-                }
-            }
-        }
-        // SAFETY: once set, the extra lives as long as the cell, which we keep alive.
-        unsafe { &*extra }
+        self.header().extra_or_new()
     }
 
-    /// The task whose result this is a part of.
-    pub(crate) fn producer(&self) -> Option<&Self> {
-        self.header().extra()?.producer.get()
+    /// The tasks whose results this is made of.
+    pub(crate) fn producers(&self) -> Option<&[Self]> {
+        Some(self.header().extra()?.producers.get()?)
     }
 
     /// Whether the task sits unstarted in the queues of the runtime `home`.
@@ -519,12 +560,29 @@ impl AnyRef {
         WeakRef(self.0)
     }
 
-    pub(crate) fn cancel_requested(&self) -> bool {
-        self.header().state.load().cancel_requested()
+    /// Whether it was asked to stop, or the task that submitted it was; asking is noted.
+    pub(crate) fn look_whether_cancelled(&self) -> bool {
+        self.header().look_whether_cancelled()
     }
 
-    pub(crate) fn request_cancel(&self) {
-        self.header().state.request_cancel();
+    /// Asks it to stop, and maybe its children. False: it is complete.
+    pub(crate) fn request_cancel(&self, children: bool) -> bool {
+        self.header().state.request_cancel(children)
+    }
+
+    /// Wakes the task if it waits at an await, after `request_cancel`.
+    pub(crate) fn wake_to_stop(&self) {
+        // Pairs with the fence in `RunningTask::wake_when_cancelled`: it sees the flag, or we its waker.
+        fence(Ordering::SeqCst);
+        if let Some(extra) = self.header().extra() {
+            let waker = extra.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            waker.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// What submitted it.
+    pub(crate) fn family(&self) -> FamilyId {
+        self.header().family
     }
 
     /// The entry that [`Ref::task`] kept back for a task that was not ready.
@@ -618,17 +676,35 @@ impl<T> Clone for Ref<T> {
 
 impl<T: Send + Sync + 'static> Ref<T> {
     /// A task that may run, and its entry, which goes into a queue at once.
-    pub(crate) fn ready_task<J: Job<T>>(job: J, home: usize, call: Call) -> (Self, Entry) {
-        let cell = Cell::<T, _>::allocate(State::task(true), Value::Empty, job, home, call);
+    pub(crate) fn ready_task<J: Job<T>>(
+        job: J,
+        home: usize,
+        family: FamilyId,
+        call: Call,
+    ) -> (Self, Entry) {
+        let cell = Cell::<T, _>::allocate(State::task(true), Value::Empty, job, home, family, call);
         // SAFETY: the state counts one entry for the queue.
         let entry = unsafe { Entry::from_pointer(cell.cast()) };
         (Self::from_cell(cell), entry)
     }
 
     /// A task that waits for its arguments. Its entry is kept back for [`AnyRef::take_entry`].
-    pub(crate) fn task<J: Job<T>>(job: J, home: usize, call: Call) -> Self {
-        let cell = Cell::<T, _>::allocate(State::task(false), Value::Empty, job, home, call);
+    pub(crate) fn task<J: Job<T>>(job: J, home: usize, family: FamilyId, call: Call) -> Self {
+        let cell =
+            Cell::<T, _>::allocate(State::task(false), Value::Empty, job, home, family, call);
         Self::from_cell(cell)
+    }
+
+    /// A task that is in no queue: whoever has the second part begins it.
+    pub(crate) fn unstarted<J: Job<T>>(
+        job: J,
+        home: usize,
+        family: FamilyId,
+        call: Call,
+    ) -> (Self, Unstarted<T, J>) {
+        let cell =
+            Cell::<T, _>::allocate(State::task(false), Value::Empty, job, home, family, call);
+        (Self::from_cell(cell), Unstarted { cell, marker: PhantomData })
     }
 
     /// A cell that is born with its value.
@@ -638,14 +714,16 @@ impl<T: Send + Sync + 'static> Ref<T> {
             value.into(),
             NoJob,
             0,
+            FamilyId::NONE,
             call,
         ))
     }
 
     /// A cell, and the right to complete it; `actor`: the address of the one whose call it is, or 0.
     pub(crate) fn promise(call: Call, actor: usize) -> (Self, Promise<T>) {
-        let cell = Cell::<T, _>::allocate(State::promise(), Value::Empty, NoJob, actor, call);
-        (Self::from_cell(cell), Promise { cell, marker: PhantomData })
+        let (state, family) = (State::promise(), FamilyId::NONE);
+        let cell = Cell::<T, _>::allocate(state, Value::Empty, NoJob, actor, family, call);
+        (Self::from_cell(cell), Promise::of(cell))
     }
 
     fn from_cell(cell: NonNull<Header>) -> Self {
@@ -722,6 +800,52 @@ impl<T> Ref<T> {
     }
 }
 
+/// The right to begin a task that is in no queue. Until then it can be cancelled like any other; dropped
+/// without, it fails.
+pub(crate) struct Unstarted<T: Send + Sync + 'static, J: Job<T>> {
+    cell: NonNull<Header>,
+    marker: PhantomData<(T, J)>,
+}
+
+// SAFETY: it is the entry of a task, which is `Send` as its job is.
+unsafe impl<T: Send + Sync + 'static, J: Job<T>> Send for Unstarted<T, J> {}
+
+impl<T: Send + Sync + 'static, J: Job<T>> Unstarted<T, J> {
+    /// The job, and the promise to complete the task; None: it was cancelled.
+    pub(crate) fn begin(self) -> Option<(J, Promise<T>)> {
+        let cell = ManuallyDrop::new(self).cell;
+        // SAFETY: our entry keeps the cell alive.
+        let header = unsafe { cell.as_ref() };
+        match header.state.claim_by_entry() {
+            Claim::Won if header.family.is_cancelled() => {
+                // SAFETY: we are the runner.
+                unsafe { Cell::<T, J>::abandon(cell, cancelled_with_caller()) };
+                None
+            }
+            // SAFETY: we are the runner.
+            Claim::Won => Some((unsafe { Cell::<T, J>::take_job(cell) }, Promise::of(cell))),
+            Claim::LostAndFree => {
+                // SAFETY: the state says that ours was the last hold.
+                unsafe { free(cell) };
+                None
+            }
+            Claim::Lost => None,
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static, J: Job<T>> Drop for Unstarted<T, J> {
+    fn drop(&mut self) {
+        // SAFETY: the state counted an entry for us.
+        let entry = unsafe { Entry::from_pointer(self.cell.cast()) };
+        let _ = entry.abandon(dropped());
+    }
+}
+
+fn dropped() -> Error {
+    Error::new(ErrorKind::Cancelled, "the work was dropped before it was done")
+}
+
 /// The right to complete a cell, and the duty: dropped without, it completes the cell with an error,
 /// so that nobody waits for ever.
 pub(crate) struct Promise<T: Send + Sync + 'static> {
@@ -735,6 +859,11 @@ unsafe impl<T: Send + Sync + 'static> Send for Promise<T> {}
 unsafe impl<T: Send + Sync + 'static> Sync for Promise<T> {}
 
 impl<T: Send + Sync + 'static> Promise<T> {
+    /// Of a cell whose runner the caller is.
+    fn of(cell: NonNull<Header>) -> Self {
+        Self { cell, marker: PhantomData }
+    }
+
     fn header(&self) -> &Header {
         // SAFETY: RUNNING is set, which keeps the cell alive (S4).
         unsafe { self.cell.as_ref() }
@@ -747,6 +876,17 @@ impl<T: Send + Sync + 'static> Promise<T> {
     /// The call by the name it goes by.
     pub(crate) fn hop(&self) -> Hop {
         self.header().hop()
+    }
+
+    /// Whether the task was asked to stop, or the one that submitted it was.
+    #[inline]
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.header().is_cancelled()
+    }
+
+    /// Whether it ever asked if it was to stop.
+    pub(crate) fn has_looked(&self) -> bool {
+        self.header().state.load().has_looked()
     }
 
     /// The running task, for the context: valid while the promise is.
@@ -809,12 +949,7 @@ impl<T: Send + Sync + 'static> Promise<T> {
 
 impl<T: Send + Sync + 'static> Drop for Promise<T> {
     fn drop(&mut self) {
-        let promise = Self { cell: self.cell, marker: PhantomData };
-        let error = Error::new(
-            crate::error::ErrorKind::Cancelled,
-            "the work was dropped before it was done",
-        );
-        promise.complete(Err(error));
+        Self::of(self.cell).complete(Err(dropped()));
     }
 }
 
@@ -838,13 +973,50 @@ impl RunningTask {
         AnyRef(self.0)
     }
 
-    /// Whether somebody asked it to stop.
+    /// Whether it was asked to stop, or the task that submitted it was; asking is noted.
     ///
     /// # Safety
     /// The task is still running.
-    pub(crate) unsafe fn cancel_requested(self) -> bool {
+    pub(crate) unsafe fn look_whether_cancelled(self) -> bool {
         // SAFETY: by the caller's promise the cell lives.
-        unsafe { self.0.as_ref() }.state.load().cancel_requested()
+        unsafe { self.0.as_ref() }.look_whether_cancelled()
+    }
+
+    /// Lets `waker` be woken when the task is asked to stop; None: nobody any more. Look whether it was
+    /// after this, not before.
+    ///
+    /// # Safety
+    /// The task is still running.
+    pub(crate) unsafe fn wake_when_cancelled(self, waker: Option<&Waker>) {
+        // SAFETY: by the caller's promise the cell lives.
+        let extra = unsafe { self.0.as_ref() }.extra_or_new();
+        let fresh = waker.cloned();
+        let mut kept = extra.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *kept, fresh);
+        drop(kept);
+        drop(before);
+        // Pairs with the fence in `wake_to_stop`.
+        fence(Ordering::SeqCst);
+    }
+
+    /// What its children belong to, where `own` is its family.
+    ///
+    /// # Safety
+    /// The task is still running.
+    #[inline]
+    pub(crate) unsafe fn family_of_children(self, own: &Family) -> FamilyId {
+        // SAFETY: by the caller's promise the cell lives.
+        let header = unsafe { self.0.as_ref() };
+        own.id(self.address(), header.family, || header.state.load().cancels_children())
+    }
+
+    /// What submitted it.
+    ///
+    /// # Safety
+    /// The task is still running.
+    pub(crate) unsafe fn family(self) -> FamilyId {
+        // SAFETY: by the caller's promise the cell lives.
+        unsafe { self.0.as_ref() }.family
     }
 
     /// As [`AnyRef::hop`].

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::function::Call;
 use crate::local::cell::RunningTask;
+use crate::local::family::{Family, FamilyId};
 use crate::local::job::TimeLimit;
 use crate::local::pool::Cpu;
 use crate::local::queue::Entry;
@@ -83,6 +84,7 @@ pub(crate) struct Task {
 
 impl Task {
     /// A task that computes on one CPU, or waits and has none.
+    #[inline]
     pub(crate) fn new(running: RunningTask, call: Call, cpus: Millis, actor: usize) -> Self {
         Self { running, call, cpus, actor, attempt: 1, limit: None }
     }
@@ -194,10 +196,26 @@ pub(super) fn entered() -> *const Local {
 
 /// A task on this thread's stack, and the one it runs on top of.
 struct Frame {
-    task: Task,
+    /// In its place for as long as the frame is.
+    task: *const Task,
+    /// What the task submits.
+    family: Family,
     below: *const Frame,
     /// Whether it is known to `waits.rs`.
     known: Cell<bool>,
+}
+
+impl Frame {
+    #[inline]
+    fn new(task: &Task, family: Family) -> Self {
+        Self { task, family, below: ptr::null(), known: Cell::new(false) }
+    }
+
+    #[inline]
+    fn task(&self) -> &Task {
+        // SAFETY: whoever makes a frame keeps the task at its place for as long: see `in_task`.
+        unsafe { &*self.task }
+    }
 }
 
 /// The task that this thread runs.
@@ -210,9 +228,9 @@ fn tasks() -> impl Iterator<Item = Task> {
     let mut frame = HERE.with(|here| here.frame.get());
     std::iter::from_fn(move || {
         // SAFETY: a frame is in the list only while it is on this thread's stack; see `in_task`.
-        let Frame { task, below, .. } = unsafe { frame.as_ref() }?;
-        frame = *below;
-        Some(*task)
+        let here = unsafe { frame.as_ref() }?;
+        frame = here.below;
+        Some(*here.task())
     })
 }
 
@@ -220,11 +238,11 @@ fn tasks() -> impl Iterator<Item = Task> {
 pub(super) fn make_known(mut tell: impl FnMut(&Task)) {
     let mut frame = HERE.with(|here| here.frame.get());
     // SAFETY: a frame is in the list only while it is on this thread's stack; see `in_task`.
-    while let Some(Frame { task, below, known }) = unsafe { frame.as_ref() }
-        && !known.replace(true)
+    while let Some(here) = unsafe { frame.as_ref() }
+        && !here.known.replace(true)
     {
-        tell(task);
-        frame = *below;
+        tell(here.task());
+        frame = here.below;
     }
 }
 
@@ -232,31 +250,60 @@ pub(super) fn make_known(mut tell: impl FnMut(&Task)) {
 fn show(frame: Option<&Frame>) {
     with_cpu(|cpu| {
         if let Some(cpu) = cpu {
-            cpu.shown().set(frame.map(|frame| &frame.task));
+            cpu.shown().set(frame.map(Frame::task));
         }
     });
 }
 
 /// Runs `run` as `task`; a panic becomes an error.
+#[inline]
 pub(crate) fn in_task<T>(task: Task, run: impl FnOnce() -> Result<T>) -> Result<T> {
-    let mut frame = Frame { task, below: ptr::null(), known: Cell::new(false) };
+    let mut frame = Frame::new(&task, Family::default());
     enter_frame(&mut frame);
     let result = panics::catch(run);
     leave_frame(&frame);
     result
 }
 
+/// As `in_task`, for a task that runs in several pieces and keeps its family meanwhile.
+pub(crate) fn in_task_with<T>(
+    task: &Task,
+    family: &mut Family,
+    run: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    let mut frame = Frame::new(task, std::mem::take(family));
+    enter_frame(&mut frame);
+    let result = panics::catch(run);
+    leave_frame(&frame);
+    *family = frame.family;
+    result
+}
+
+/// What is submitted by this thread now belongs to: the task that it runs.
+#[inline]
+pub(crate) fn family() -> FamilyId {
+    let frame = HERE.with(|here| here.frame.get());
+    // SAFETY: a frame is in the list only while it is on this thread's stack.
+    let Some(frame) = (unsafe { frame.as_ref() }) else {
+        return FamilyId::NONE;
+    };
+    // SAFETY: the thread is running the task at this very moment.
+    unsafe { frame.task().running.family_of_children(&frame.family) }
+}
+
+#[inline]
 fn enter_frame(frame: &mut Frame) {
     HERE.with(|here| frame.below = here.frame.replace(&raw const *frame));
     show(Some(frame));
 }
 
+#[inline]
 fn leave_frame(frame: &Frame) {
     HERE.with(|here| here.frame.set(frame.below));
     // SAFETY: the frame below is on this thread's stack until its own end.
     show(unsafe { frame.below.as_ref() });
     if frame.known.get() {
-        waits::forget(&frame.task);
+        waits::forget(frame.task());
     }
 }
 

@@ -3,16 +3,17 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::local::cell::{Job, Promise};
+use crate::local::cell::{Job, Promise, RunningTask};
 use crate::local::current::{self, Task};
+use crate::local::family::{Family, Watch};
 use crate::local::pool::Guest;
 use crate::local::request::{Claim, Request};
 use crate::local::retries::{self, Retried};
-use crate::local::{Local, grant, note};
+use crate::local::{Local, cancelling, grant, note};
 use crate::millis::Millis;
 use crate::observe::EventKind;
 
@@ -37,6 +38,7 @@ where
         let task = Task::new(promise.task(), promise.call(), Millis::ONE, 0);
         note::step(promise.number(), EventKind::Started);
         let result = current::in_task(task, self.0);
+        cancelling::note_end(&promise, &result, None);
         let result = result.map_err(|error| error.through(promise.hop()));
         promise.complete(result);
     }
@@ -72,6 +74,10 @@ where
 {
     fn claim(&self) -> Option<&Arc<Claim>> {
         Some(&self.claim)
+    }
+
+    fn local(&self) -> &Local {
+        self.claim.local()
     }
 
     fn attempt(&self) -> u32 {
@@ -143,7 +149,7 @@ where
                     }
                 }
             };
-            let result = AsTask { task, local: Arc::clone(&self.local), future }.await;
+            let result = AsTask::new(task, Arc::clone(&self.local), future).await;
             // SAFETY: this is the cell's job, and a task with a claim is never begun but by its entry;
             // one without is not tried again.
             unsafe { retries::conclude(self, promise, result) }
@@ -163,6 +169,10 @@ where
         self.claim.as_ref()
     }
 
+    fn local(&self) -> &Local {
+        &self.local
+    }
+
     fn attempt(&self) -> u32 {
         self.attempt
     }
@@ -173,12 +183,24 @@ where
 }
 
 pin_project_lite::pin_project! {
-    /// A future that is polled as a task of its runtime, and whose panics become errors.
+    /// A future that is polled as a task of its runtime, whose panics become errors, and which is dropped
+    /// at its next await when the task is cancelled.
     pub(crate) struct AsTask<F> {
-        pub(crate) task: Task,
-        pub(crate) local: Arc<Local>,
+        task: Task,
+        local: Arc<Local>,
+        // Gone once it is done.
         #[pin]
-        pub(crate) future: F,
+        future: Option<F>,
+        family: Family,
+        wakes: Wakes,
+    }
+}
+
+impl<F> AsTask<F> {
+    /// The task's promise outlives what this makes.
+    pub(crate) fn new(task: Task, local: Arc<Local>, future: F) -> Self {
+        let wakes = Wakes { running: task.running, last: None, watch: None };
+        Self { task, local, future: Some(future), family: Family::default(), wakes }
     }
 }
 
@@ -186,16 +208,67 @@ impl<T, F: Future<Output = Result<T>>> Future for AsTask<F> {
     type Output = Result<T>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
-        let this = self.project();
+        let mut this = self.project();
         let _entered = current::enter(Arc::clone(this.local));
-        let poll = || match this.future.poll(context) {
-            Poll::Ready(result) => result.map(Poll::Ready),
-            Poll::Pending => Ok(Poll::Pending),
-        };
-        match current::in_task(*this.task, poll) {
-            Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
-            Ok(Poll::Pending) => Poll::Pending,
-            Err(error) => Poll::Ready(Err(error)),
+        let mut done = current::in_task_with(this.task, this.family, || {
+            let Some(future) = this.future.as_mut().as_pin_mut() else {
+                unreachable!("a task is not polled once it is done")
+            };
+            match future.poll(context) {
+                Poll::Ready(result) => result.map(Some),
+                Poll::Pending => Ok(None),
+            }
+        });
+        if matches!(done, Ok(None)) {
+            this.wakes.renew(context.waker());
+            if this.wakes.is_cancelled() {
+                done = Err(cancelling::cancelled_while_running());
+            }
+        }
+        let Some(result) = done.transpose() else { return Poll::Pending };
+        // What the future holds goes before anybody sees the result, and as part of the task.
+        let _ = current::in_task_with(this.task, this.family, || {
+            this.future.set(None);
+            Ok(())
+        });
+        Poll::Ready(result)
+    }
+}
+
+/// How a task at an await is woken when it, or the task that submitted it, is cancelled.
+struct Wakes {
+    running: RunningTask,
+    /// The waker that the cell has.
+    last: Option<Waker>,
+    watch: Option<Watch>,
+}
+
+impl Wakes {
+    fn renew(&mut self, waker: &Waker) {
+        if self.last.as_ref().is_some_and(|last| last.will_wake(waker)) {
+            return;
+        }
+        // SAFETY: the promise outlives us, so the task is running.
+        unsafe { self.running.wake_when_cancelled(Some(waker)) };
+        match &self.watch {
+            Some(watch) => watch.renew(waker),
+            // SAFETY: as above.
+            None => self.watch = unsafe { self.running.family() }.watch(|| waker.clone()),
+        }
+        self.last = Some(waker.clone());
+    }
+
+    fn is_cancelled(&self) -> bool {
+        // SAFETY: the promise outlives us, so the task is running.
+        unsafe { self.running.look_whether_cancelled() }
+    }
+}
+
+impl Drop for Wakes {
+    fn drop(&mut self) {
+        if self.last.is_some() {
+            // SAFETY: the promise outlives us, so the task is running.
+            unsafe { self.running.wake_when_cancelled(None) };
         }
     }
 }

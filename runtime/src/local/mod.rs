@@ -16,6 +16,7 @@ use std::time::Duration;
 use crate::config::{Engine, Settings};
 use crate::local::actors::Actors;
 use crate::local::arbiter::Arbiters;
+use crate::local::cancelling::Unheeded;
 use crate::local::grant::Grants;
 use crate::local::pool::Pool;
 use crate::local::queue::Entry;
@@ -26,12 +27,14 @@ pub(crate) mod actors;
 pub(crate) mod arbiter;
 pub(crate) mod arguments;
 pub(crate) mod blocker;
+pub(crate) mod cancelling;
 pub(crate) mod cell;
 pub(crate) mod completion;
 pub(crate) mod current;
 mod deadlock;
 pub(crate) mod default;
 mod deferred;
+pub(crate) mod family;
 pub(crate) mod grant;
 pub(crate) mod group;
 pub(crate) mod held_back;
@@ -73,6 +76,7 @@ pub(crate) struct Local {
     actors: Actors,
     resources: Resources,
     grants: Grants,
+    unheeded: Unheeded,
     /// Told when the runtime closes.
     closing: tokio::sync::Notify,
 }
@@ -97,6 +101,7 @@ impl Local {
             actors: Actors::default(),
             resources: Resources::new(settings.resources.clone()),
             grants: Grants::default(),
+            unheeded: Unheeded::default(),
             closing: tokio::sync::Notify::new(),
             recorder: settings.event_buffer.map(Recorder::start),
             settings,
@@ -133,6 +138,11 @@ impl Local {
 
     pub(crate) fn grants(&self) -> &Grants {
         &self.grants
+    }
+
+    /// The tasks that did not stop when they were asked to.
+    pub(crate) fn unheeded(&self) -> &Unheeded {
+        &self.unheeded
     }
 
     /// The actors that live.

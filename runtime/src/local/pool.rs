@@ -59,6 +59,11 @@ pub(crate) struct Cpu {
 }
 
 impl Cpu {
+    /// The runtime that it belongs to, unless that is gone.
+    pub(crate) fn local(&self) -> Option<Arc<Local>> {
+        self.local.upgrade()
+    }
+
     pub(crate) fn index(&self) -> usize {
         self.index
     }

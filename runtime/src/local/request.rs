@@ -7,14 +7,15 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::cell::AnyRef;
+use crate::local::family::Watch;
 use crate::local::queue::Entry;
 use crate::local::retries::Retries;
-use crate::local::{Local, grant, waits};
+use crate::local::{Local, cancelling, grant, waits};
 use crate::millis::{Amounts, Millis};
 
 /// What a task asks for.
@@ -47,6 +48,8 @@ pub(crate) struct Claim {
     request: Request,
     local: Arc<Local>,
     taken: AtomicBool,
+    /// Set where the task is some other task's child.
+    watch: OnceLock<Watch>,
 }
 
 impl Claim {
@@ -68,14 +71,26 @@ impl Claim {
                 return Err(infeasible(&format!("resource {name:?}"), wanted, total));
             }
         }
-        let local = Arc::clone(local);
-        Ok(Arc::new(Self { request, local, taken: AtomicBool::new(false) }))
+        Ok(Self::fresh(request, local))
+    }
+
+    fn fresh(request: Request, local: &Arc<Local>) -> Arc<Self> {
+        let (local, taken, watch) = (Arc::clone(local), AtomicBool::new(false), OnceLock::new());
+        Arc::new(Self { request, local, taken, watch })
+    }
+
+    /// Lets the task, which has not begun, fail as soon as the one that submitted it is cancelled, and
+    /// not only when its turn has come.
+    pub(crate) fn leave_line_if_cancelled(&self, task: &AnyRef) {
+        let family = task.family();
+        if let Some(watch) = cancelling::abandon_with(family, task) {
+            let _ = self.watch.set(watch);
+        }
     }
 
     /// The same request, for another try.
     pub(crate) fn again(&self) -> Arc<Self> {
-        let (request, local) = (self.request.clone(), Arc::clone(&self.local));
-        Arc::new(Self { request, local, taken: AtomicBool::new(false) })
+        Self::fresh(self.request.clone(), &self.local)
     }
 
     pub(crate) fn request(&self) -> &Request {

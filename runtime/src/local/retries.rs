@@ -14,7 +14,7 @@ use crate::local::cell::{Job, Promise};
 use crate::local::pool::{self, Guest};
 use crate::local::queue::Entry;
 use crate::local::request::Claim;
-use crate::local::{note, panics};
+use crate::local::{Local, cancelling, note, panics};
 use crate::observe::EventKind;
 
 /// No delay grows beyond this, unless the program allows it.
@@ -158,6 +158,8 @@ impl fmt::Debug for Retries {
 pub(crate) trait Retried<T: Send + Sync + 'static>: Job<T> + Sized {
     /// What it asks for each time.
     fn claim(&self) -> Option<&Arc<Claim>>;
+    /// Where it runs.
+    fn local(&self) -> &Local;
     /// Which try this is, counted from 1.
     fn attempt(&self) -> u32;
     /// The next try, with a claim of its own.
@@ -174,6 +176,7 @@ where
     T: Send + Sync + 'static,
     J: Retried<T>,
 {
+    cancelling::note_end(&promise, &result, Some(job.local()));
     let hop = promise.hop().tried(job.attempt());
     let result = result.map_err(|error| error.through(hop));
     let next = job.claim().and_then(|claim| {
@@ -189,9 +192,15 @@ where
     // What this try had taken goes back here, with its own claim.
     let job = job.again(Arc::clone(&claim));
     note::step(promise.number(), EventKind::Retried { attempt: job.attempt() });
+    // SAFETY: the promise says that it runs.
+    let task = unsafe { promise.task().to_ref() };
     // SAFETY: by the caller's promise.
     match unsafe { promise.put_back(job) } {
-        Ok(entry) => Waiting { claim, entry: Some(entry) }.wait(delay),
+        Ok(entry) => {
+            claim.leave_line_if_cancelled(&task);
+            drop(task);
+            Waiting { claim, entry: Some(entry) }.wait(delay);
+        }
         Err((job, promise)) => {
             let hop = promise.hop();
             let error = Error::new(ErrorKind::Cancelled, "it was cancelled before another try");

@@ -29,6 +29,7 @@ const READY: u64 = 1 << 2;
 const ENTRY: u64 = 1 << 3;
 const LOCKED: u64 = 1 << 4;
 const WAITERS: u64 = 1 << 5;
+/// Asked to stop.
 const CANCEL: u64 = 1 << 6;
 /// Complete, and the value is an error.
 const FAILED: u64 = 1 << 7;
@@ -38,6 +39,10 @@ const FINDABLE: u64 = 1 << 8;
 const SHARED: u64 = 1 << 9;
 /// The arguments are there, and who reads the record of their coming (`arguments.rs`) is too late.
 const ARRIVED: u64 = 1 << 10;
+/// Asked to stop, and its children too.
+const CANCEL_CHILDREN: u64 = 1 << 11;
+/// The task has asked whether to stop, once at least.
+const LOOKED: u64 = 1 << 12;
 /// The rest of the word counts the refs.
 const REF: u64 = 1 << 16;
 
@@ -67,6 +72,13 @@ impl Snapshot {
     }
     pub(crate) fn cancel_requested(self) -> bool {
         self.0 & CANCEL != 0
+    }
+    pub(crate) fn cancels_children(self) -> bool {
+        self.0 & CANCEL_CHILDREN != 0
+    }
+    /// Whether the task has ever asked if it is to stop.
+    pub(crate) fn has_looked(self) -> bool {
+        self.0 & LOOKED != 0
     }
     fn refs(self) -> u64 {
         self.0 / REF
@@ -144,9 +156,16 @@ impl State {
         }
     }
 
-    /// Asks the task to stop; it looks when it likes.
-    pub(crate) fn request_cancel(&self) {
-        self.0.fetch_or(CANCEL, Ordering::Relaxed);
+    /// Asks the task to stop, and maybe its children; it looks when it likes. False: it is complete.
+    pub(crate) fn request_cancel(&self, children: bool) -> bool {
+        let flags = if children { CANCEL | CANCEL_CHILDREN } else { CANCEL };
+        let before = self.0.fetch_or(flags, Ordering::Relaxed);
+        !Snapshot(before).is_complete()
+    }
+
+    /// Notes that the task has asked.
+    pub(crate) fn set_looked(&self) {
+        self.0.fetch_or(LOOKED, Ordering::Relaxed);
     }
 
     /// The holder of the entry claims the task and gives the entry up, in one step.

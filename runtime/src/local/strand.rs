@@ -27,10 +27,11 @@ use crate::local::actors::{Identity, Living};
 use crate::local::arguments::{Awaited, Refs, Then};
 use crate::local::cell::{AnyRef, Header, Job, Promise, Ref};
 use crate::local::current::{self, Task};
+use crate::local::family::FamilyId;
 use crate::local::held_back::{HeldBack, Pass};
 use crate::local::queue::{Entry, EntryHeader, EntryVtable};
 use crate::local::sync::spin;
-use crate::local::{Local, actors, note, panics};
+use crate::local::{Local, actors, cancelling, note, panics};
 use crate::millis::Millis;
 use crate::observe::{EventKind, Number};
 
@@ -181,7 +182,7 @@ impl<A: Send + 'static> Strand<A> {
         call: Call,
     ) -> Ref<T> {
         let job = Method { strand: Arc::as_ptr(self), body };
-        let (result, entry) = Ref::ready_task(job, self.address(), call);
+        let (result, entry) = Ref::ready_task(job, self.address(), current::family(), call);
         note::submitted(&self.local, result.any(), self.number);
         let cell = result.any().unheld();
         match self.held_back.pass(entry, cell, arguments.is_empty()) {
@@ -209,7 +210,7 @@ impl<A: Send + 'static> Strand<A> {
             let _ = self.end.set(Error::actor_died(self.call.function.name(), why));
         }
         let job = Last { strand: Arc::as_ptr(self) };
-        let (_, entry) = Ref::<()>::ready_task(job, self.address(), self.call);
+        let (_, entry) = Ref::<()>::ready_task(job, self.address(), FamilyId::NONE, self.call);
         if self.post(entry) {
             Arc::clone(self).queue();
         }
@@ -487,6 +488,7 @@ where
             panicked = false;
             result
         });
+        cancelling::note_end(&promise, &result, Some(&strand.local));
         let result = result.map_err(|error| error.through(call));
         if panicked && let Err(why) = &result {
             turn.end(strand, Error::actor_died(strand.call.function.name(), why.clone()));
