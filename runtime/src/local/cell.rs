@@ -10,9 +10,8 @@ use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, needs_drop};
 use std::ptr::NonNull;
-use std::sync::Arc;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering, fence};
+use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 
 use crate::error::{Error, ErrorKind};

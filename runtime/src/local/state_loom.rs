@@ -292,7 +292,7 @@ fn loom_cancelling_against_the_arrival_of_the_arguments() {
             cell.execute();
         };
         let cancel = |cell: &Model| {
-            cell.state.request_cancel();
+            cell.state.request_cancel(true);
             cell.help(true);
             cell.drop_ref();
         };
