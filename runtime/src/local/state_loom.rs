@@ -301,6 +301,26 @@ fn loom_cancelling_against_the_arrival_of_the_arguments() {
 }
 
 #[test]
+fn loom_another_try_against_cancelling() {
+    check(2, || {
+        let cell = Model::new(State::task(false));
+        // `retries::conclude`, after a try that failed.
+        let tries = |cell: &Model| match cell.state.claim_by_entry() {
+            Claim::Won if cell.state.put_back() => cell.execute(),
+            Claim::Won => cell.run(),
+            Claim::LostAndFree => cell.free(),
+            Claim::Lost => {}
+        };
+        let cancel = |cell: &Model| {
+            cell.state.request_cancel(true);
+            cell.help(true);
+            cell.drop_ref();
+        };
+        race(&cell, [tries], cancel);
+    });
+}
+
+#[test]
 fn loom_reading_the_record_of_the_arguments_against_its_end() {
     check(2, || {
         let cell = Model::new(State::task(false));
