@@ -18,6 +18,16 @@ pub(crate) struct Group(Mutex<Arrivals>, PhantomPinned);
 struct Arrivals {
     arrived: VecDeque<usize>,
     reader: Option<Thread>,
+    /// Whether the last who asked for an arrival found none.
+    lacking: bool,
+}
+
+impl Arrivals {
+    fn next(&mut self) -> Option<usize> {
+        let next = self.arrived.pop_front();
+        self.lacking = next.is_none();
+        next
+    }
 }
 
 impl Group {
@@ -79,7 +89,7 @@ impl GroupWait {
 
     /// The number of a ref that has completed since the last call, if there is one.
     pub(crate) fn next(&self) -> Option<usize> {
-        self.group.lock().arrived.pop_front()
+        self.group.lock().next()
     }
 
     /// Whether `next` would give one.
@@ -99,13 +109,14 @@ impl GroupWait {
             }
         }
         // Asked last: who was told before we saw that has arrived by now.
-        self.group.lock().arrived.is_empty().then_some(pending)
+        let arrivals = self.group.lock();
+        (arrivals.lacking && arrivals.arrived.is_empty()).then_some(pending)
     }
 
     /// As `next`; if there is none, the current thread will be unparked at the next arrival.
     pub(crate) fn next_or_register(&self) -> Option<usize> {
         let mut arrivals = self.group.lock();
-        let next = arrivals.arrived.pop_front();
+        let next = arrivals.next();
         if next.is_none() {
             arrivals.reader = Some(std::thread::current());
         }
