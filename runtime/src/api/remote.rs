@@ -21,7 +21,7 @@ use crate::local::cell::{Job, Ref};
 use crate::local::job::{Await, Compute, ComputeWith};
 use crate::local::request::Claim;
 use crate::local::retries::RetryDelay;
-use crate::local::{current, default, note, pool};
+use crate::local::{Local, current, default, note, pool};
 use crate::observe::Number;
 
 /// What the arguments of `F` are while it runs.
@@ -201,28 +201,33 @@ fn submit_later<T: Send + Sync + 'static>(
     claim: Option<Arc<Claim>>,
 ) -> Ref<T> {
     let Awaiting { refs, failure } = awaiting;
-    let local = default::current();
-    let failure = match failure {
-        None if local.pool().is_closed() => Some(pool::shut_down_before("the call")),
-        failure => failure,
-    };
-    if let Some(error) = failure {
-        return refused(error, call);
-    }
-    let task = Ref::task(job, local.home(), current::family(), call);
-    if let Some(name) = claim.as_ref().and_then(|claim| claim.request().name.as_ref()) {
-        let _ = task.any().extra().name.set(Arc::clone(name));
-    }
-    note::submitted(&local, task.any(), Number::NONE);
-    let then = match claim {
-        None => Then::Queue(task.any().clone(), local),
-        Some(claim) => {
-            claim.leave_line_if_cancelled(task.any());
-            Then::Claim(task.any().clone(), claim)
+    let make = |local: &Arc<Local>| match failure {
+        None if local.pool().is_closed() => Err((job, pool::shut_down_before("the call"))),
+        None => {
+            let (task, entry) = Ref::task(job, local.home(), current::family(), call);
+            if let Some(name) = claim.as_ref().and_then(|claim| claim.request().name.as_ref()) {
+                let _ = task.any().extra().name.set(Arc::clone(name));
+            }
+            note::submitted(local, task.any(), Number::NONE);
+            Ok((task, entry))
         }
+        Some(error) => Err((job, error)),
     };
-    Awaited::when_ready(refs, then);
-    task
+    match default::with_current(make) {
+        Ok((task, entry)) => {
+            let then = match claim {
+                None => Then::Queue(entry),
+                Some(claim) => {
+                    claim.leave_line_if_cancelled(task.any());
+                    Then::Claim(entry, claim)
+                }
+            };
+            Awaited::when_ready(refs, then);
+            task
+        }
+        // The job is dropped here, where the program's code may run.
+        Err((_job, error)) => refused(error, call),
+    }
 }
 
 /// A task that fails before it begins.

@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use smallvec::SmallVec;
 
 use crate::error::Error;
-use crate::local::cell::AnyRef;
+use crate::local::cell::{AnyRef, Header};
 use crate::local::queue::Entry;
 use crate::local::request::Claim;
 use crate::local::waiters::{Node, Waiter};
-use crate::local::{Local, memory};
+use crate::local::{default, memory, pool, runtimes};
 
 /// Most tasks have few arguments that are not there yet; so many need no memory of their own.
 const FEW: usize = 4;
@@ -32,10 +32,10 @@ pub(crate) struct Awaited {
 
 /// What happens then.
 pub(crate) enum Then {
-    /// The task, which has an entry and was not ready, goes into the queue.
-    Queue(AnyRef, Arc<Local>),
+    /// The task goes into its runtime's queue.
+    Queue(Entry),
     /// As `Queue`, once it has what it asked for.
-    Claim(AnyRef, Arc<Claim>),
+    Claim(Entry, Arc<Claim>),
     /// Something short, none of the program's code, runs on the completing thread. It is what the cell,
     /// if there is one, waits for.
     Run(Option<AnyRef>, Box<dyn FnOnce() + Send + Sync>),
@@ -43,10 +43,11 @@ pub(crate) enum Then {
 
 impl Then {
     /// The cell that waits.
-    fn cell(&self) -> Option<&AnyRef> {
+    fn cell(&self) -> Option<&Header> {
         match self {
-            Self::Queue(task, _) | Self::Claim(task, _) => Some(task),
-            Self::Run(cell, _) => cell.as_ref(),
+            // SAFETY: it is a task's, and keeps it.
+            Self::Queue(entry) | Self::Claim(entry, _) => Some(unsafe { Header::of(entry) }),
+            Self::Run(cell, _) => cell.as_ref().map(AnyRef::header),
         }
     }
 }
@@ -111,23 +112,33 @@ impl Awaited {
         let then = unsafe { (&raw const record.then).read() };
         // SAFETY: it came from `allocate`; what was in it is out, and the arguments hold nothing.
         unsafe { memory::deallocate(this) };
-        let entry_of = |task: AnyRef| {
-            // SAFETY: this happens once.
-            unsafe { task.take_entry() }
-        };
         match (then, failure) {
-            (Then::Queue(task, _) | Then::Claim(task, _), Some(error)) => {
-                fail(entry_of(task), error)
-            }
-            (Then::Queue(task, local), None) => {
-                local.schedule(entry_of(task)).now();
-            }
-            (Then::Claim(task, claim), None) => claim.queue(entry_of(task)),
+            (Then::Queue(entry) | Then::Claim(entry, _), Some(error)) => fail(entry, error),
+            (Then::Queue(entry), None) => queue(entry),
+            (Then::Claim(entry, claim), None) => claim.queue(entry),
             (Then::Run(cell, run), _) => {
                 drop(cell);
                 run();
             }
         }
+    }
+}
+
+/// Queues a task where it belongs. Most often that is the runtime of this thread; else the one that the cell
+/// names, if that still lives.
+fn queue(entry: Entry) {
+    // SAFETY: the entry is a task's, and keeps it.
+    let home = unsafe { Header::of(&entry) }.home();
+    let scheduled = default::with_current_if_any(|local| match local {
+        Some(local) if local.home() == home => Ok(local.schedule(entry)),
+        _ => Err(entry),
+    });
+    match scheduled {
+        Ok(scheduled) => scheduled.now(),
+        Err(entry) => match runtimes::find(home) {
+            Some(local) => local.schedule(entry).now(),
+            None => fail(entry, pool::shut_down_before("its arguments were there")),
+        },
     }
 }
 

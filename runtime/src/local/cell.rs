@@ -51,6 +51,31 @@ pub(crate) struct Header {
 }
 
 impl Header {
+    /// The cell of a task in a queue, or on its way there.
+    ///
+    /// # Safety
+    /// The entry is a task's.
+    pub(super) unsafe fn of(entry: &Entry) -> &Self {
+        // SAFETY: by the caller's promise; the entry keeps the cell alive.
+        unsafe { entry.cast::<Self>().as_ref() }
+    }
+
+    pub(super) fn home(&self) -> usize {
+        self.home
+    }
+
+    /// Lets `missing` see the arguments, until `arrive`.
+    pub(super) fn await_arguments(&self, record: NonNull<Awaited>) {
+        let record = record.as_ptr().map_addr(|address| address | RECORD);
+        // Release: pairs with the Acquire in `missing`.
+        self.next.store(record.cast(), Ordering::Release);
+    }
+
+    /// The arguments are there, and their record goes; `ready`: whoever waits for the task may run it.
+    pub(super) fn arrive(&self, ready: bool) {
+        self.state.arrive(ready);
+    }
+
     /// The arguments that are still missing; None: they have all come, or there never were any.
     fn missing(&self) -> Option<Vec<AnyRef>> {
         let before = self.state.lock();
@@ -447,18 +472,6 @@ impl AnyRef {
         self.header().missing()
     }
 
-    /// Lets `missing_arguments` see them, until `arrive`.
-    pub(super) fn await_arguments(&self, record: NonNull<Awaited>) {
-        let record = record.as_ptr().map_addr(|address| address | RECORD);
-        // Release: pairs with the Acquire in `missing`.
-        self.header().next.store(record.cast(), Ordering::Release);
-    }
-
-    /// The arguments are there, and their record goes; `ready`: whoever waits for the task may run it.
-    pub(super) fn arrive(&self, ready: bool) {
-        self.header().state.arrive(ready);
-    }
-
     /// The task without a hold on it.
     pub(crate) fn unheld(&self) -> RunningTask {
         RunningTask(self.0)
@@ -583,15 +596,6 @@ impl AnyRef {
     pub(crate) fn family(&self) -> FamilyId {
         self.header().family
     }
-
-    /// The entry that [`Ref::task`] kept back for a task that was not ready.
-    ///
-    /// # Safety
-    /// Called once for such a task.
-    pub(super) unsafe fn take_entry(&self) -> Entry {
-        // SAFETY: the cell begins with a vtable, and the entry's hold is now handed on.
-        unsafe { Entry::from_pointer(self.0.cast()) }
-    }
 }
 
 impl Clone for AnyRef {
@@ -687,11 +691,18 @@ impl<T: Send + Sync + 'static> Ref<T> {
         (Self::from_cell(cell), entry)
     }
 
-    /// A task that waits for its arguments. Its entry is kept back for [`AnyRef::take_entry`].
-    pub(crate) fn task<J: Job<T>>(job: J, home: usize, family: FamilyId, call: Call) -> Self {
+    /// A task that waits for its arguments, and its entry, which goes into a queue when they are there.
+    pub(crate) fn task<J: Job<T>>(
+        job: J,
+        home: usize,
+        family: FamilyId,
+        call: Call,
+    ) -> (Self, Entry) {
         let cell =
             Cell::<T, _>::allocate(State::task(false), Value::Empty, job, home, family, call);
-        Self::from_cell(cell)
+        // SAFETY: the state counts one entry for the queue.
+        let entry = unsafe { Entry::from_pointer(cell.cast()) };
+        (Self::from_cell(cell), entry)
     }
 
     /// A task that is in no queue: whoever has the second part begins it.

@@ -99,7 +99,8 @@ impl Task {
 
 /// Whether this thread is at work for the runtime at `home`.
 pub(crate) fn is_in_task_of(home: usize) -> bool {
-    let entered = entered() as usize == home;
+    let entered = ENTERED
+        .with(|entered| entered.0.borrow().as_ref().is_some_and(|local| local.home() == home));
     with_cpu(|cpu| cpu.is_some_and(|cpu| cpu.is_of(home))) || (entered && task().is_some())
 }
 

@@ -156,8 +156,8 @@ impl Local {
     }
 
     /// What tells this runtime's tasks from another's.
-    pub(crate) fn home(self: &Arc<Self>) -> usize {
-        Arc::as_ptr(self) as usize
+    pub(crate) fn home(&self) -> usize {
+        self.pool.home()
     }
 
     /// Queues the entry of a fresh task, unless the runtime has ended.

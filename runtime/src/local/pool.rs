@@ -50,6 +50,7 @@ pub(crate) struct Cpu {
     index: usize,
     /// Whose CPU it is.
     local: Weak<Local>,
+    home: usize,
     deque: Worker<Entry>,
     /// How often it looks at its own deque first before it looks at the injector.
     turns_left: Cell<u32>,
@@ -72,9 +73,9 @@ impl Cpu {
         &self.shown
     }
 
-    /// Whether it belongs to the runtime at this address.
+    /// Whether it belongs to that runtime.
     pub(crate) fn is_of(&self, home: usize) -> bool {
-        self.local.as_ptr() as usize == home
+        self.home == home
     }
 
     pub(crate) fn push(&self, entry: Entry) {
@@ -120,6 +121,7 @@ impl Cpu {
 /// What all threads of one runtime share.
 pub(crate) struct Pool {
     local: Weak<Local>,
+    home: usize,
     injector: Injector<Entry>,
     stealers: Box<[Stealer<Entry>]>,
     /// What each CPU computes.
@@ -157,9 +159,13 @@ struct Desk {
 
 impl Pool {
     pub(crate) fn new(num_cpus: usize, spin: Duration, local: &Weak<Local>) -> Self {
+        // An odd number that no other runtime ever has; actors have even ones, their addresses.
+        static HOMES: AtomicUsize = AtomicUsize::new(1);
+        let home = HOMES.fetch_add(2, Ordering::Relaxed);
         let cpu = |index| Cpu {
             index,
             local: Weak::clone(local),
+            home,
             deque: Worker::new_lifo(),
             turns_left: Cell::new(INJECTOR_EVERY),
             shown: Arc::default(),
@@ -169,6 +175,7 @@ impl Pool {
         let idle: Vec<Box<Cpu>> = (0..num_cpus).rev().map(|index| Box::new(cpu(index))).collect();
         Self {
             local: Weak::clone(local),
+            home,
             injector: Injector::new(),
             stealers: idle.iter().rev().map(|cpu| cpu.deque.stealer()).collect(),
             shown: idle.iter().rev().map(|cpu| Arc::clone(&cpu.shown)).collect(),
@@ -206,6 +213,11 @@ impl Pool {
         &self.shown
     }
 
+    /// What tells this runtime's tasks from another's.
+    pub(crate) fn home(&self) -> usize {
+        self.home
+    }
+
     /// How many worker threads there are.
     pub(crate) fn threads(&self) -> usize {
         self.desk().threads
@@ -219,7 +231,7 @@ impl Pool {
     /// Queues `entry`, on top of the deque of the CPU that this thread holds, else behind everything
     /// from outside, and sees to it that somebody will run it.
     pub(crate) fn push(&self, entry: Entry) {
-        if let Err(entry) = current::push_to_cpu(self.local.as_ptr() as usize, entry) {
+        if let Err(entry) = current::push_to_cpu(self.home, entry) {
             self.injector.push(entry);
         }
         self.pushed();
@@ -376,7 +388,7 @@ impl Pool {
     /// Returns how many tasks never began.
     pub(crate) fn close(&self) -> usize {
         self.refuse();
-        let ourselves = current::is_in_task_of(self.local.as_ptr() as usize);
+        let ourselves = current::is_in_task_of(self.home);
         loop {
             self.abandon_queued();
             let mut desk = self.desk();

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use crate::local::Local;
 use crate::local::actors::Living;
 
-static LIVING: Mutex<Vec<Weak<Local>>> = Mutex::new(Vec::new());
+/// By their homes.
+static LIVING: Mutex<Vec<(usize, Weak<Local>)>> = Mutex::new(Vec::new());
 
 /// Whose a cell is.
 pub(crate) enum Owner {
@@ -18,14 +19,20 @@ pub(crate) enum Owner {
 /// Notes a runtime that has started, and forgets those that are gone.
 pub(super) fn add(local: &Arc<Local>) {
     let mut living = LIVING.lock().unwrap_or_else(PoisonError::into_inner);
-    living.retain(|other| other.strong_count() > 0);
-    living.push(Arc::downgrade(local));
+    living.retain(|(_, other)| other.strong_count() > 0);
+    living.push((local.home(), Arc::downgrade(local)));
 }
 
 /// All of them.
 pub(crate) fn all() -> Vec<Arc<Local>> {
     let living = LIVING.lock().unwrap_or_else(PoisonError::into_inner);
-    living.iter().filter_map(Weak::upgrade).collect()
+    living.iter().filter_map(|(_, local)| local.upgrade()).collect()
+}
+
+/// The runtime whose home that is, if it lives.
+pub(crate) fn find(home: usize) -> Option<Arc<Local>> {
+    let living = LIVING.lock().unwrap_or_else(PoisonError::into_inner);
+    living.iter().find(|(other, _)| *other == home)?.1.upgrade()
 }
 
 /// The runtime or the actor at this address, if it lives. The caller drops what is added to `kept` where
@@ -35,12 +42,12 @@ pub(crate) fn owner(address: usize, kept: &mut Vec<Box<dyn Any>>) -> Option<Owne
         return None;
     }
     let living = LIVING.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(local) = living.iter().find(|local| local.as_ptr() as usize == address) {
+    if let Some((_, local)) = living.iter().find(|(home, _)| *home == address) {
         let local = local.upgrade()?;
         kept.push(Box::new(Arc::clone(&local)));
         return Some(Owner::Runtime(local));
     }
-    living.iter().filter_map(Weak::upgrade).find_map(|local| {
+    living.iter().filter_map(|(_, local)| local.upgrade()).find_map(|local| {
         let found = local.actors().find(address);
         kept.push(Box::new(local));
         let actor = found?;

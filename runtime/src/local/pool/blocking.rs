@@ -151,7 +151,7 @@ pub(crate) fn with_a_cpu<R>(local: &Arc<Local>, run: impl FnOnce() -> R) -> Opti
         }
     }
     let pool = local.pool();
-    let home = Arc::as_ptr(local) as usize;
+    let home = local.home();
     match current::with_cpu(|cpu| cpu.map(|cpu| cpu.is_of(home))) {
         Some(true) => Some(run()),
         Some(false) => None,
