@@ -54,6 +54,8 @@ pub enum ErrorKind {
     Config,
     /// The runtime has been shut down.
     ShutDown,
+    /// A parameter makes no sense, such as a negative standard deviation.
+    Value,
 }
 
 /// A failure: its kind, its root cause and the tasks it passed through. Cheap to clone.

@@ -59,6 +59,7 @@ mod function;
 mod local;
 mod millis;
 mod observe;
+pub mod random;
 mod runtime;
 
 pub use api::actor::{ActorHandle, ActorOptions, kill};
