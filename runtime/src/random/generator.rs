@@ -18,7 +18,7 @@ use super::population::Population;
 use super::real::Real;
 use super::seed::Seed;
 use super::size::Size;
-use super::{beta, bounded, gamma, shuffle};
+use super::{beta, gamma, shuffle};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The generator that NumPy gives for this seed: `np.random.default_rng(seed)`.
@@ -226,17 +226,15 @@ impl<B: Rng> Generator<B> {
     /// stays as it is.
     pub fn permutation<P: Population>(&mut self, population: P) -> Vec<P::Item> {
         let mut order: Vec<usize> = (0..population.count()).collect();
-        shuffle::tail(&mut self.bits, &mut order, 1);
+        shuffle::given(&mut self.bits, &mut order);
         order.into_iter().map(|index| population.item(index)).collect()
     }
 
-    /// Random bytes.
+    /// Random bytes: words of 32 bits, little-endian. No bytes take a word, too, as they do in NumPy.
     pub fn bytes(&mut self, length: usize) -> Vec<u8> {
-        let mut bytes = vec![0; length];
-        for word in bytes.chunks_mut(4) {
-            let drawn = bounded::up_to_u32(&mut self.bits, u32::MAX).to_le_bytes();
-            word.copy_from_slice(&drawn[..word.len()]);
-        }
+        let words = (0..length.div_ceil(4).max(1)).map(|_| self.bits.next_u32());
+        let mut bytes: Vec<u8> = words.flat_map(u32::to_le_bytes).collect();
+        bytes.truncate(length);
         bytes
     }
 }

@@ -13,6 +13,25 @@ use super::{Seed, SeedSequence};
 /// 2^128 divided by the golden ratio, made odd: NumPy's jump of both PCG64.
 pub(super) const STRIDE: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
 
+/// The multiplier of PCG64 divided, modulo 2^128, by that of PCG64DXSM.
+const FIRST_STEP: u128 = {
+    const PCG64: u128 = 0x2360_ed05_1fc6_5da4_4385_df64_9fcc_f645;
+    const DXSM: u128 = 0xda94_2042_e4dd_58b5;
+    PCG64.wrapping_mul(inverse(DXSM))
+};
+
+/// One over an odd number, modulo 2^128, by Newton's method: each step doubles the bits that are right,
+/// and the number itself has three.
+const fn inverse(odd: u128) -> u128 {
+    let mut inverse = odd;
+    let mut right = 3;
+    while right < u128::BITS {
+        inverse = inverse.wrapping_mul(2_u128.wrapping_sub(odd.wrapping_mul(inverse)));
+        right *= 2;
+    }
+    inverse
+}
+
 /// `np.random.PCG64DXSM`, bit for bit.
 ///
 /// ```
@@ -38,8 +57,12 @@ impl Pcg64Dxsm {
         Self::from_state(seed.state())
     }
 
+    /// NumPy makes the first step from the seed with the multiplier of PCG64, and all others with its
+    /// own. `rand_pcg` knows only that, so it is given a state from which it comes to the same.
     fn from_state(words: [u64; 4]) -> Self {
         let [state, stream] = two_numbers(words);
+        let increment = stream << 1 | 1;
+        let state = state.wrapping_add(increment).wrapping_mul(FIRST_STEP).wrapping_sub(increment);
         Self { bits: rand_pcg::Pcg64Dxsm::new(state, stream), halves: Halves::default() }
     }
 
