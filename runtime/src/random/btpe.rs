@@ -86,11 +86,13 @@ impl Btpe {
         if k <= 20 || k as f64 >= self.nrq / 2.0 - 1.0 {
             return height <= self.ratio(y);
         }
-        // Squeezes around the logarithm of the ratio.
+        // Squeezes around the logarithm of the ratio. NumPy squares in 64 bits, which overflows for more
+        // than about 2^60 tries; its bits are wanted there too.
+        let square = k.wrapping_mul(k).wrapping_neg();
+        let t = square as f64 / (2.0 * self.nrq);
         let k = k as f64;
         let inner = (k * (k / 3.0 + 0.625) + 0.166_666_666_666_666_66) / self.nrq + 0.5;
         let rho = (k / self.nrq) * inner;
-        let t = -k * k / (2.0 * self.nrq);
         let log_height = height.ln();
         if log_height < t - rho {
             return true;
@@ -101,7 +103,7 @@ impl Btpe {
     /// The probability of `y` over that of the mode, by the recurrence.
     fn ratio(&self, y: i64) -> f64 {
         let s = self.r / self.q;
-        let a = s * (self.n + 1) as f64;
+        let a = s * (i128::from(self.n) + 1) as f64;
         let factor = |i: i64| a / i as f64 - s;
         if self.mode < y {
             (self.mode + 1..=y).fold(1.0, |ratio, i| ratio * factor(i))
@@ -117,7 +119,7 @@ impl Btpe {
             (13680.0 - (462.0 - (132.0 - (99.0 - 140.0 / x2) / x2) / x2) / x2) / x / 166320.0
         }
         let (x1, f1) = ((y + 1) as f64, (self.mode + 1) as f64);
-        let (z, w) = ((self.n + 1 - self.mode) as f64, (self.n - y + 1) as f64);
+        let (z, w) = ((self.n - self.mode + 1) as f64, (self.n - y + 1) as f64);
         self.xm * (f1 / x1).ln()
             + ((self.n - self.mode) as f64 + 0.5) * (z / w).ln()
             + (y - self.mode) as f64 * (w * self.r / (x1 * self.q)).ln()
