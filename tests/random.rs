@@ -201,12 +201,7 @@ fn run(bits: impl Rng, program: &Program) -> Option<String> {
         if digest != call.digest {
             return Some(format!(
                 "{}, seed {:?}, call {nth}: {}({:?}) of {:?}: {shown:?}, but in NumPy {:?}",
-                program.generator,
-                program.seed,
-                call.call,
-                call.arguments,
-                call.r#type,
-                call.shown
+                program.generator, program.seed, call.call, call.arguments, call.r#type, call.shown
             ));
         }
     }

@@ -67,9 +67,7 @@ macro_rules! wide_fill {
         fn fill<S: Size<Self>>(bits: &mut impl Rng, low: Self, span: u64, size: S) -> S::Output {
             match u32::try_from(span) {
                 Ok(0) => size.fill(|| low),
-                Ok(span) => {
-                    size.fill(|| low.wrapping_add(bounded::up_to_u32(bits, span) as Self))
-                }
+                Ok(span) => size.fill(|| low.wrapping_add(bounded::up_to_u32(bits, span) as Self)),
                 Err(_) => size.fill(|| low.wrapping_add(bounded::up_to_u64(bits, span) as Self)),
             }
         }

@@ -6,13 +6,14 @@
 //! use mobula::random::default_rng;
 //! use ndarray::Array2;
 //!
-//! // What NumPy prints for rng = default_rng(1) and then normal(10, 2), random(2), random((2, 2)).
 //! let mut rng = default_rng(1);
+//! // What NumPy gives for rng.normal(10, 2), then rng.random(2), then rng.random((2, 2)).
 //! let one = rng.normal(10.0, 2.0, ())?;
 //! let list: Vec<f64> = rng.random(2);
 //! let table: Array2<f64> = rng.random((2, 2));
-//! assert_eq!(one, 0.0);
-//! # let _ = (list, table);
+//! assert_eq!(one, 10.691168384129572);
+//! assert_eq!(list, [0.9504636963259353, 0.14415961271963373]);
+//! assert_eq!(table[[1, 0]], 0.42332644897257565);
 //! # Ok::<(), mobula::Error>(())
 //! ```
 //!

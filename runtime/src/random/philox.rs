@@ -22,8 +22,9 @@ const KEY_STEPS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xbb67_ae85_84ca_a73b];
 /// use rand::Rng;
 ///
 /// // What NumPy gives for Philox(42).random_raw() and Philox(key=42, counter=7).random_raw().
-/// assert_eq!(Philox::new(42).next_u64(), 0);
-/// assert_eq!(Philox::from_key([42, 0], [7, 0, 0, 0]).next_u64(), 0);
+/// assert_eq!(Philox::new(42).next_u64(), 1587852024645073290);
+/// let mut bits = Philox::from_key([42, 0], [7, 0, 0, 0]);
+/// assert_eq!(bits.next_u64(), 7515455408940056460);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Philox {
