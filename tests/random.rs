@@ -3,6 +3,7 @@
 //! The file and the tables of the ziggurats are made by the scripts beside it. A difference names the
 //! generator, the seed and the call.
 
+use mobula::ErrorKind;
 use mobula::random::{
     Generator, Integer, Pcg64, Pcg64Dxsm, Philox, Real, Seed, SeedSequence, default_rng,
 };
@@ -324,4 +325,194 @@ fn seen<T: Bytes>(values: &[T]) -> (Vec<String>, String) {
     let digest: String =
         Sha256::digest(&bytes)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
     (values.iter().take(3).map(T::to_string).collect(), digest)
+}
+
+#[test]
+fn every_size_takes_the_same_draws_in_logical_order() {
+    let expected: Vec<f64> = default_rng(1).random(6);
+    let drawn: Array2<f64> = default_rng(1).random((2, 3));
+    assert_eq!(drawn.iter().copied().collect::<Vec<_>>(), expected);
+    let drawn: Array3<f64> = default_rng(1).random([1, 3, 2]);
+    assert_eq!(drawn.iter().copied().collect::<Vec<_>>(), expected);
+    let drawn: Array1<f64> = default_rng(1).random((6,));
+    assert_eq!(drawn.to_vec(), expected);
+    let drawn: ArrayD<f64> = default_rng(1).random(IxDyn(&[3, 1, 2]));
+    assert_eq!(
+        (drawn.shape(), drawn.iter().copied().collect()),
+        (&[3, 1, 2][..], expected.clone())
+    );
+
+    let mut rng = default_rng(1);
+    assert_eq!((0..6).map(|_| rng.random(())).collect::<Vec<f64>>(), expected);
+    let mut places = [0.0; 6];
+    default_rng(1).random(&mut places);
+    assert_eq!(places[..], expected);
+    let mut places = vec![0.0; 6];
+    default_rng(1).random(&mut places);
+    assert_eq!(places, expected);
+    default_rng(1).random(&mut places[1..]);
+    assert_eq!(places[1..], expected[..5]);
+
+    // A part of an array: every other column, and the rows and columns exchanged.
+    let mut table = Array2::<f64>::zeros((2, 6));
+    default_rng(1).random(&mut table.slice_mut(s![.., ..;2]));
+    let filled: Vec<f64> = table.slice(s![.., ..;2]).iter().copied().collect();
+    assert_eq!((filled, table.column(1).sum()), (expected.clone(), 0.0));
+    let mut table = Array2::<f64>::zeros((3, 2)).reversed_axes();
+    default_rng(1).random(&mut table);
+    assert_eq!(table.iter().copied().collect::<Vec<_>>(), expected);
+    let nothing: Array2<f64> = default_rng(1).random((0, 3));
+    assert_eq!(nothing.dim(), (0, 3));
+}
+
+#[test]
+fn machine_words_are_drawn_as_their_fixed_widths() {
+    let wide: Vec<usize> = default_rng(1).integers(3.., 100).unwrap();
+    let fixed: Vec<u64> = default_rng(1).integers(3..=u64::MAX, 100).unwrap();
+    assert_eq!(wide.iter().map(|x| *x as u64).collect::<Vec<_>>(), fixed);
+    let wide: Vec<isize> = default_rng(1).integers(-5..1000, 100).unwrap();
+    let fixed: Vec<i64> = default_rng(1).integers(-5..1000, 100).unwrap();
+    assert_eq!(wide.iter().map(|x| *x as i64).collect::<Vec<_>>(), fixed);
+    let all: Vec<i8> = default_rng(1).integers(.., 100).unwrap();
+    let ends: Vec<i8> = default_rng(1).integers(-128..=127, 100).unwrap();
+    assert_eq!(all, ends);
+}
+
+#[test]
+fn the_rand_crates_work_on_the_bits() {
+    fn same_start<B: Rng + SeedableRng + PartialEq + std::fmt::Debug>(made: B, bytes: &[u8]) {
+        assert_eq!(B::seed_from_u64(42), made);
+        let mut seed = B::Seed::default();
+        seed.as_mut().copy_from_slice(bytes);
+        assert_eq!(B::from_seed(seed), made);
+    }
+    let words = SeedSequence::new(42).generate_state::<u64>(4);
+    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    same_start(Pcg64::new(42), &bytes);
+    same_start(Pcg64Dxsm::new(42), &bytes);
+    same_start(Philox::new(42), &bytes[..16]);
+
+    // The same bits give the same numbers, from a generator and from what it runs on.
+    let (mut rng, mut bits) = (default_rng(42), Pcg64::new(42));
+    for _ in 0..100 {
+        let x: f64 = rng.sample(rand_distr::StandardNormal);
+        let y: f64 = bits.sample(rand_distr::StandardNormal);
+        assert_eq!(x, y);
+        assert_eq!(rng.random_range(0..1000), bits.random_range(0..1000));
+    }
+    let (mut a, mut b) = ([0; 21], [0; 21]);
+    rng.fill_bytes(&mut a);
+    bits.fill_bytes(&mut b);
+    assert_eq!((a, rng.bit_generator()), (b, &bits));
+
+    // And any generator of `rand` will do.
+    let mut other = Generator::new(rand_pcg::Pcg32::seed_from_u64(1));
+    let x: f64 = other.standard_normal(());
+    assert!(x.is_finite());
+}
+
+#[test]
+fn states_travel_in_the_middle_of_a_word_and_of_a_block() {
+    fn travels<B: Rng + serde::Serialize + DeserializeOwned>(bits: B) {
+        let mut rng = Generator::new(bits);
+        let _: Vec<f64> = rng.random(5);
+        let _: f32 = rng.random(());
+        let text = serde_json::to_string(&rng).unwrap();
+        let mut arrived: Generator<B> = serde_json::from_str(&text).unwrap();
+        for _ in 0..10 {
+            let (x, y): (f32, f32) = (rng.random(()), arrived.random(()));
+            let (u, v): (f64, f64) = (rng.random(()), arrived.random(()));
+            assert_eq!((x, u), (y, v));
+        }
+    }
+    travels(Pcg64::new(1));
+    travels(Pcg64Dxsm::new(1));
+    travels(Philox::new(1));
+
+    let mut seed = SeedSequence::new([7, 8]).with_pool_size(6).unwrap().descendant(&[3, 1 << 40]);
+    seed.spawn(5);
+    let text = serde_json::to_string(&seed).unwrap();
+    let mut arrived: SeedSequence = serde_json::from_str(&text).unwrap();
+    assert_eq!(arrived, seed);
+    assert_eq!(arrived.spawn(1), seed.spawn(1));
+    let too_small = text.replace("\"pool_size\":6", "\"pool_size\":1");
+    let error = serde_json::from_str::<SeedSequence>(&too_small).unwrap_err();
+    assert!(error.to_string().contains("at least 4 words"), "{error}");
+}
+
+#[test]
+fn parameters_that_make_no_sense_are_told() {
+    fn refused<T: std::fmt::Debug>(result: mobula::Result<T>, says: &str) {
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Value, "{error}");
+        assert!(error.to_string().contains(says), "`{error}` does not say `{says}`");
+    }
+    let rng = &mut default_rng(1);
+    refused(rng.normal(0.0, -1.0, ()), "scale is -1, and must be 0 or more");
+    refused(rng.normal(0.0, f64::NAN, ()), "scale is NaN");
+    refused(rng.uniform(1.0, 0.0, 2), "high - low is -1");
+    refused(rng.uniform(f64::MIN, f64::MAX, 2), "high - low is inf");
+    refused(rng.exponential(-0.5, (2, 2)), "scale is -0.5");
+    refused(rng.standard_gamma(-1.0_f32, ()), "shape is -1");
+    refused(rng.gamma(1.0, f64::NAN, ()), "scale is NaN");
+    refused(rng.gamma(-1.0, 1.0, ()), "shape is -1");
+    refused(rng.beta(0.0, 1.0, ()), "a is 0, and must be above 0");
+    refused(rng.beta(1.0, f64::NAN, ()), "b is NaN");
+    refused(rng.chisquare(0.0, ()), "df is 0");
+    refused(rng.poisson(-1.0, ()), "lam is -1");
+    refused(rng.poisson(9.3e18, ()), "at most");
+    refused(rng.poisson(f64::NAN, ()), "lam is NaN");
+    refused(rng.binomial(-1, 0.5, ()), "n is -1");
+    refused(rng.binomial(1, 1.1, ()), "p is 1.1, and must be from 0 to 1");
+    refused(rng.binomial(1, f64::NAN, ()), "p is NaN");
+    refused(rng.integers(5..5, ()), "no whole number");
+    refused(rng.integers(..i8::MIN, ()), "no whole number");
+    refused(rng.choice(0).draw(1), "empty population");
+    refused(rng.choice(3).replace(false).draw(4), "4 of 3 cannot be chosen without replacement");
+    refused(rng.choice(3).p(&[0.5, 0.5]).draw(1), "2 probabilities for a population of 3");
+    refused(rng.choice(2).p(&[0.5, 0.6]).draw(1), "sum to 1.1");
+    refused(rng.choice(2).p(&[1.5, -0.5]).draw(1), "-0.5 is not a probability");
+    refused(rng.choice(2).p(&[f64::NAN, 1.0]).draw(1), "NaN is not a probability");
+    refused(
+        rng.choice(2).p(&[1.0, 0.0]).replace(false).draw(2),
+        "only 1 probabilities are above 0",
+    );
+    refused(SeedSequence::new(1).with_pool_size(3), "at least 4 words");
+
+    // None of them has drawn anything.
+    assert_eq!(rng, &mut default_rng(1));
+    // Nothing can be chosen from nothing.
+    assert!(rng.choice(0).draw(0).unwrap().is_empty());
+}
+
+#[test]
+#[should_panic(expected = "the seed -1 is negative")]
+fn a_negative_seed_is_refused() {
+    default_rng(-1);
+}
+
+#[test]
+fn lists_are_chosen_from_and_permuted_by_their_places() {
+    let letters = ["a", "b", "c", "d", "e"];
+    let place = |place: usize| letters[place];
+    let places: Vec<usize> = default_rng(1).choice(5).draw(9).unwrap();
+    let expected: Vec<&str> = places.into_iter().map(place).collect();
+    assert_eq!(default_rng(1).choice(&letters).draw(9).unwrap(), expected);
+    assert_eq!(default_rng(1).choice(&letters[..]).draw(9).unwrap(), expected);
+    assert_eq!(default_rng(1).choice(&letters.to_vec()).draw(9).unwrap(), expected);
+    let array = Array1::from_vec(letters.to_vec());
+    let table = default_rng(1).choice(&array).draw((3, 3)).unwrap();
+    assert_eq!(table.into_raw_vec_and_offset().0, expected);
+    assert_eq!(default_rng(1).choice(&array).draw(()).unwrap(), expected[0]);
+
+    let mut shuffled = letters;
+    default_rng(1).shuffle(&mut shuffled);
+    assert_eq!(default_rng(1).permutation(&letters), shuffled);
+}
+
+#[test]
+fn seeds_from_the_operating_system_differ_and_can_be_made_again() {
+    let (a, b) = (SeedSequence::from_os().unwrap(), SeedSequence::from_os().unwrap());
+    assert_ne!(a, b);
+    assert_eq!(SeedSequence::new(a.entropy()), a);
 }

@@ -33,8 +33,9 @@
 //!
 //! # What is where
 //!
-//! The modules are private, and this is the order to read them in. `ARCHITECTURE.md`, beside the
-//! workspace's manifest, follows a call through them.
+//! [`random`] is NumPy's random numbers, and stands by itself. The other modules are private, and this is
+//! the order to read them in. `ARCHITECTURE.md`, beside the workspace's manifest, follows a call through
+//! them.
 //!
 //! - `function`, `error`, `millis`, `config`: what all others speak of.
 //! - `observe`: the stream of events, of what became of each task.

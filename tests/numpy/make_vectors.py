@@ -253,7 +253,7 @@ def many():
     program = Program("PCG64", 5)
     for type in TYPES:
         for name in ("standard_normal", "standard_exponential", "random"):
-            program.draw(name, n=10_000_000 if name == "standard_normal" else 2_000_000, type=type)
+            program.draw(name, n=10_000_000 if (name, type) == ("standard_normal", "f64") else 2_000_000, type=type)
         program.draw("standard_gamma", 2.5, n=100_000, type=type)
         program.draw("standard_gamma", 0.5, n=100_000, type=type)
     return program.end()
