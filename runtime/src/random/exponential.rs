@@ -8,7 +8,7 @@ use super::exponential_tables::{DENSITIES_F32, DENSITIES_F64, LAYERS_F32, LAYERS
 use super::real::Real;
 
 /// Where the tail begins.
-const TAIL: f64 = 7.69711747013104972;
+const TAIL: f64 = 7.697_117_470_131_05;
 
 #[inline]
 pub(super) fn standard_f64<R: Rng>(bits: &mut R) -> f64 {

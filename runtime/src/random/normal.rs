@@ -10,9 +10,8 @@ use rand::Rng;
 use super::normal_tables::{DENSITIES_F32, DENSITIES_F64, LAYERS_F32, LAYERS_F64};
 use super::real::Real;
 
-/// Where the tail begins, and one over it.
-const TAIL: f64 = 3.6541528853610087963519472518;
-const TAIL_INVERSE: f64 = 0.27366123732975827203338247596;
+/// Where the tail begins.
+const TAIL: f64 = 3.654_152_885_361_009;
 
 #[inline]
 pub(super) fn standard_f64<R: Rng>(bits: &mut R) -> f64 {
@@ -37,7 +36,7 @@ pub(super) fn standard_f64<R: Rng>(bits: &mut R) -> f64 {
 #[cold]
 fn outside_f64<R: Rng>(bits: &mut R, layer: usize, place: u64, x: f64) -> Option<f64> {
     if layer == 0 {
-        return Some(tail(bits, (place >> 8) & 1 == 1, TAIL, TAIL_INVERSE));
+        return Some(tail(bits, (place >> 8) & 1 == 1, TAIL));
     }
     let (low, high) = (DENSITIES_F64[layer], DENSITIES_F64[layer - 1]);
     let height = (high - low) * f64::unit(bits) + low;
@@ -66,7 +65,7 @@ pub(super) fn standard_f32<R: Rng>(bits: &mut R) -> f32 {
 #[cold]
 fn outside_f32<R: Rng>(bits: &mut R, layer: usize, place: u32, x: f32) -> Option<f32> {
     if layer == 0 {
-        return Some(tail(bits, (place >> 8) & 1 == 1, TAIL as f32, TAIL_INVERSE as f32));
+        return Some(tail(bits, (place >> 8) & 1 == 1, TAIL as f32));
     }
     let (low, high) = (DENSITIES_F32[layer], DENSITIES_F32[layer - 1]);
     let height = (high - low) * f32::unit(bits) + low;
@@ -77,7 +76,8 @@ fn outside_f32<R: Rng>(bits: &mut R, layer: usize, place: u32, x: f32) -> Option
 
 /// A number beyond `begin`: G. Marsaglia, "Generating a variable from the tail of the normal
 /// distribution", 1964. The logarithms are of 1 less a uniform number, which is never 0.
-fn tail<F: Real>(bits: &mut impl Rng, negative: bool, begin: F, inverse: F) -> F {
+fn tail<F: Real>(bits: &mut impl Rng, negative: bool, begin: F) -> F {
+    let inverse = F::one() / begin;
     loop {
         let x = -inverse * (-F::unit(bits)).ln_1p();
         let y = -(-F::unit(bits)).ln_1p();

@@ -97,6 +97,7 @@ impl Transformed {
 /// Logarithm of the gamma function by Stirling's series, for x of 7 and above; smaller ones are moved
 /// up by the recurrence (S. Zhang and J. Jin, "Computation of Special Functions", 1996, 3.1.4).
 fn log_gamma(x: f64) -> f64 {
+    // With the digits of the book: as fractions, some would be other doubles.
     const SERIES: [f64; 10] = [
         8.333333333333333e-02,
         -2.777777777777778e-03,
@@ -104,10 +105,10 @@ fn log_gamma(x: f64) -> f64 {
         -5.952380952380952e-04,
         8.417508417508418e-04,
         -1.917526917526918e-03,
-        6.410256410256410e-03,
+        6.41025641025641e-03,
         -2.955065359477124e-02,
         1.796443723688307e-01,
-        -1.39243221690590e+00,
+        -1.3924322169059e+00,
     ];
     const LOG_TWO_PI: f64 = 1.837_877_066_409_345_3;
 
