@@ -161,3 +161,10 @@ fn a_picture_that_cannot_be_drawn_is_said() {
     assert_eq!(output.status.code(), Some(2), "{error}");
     assert!(error.starts_with("error: cannot draw no/such/folder/picture.svg: "), "{error}");
 }
+
+#[test]
+fn random_streams_are_those_of_the_numpy_program() {
+    // The file is what rng_streams.py printed, with NumPy 2.4.6.
+    let output = example("rng_streams").output().expect("the example runs");
+    assert_eq!(printed(&output), include_str!("../rng_streams.txt"));
+}
