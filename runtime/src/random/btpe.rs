@@ -5,7 +5,7 @@
 
 use rand::Rng;
 
-use super::real::Real;
+use super::real::{Real, floor};
 
 /// For tries `n` and a probability of at most one half, `r`.
 pub(super) struct Btpe {
@@ -53,7 +53,7 @@ impl Btpe {
             let u = f64::unit(bits) * self.p4;
             let v = f64::unit(bits);
             if u <= self.p1 {
-                return (self.xm - self.p1 * v + u).floor() as i64;
+                return floor(self.xm - self.p1 * v + u);
             }
             if let Some((y, v)) = self.outside_triangle(u, v)
                 && self.accepts(y, v)
@@ -68,13 +68,13 @@ impl Btpe {
         if u <= self.p2 {
             let x = self.xl + (u - self.p1) / self.c;
             let height = v * self.c + 1.0 - (self.mode as f64 - x + 0.5).abs() / self.p1;
-            return (height <= 1.0).then_some((x.floor() as i64, height));
+            return (height <= 1.0).then_some((floor(x), height));
         }
         let (y, height) = if u <= self.p3 {
-            let y = (self.xl + v.ln() / self.lambda_left).floor() as i64;
+            let y = floor(self.xl + v.ln() / self.lambda_left);
             (y, v * (u - self.p2) * self.lambda_left)
         } else {
-            let y = (self.xr - v.ln() / self.lambda_right).floor() as i64;
+            let y = floor(self.xr - v.ln() / self.lambda_right);
             (y, v * (u - self.p3) * self.lambda_right)
         };
         (v != 0.0 && (0..=self.n).contains(&y)).then_some((y, height))

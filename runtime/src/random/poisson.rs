@@ -6,7 +6,7 @@
 
 use rand::Rng;
 
-use super::real::Real;
+use super::real::{Real, floor};
 
 /// From this mean on PTRS is the faster one, and valid.
 const TRANSFORMED_FROM: f64 = 10.0;
@@ -27,7 +27,7 @@ pub(super) struct Transformed {
     log_mean: f64,
     a: f64,
     b: f64,
-    inverse_alpha: f64,
+    log_inverse_alpha: f64,
     v_r: f64,
 }
 
@@ -68,25 +68,25 @@ impl Transformed {
             log_mean: mean.ln(),
             a: -0.059 + 0.02483 * b,
             b,
-            inverse_alpha: 1.1239 + 1.1328 / (b - 3.4),
+            log_inverse_alpha: (1.1239 + 1.1328 / (b - 3.4)).ln(),
             v_r: 0.9277 - 3.6224 / (b - 2.0),
         }
     }
 
     fn draw(&self, bits: &mut impl Rng) -> i64 {
-        let Self { mean, log_mean, a, b, inverse_alpha, v_r } = *self;
+        let Self { mean, log_mean, a, b, log_inverse_alpha, v_r } = *self;
         loop {
             let u = f64::unit(bits) - 0.5;
             let v = f64::unit(bits);
             let us = 0.5 - u.abs();
-            let k = ((2.0 * a / us + b) * u + mean + 0.43).floor() as i64;
+            let k = floor((2.0 * a / us + b) * u + mean + 0.43);
             if us >= 0.07 && v <= v_r {
                 return k;
             }
             if k < 0 || (us < 0.013 && v > us) {
                 continue;
             }
-            let height = v.ln() + inverse_alpha.ln() - (a / (us * us) + b).ln();
+            let height = v.ln() + log_inverse_alpha - (a / (us * us) + b).ln();
             if height <= -mean + k as f64 * log_mean - log_gamma(k as f64 + 1.0) {
                 return k;
             }

@@ -73,6 +73,13 @@ impl Real for f32 {
     }
 }
 
+/// The whole number at `x` or next below it. On x86-64 without SSE4.1 `f64::floor` would be a call.
+#[inline]
+pub(super) fn floor(x: f64) -> i64 {
+    let truncated = x as i64;
+    truncated - i64::from(truncated as f64 > x)
+}
+
 mod sealed {
     pub trait Sealed {}
     impl Sealed for f64 {}
