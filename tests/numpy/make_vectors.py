@@ -7,8 +7,15 @@ A *program* is a bit generator, a seed and calls that are made one after another
 on one generator, so that what a call leaves behind (a half of 32 bits, say)
 counts too. Of each result the file has the first values, for people, and the
 start of the SHA-256 of all its bytes, little-endian, for the test.
+
+Some distributions ask the C library for a logarithm, an exponential function or
+a power, and not every library rounds these alike. So the file also has what
+this machine's library gives at many places: the test looks whether its own is
+the same one, before it blames us.
 """
 
+import ctypes
+import ctypes.util
 import hashlib
 import json
 import pathlib
@@ -259,6 +266,24 @@ def many():
     return program.end()
 
 
+def library():
+    """What the C library gives, for both precisions; `library_digests` in `random.rs` asks the same."""
+    libm = ctypes.CDLL(ctypes.util.find_library("m"))
+    places = [(k + 0.5) / 4096 for k in range(4096)]
+    found = {}
+    for type, suffix, real in (("f64", "", ctypes.c_double), ("f32", "f", ctypes.c_float)):
+        def ask(name, *arguments):
+            function = getattr(libm, name + suffix)
+            function.restype, function.argtypes = real, [real] * len(arguments)
+            return function(*arguments)
+
+        values = []
+        for x in places:
+            values += [ask("exp", -8 * x), ask("log", x), ask("log1p", -x), ask("pow", x, 3.3)]
+        found[type] = digest(np.array(values, TYPES[type]))
+    return found
+
+
 def rows(name, items):
     """One item a line, so that a difference between two versions can be read."""
     return f'"{name}": [\n' + ",\n".join(json.dumps(item, separators=(",", ":")) for item in items) + "\n]"
@@ -270,7 +295,7 @@ def main():
     programs += [gammas_and_betas(), counts(), integers(), choices(), many()]
     about = {"numpy": np.__version__, "python": platform.python_version(),
              "machine": platform.machine(), "libc": " ".join(platform.libc_ver())}
-    parts = [f'"about": {json.dumps(about)}', rows("seed_sequences", seed_sequences()),
+    parts = [f'"about": {json.dumps(about)}', f'"library": {json.dumps(library())}', rows("seed_sequences", seed_sequences()),
              rows("bit_streams", bit_streams()), rows("programs", programs)]
     path = pathlib.Path(__file__).with_name("vectors.json")
     path.write_text("{" + ",\n".join(parts) + "}\n")

@@ -28,7 +28,11 @@
 //! All draws of bits and of whole numbers, and all that is made from them by +, -, *, / and square root,
 //! equal NumPy's on every platform where its compiler does not fuse multiplications and additions, such
 //! as x86-64. Draws that need a logarithm, an exponential function or a power ask the C library, as NumPy
-//! does, and equal a NumPy that runs on the same one. The tests compare with NumPy 2.4 on Linux, x86-64.
+//! does, and equal a NumPy that runs on the same one; with another one, a value may differ in its last bit.
+//! The tests compare with NumPy 2.4 on Linux, x86-64.
+//!
+//! What NumPy has and this has not: parameters that are arrays; `axis` (choose or permute indices, and
+//! `select` by them); and `Generator.spawn`, because a generator does not keep its seed sequence.
 //!
 //! NumPy promises that bit generators and `SeedSequence` stay as they are; the methods of `Generator` may
 //! change with a version of it (NumPy Enhancement Proposal 19), and then differ from these.

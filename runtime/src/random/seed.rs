@@ -44,7 +44,7 @@ macro_rules! signed {
         impl SeedNumber for $number {
             fn append_words(self, words: &mut Vec<u32>) {
                 let number = <$unsigned>::try_from(self);
-                let number = number.unwrap_or_else(|_| panic!("the seed {self} is negative"));
+                let number = number.unwrap_or_else(|_| panic!("the seed {self} is negative: it must be 0 or more"));
                 append_words(number as u128, words);
             }
         }
