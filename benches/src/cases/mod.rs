@@ -43,6 +43,7 @@ cases! {
         microbenchmark,
         envelope,
         metg,
+        random,
     }
 }
 
