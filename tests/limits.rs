@@ -193,9 +193,9 @@ fn two_thousand_blocked_tasks_end_on_one_cpu() {
     const EXTRA_THREADS_MAX: usize = 256;
     for (way, threads_max) in [
         (Way::Get, 2),
+        (Way::Wait, 2),
+        (Way::AsCompleted, 2),
         (Way::GetWithin, 1 + EXTRA_THREADS_MAX),
-        (Way::Wait, 1 + EXTRA_THREADS_MAX),
-        (Way::AsCompleted, 1 + EXTRA_THREADS_MAX),
     ] {
         let bottom = Arc::new(Barrier::new(2));
         let top = descend::remote(DEPTH, way, Arc::clone(&bottom));

@@ -15,6 +15,8 @@ use crate::local::waiting;
 /// Waits until `n` of the refs are ready, or until the timeout, and parts them: first the ready ones,
 /// at most `n`, then the rest, each in the order of the input.
 ///
+/// Called in a task and without a timeout, it first runs the awaited tasks that nobody has begun.
+///
 /// A failed task's ref counts as ready: [`get`](crate::get) it to see the failure. More than there are
 /// refs are never waited for. No timeout: as long as it takes, or until the rest can never become ready,
 /// because it waits, by whatever way, for the task that waits here; to [`get`](crate::get) one of those then
@@ -57,7 +59,8 @@ pub fn wait<T>(
     })
 }
 
-/// Gives the refs in the order in which they become ready; each at once when it does.
+/// Gives the refs in the order in which they become ready; each at once when it does. Where a task asks for
+/// the next, it first runs those that nobody has begun.
 ///
 /// If the refs that are left wait, by whatever way, for the task that waits for them, none of them can ever
 /// become ready. Then they come as they are: [`get`](crate::get) fails with
@@ -98,20 +101,19 @@ impl<T> Iterator for AsCompleted<T> {
     type Item = ObjectRef<T>;
 
     fn next(&mut self) -> Option<ObjectRef<T>> {
-        if self.left == 0 {
-            return None;
-        }
-        match waiting::next_of(&self.group, None) {
-            Ok(index) => {
+        while self.left > 0 {
+            let next = match waiting::next_of(&self.group, None) {
+                Ok(index) => self.refs[index].take(),
+                // None of the rest can become ready while this waits. To `get` one says why.
+                Err(_) => self.refs.iter_mut().find_map(Option::take),
+            };
+            if next.is_some() {
                 self.left -= 1;
-                self.refs[index].take()
+                return next;
             }
-            // None of the rest can become ready while this waits. To `get` one says why.
-            Err(_) => {
-                self.left -= 1;
-                self.refs.iter_mut().find_map(Option::take)
-            }
+            // It was given out before it was ready.
         }
+        None
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -1,7 +1,8 @@
 //! Waiting for many refs at once: each that completes puts its number into a queue, and wakes the one
 //! who reads it. Entering n refs costs O(n), each arrival O(1).
 
-use std::collections::{HashMap, VecDeque};
+use std::cell::Cell;
+use std::collections::{BTreeMap, VecDeque};
 use std::marker::PhantomPinned;
 use std::ptr::NonNull;
 use std::sync::{Mutex, PoisonError};
@@ -53,8 +54,10 @@ impl Group {
 pub(crate) struct GroupWait {
     group: Box<Group>,
     /// What was added at once, by its first number.
-    members: HashMap<usize, Box<[(AnyRef, Node)]>>,
+    members: BTreeMap<usize, Box<[(AnyRef, Node)]>>,
     added: usize,
+    /// Those from this number on were offered to the waiter to run.
+    offered: Cell<usize>,
 }
 
 impl GroupWait {
@@ -70,6 +73,7 @@ impl GroupWait {
             return;
         }
         self.added += members.len();
+        self.offered.set(self.added);
         let members = self.members.entry(first).or_insert(members);
         for (nth, (any, node)) in members.iter().enumerate() {
             // SAFETY: the box keeps the node in its place, and our `Drop` removes it.
@@ -90,6 +94,19 @@ impl GroupWait {
     /// The number of a ref that has completed since the last call, if there is one.
     pub(crate) fn next(&self) -> Option<usize> {
         self.group.lock().next()
+    }
+
+    /// A member that the waiter might run instead of waiting for it: each once, the last first, as they lie
+    /// on the deque of the one who submitted them.
+    pub(super) fn offer(&self) -> Option<&AnyRef> {
+        loop {
+            let number = self.offered.get().checked_sub(1)?;
+            self.offered.set(number);
+            let (first, members) = self.members.range(..=number).next_back()?;
+            if let Some((any, _)) = members.get(number - first) {
+                return Some(any);
+            }
+        }
     }
 
     /// Whether `next` would give one.

@@ -135,6 +135,22 @@ fn help_all(refs: &[&AnyRef], next: &mut First) {
     }
 }
 
+/// In a task, runs what has not begun, until a member has completed.
+fn help_group(group: &GroupWait) -> Option<usize> {
+    if !current::with_cpu(|cpu| cpu.is_some()) {
+        return group.next();
+    }
+    loop {
+        if let Some(index) = group.next() {
+            return Some(index);
+        }
+        let any = group.offer()?;
+        if let Some(local) = home_of(any) {
+            help_at(&local, any);
+        }
+    }
+}
+
 /// Asks again and again for a short while.
 fn look<T>(mut ask: impl FnMut() -> Option<T>, deadline: Option<Instant>) -> Option<T> {
     let end = Instant::now() + LOOK;
@@ -175,6 +191,11 @@ fn sleep(any: &AnyRef, deadline: Option<Instant>) -> Result<(), Ended> {
 
 /// The next member of the group to complete.
 pub(crate) fn next_of(group: &GroupWait, deadline: Option<Instant>) -> Result<usize, Ended> {
+    if deadline.is_none()
+        && let Some(index) = help_group(group)
+    {
+        return Ok(index);
+    }
     if let Some(index) = look(|| group.next(), deadline) {
         return Ok(index);
     }
