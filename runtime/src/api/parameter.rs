@@ -402,7 +402,7 @@ impl Awaiting {
 
     fn add(&mut self, any: &AnyRef) {
         if !any.is_complete() {
-            self.refs.push(any.clone());
+            self.refs.add(any);
         } else if self.failure.is_none() {
             self.failure = any.failure();
         }

@@ -16,12 +16,13 @@ use crate::api::options::Options;
 use crate::api::parameter::{Arg, Awaiting, Param, Params};
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{Call, Function};
-use crate::local::arguments::{Awaited, Then};
-use crate::local::cell::{Job, Ref};
+use crate::local::arguments::{self, Awaited, Then};
+use crate::local::cell::{AnyRef, Job, Ref};
 use crate::local::job::{Await, Compute, ComputeWith};
+use crate::local::queue::Entry;
 use crate::local::request::Claim;
 use crate::local::retries::RetryDelay;
-use crate::local::{Local, current, default, note, pool};
+use crate::local::{current, default, note, pool};
 use crate::observe::Number;
 
 /// What the arguments of `F` are while it runs.
@@ -179,55 +180,49 @@ pub(crate) fn submit_task<T: Send + Sync + 'static>(
     call: Call,
     claim: Option<Arc<Claim>>,
 ) -> Ref<T> {
-    if !awaiting.is_empty() || claim.is_some() {
-        return submit_later(job, awaiting, call, claim);
-    }
-    // It is empty, so there is nothing to drop.
-    std::mem::forget(awaiting);
-    let (task, scheduled) = default::with_current(|local| {
-        let (task, entry) = Ref::ready_task(job, local.home(), current::family(), call);
+    let ready = awaiting.is_empty() && claim.is_none();
+    let (task, entry) = default::with_current(|local| {
+        let (task, entry) = Ref::task(job, ready, local.home(), current::family(), call);
+        if !ready {
+            return (task, Err(entry));
+        }
         note::submitted(local, task.any(), Number::NONE);
-        (task, local.submit(entry))
+        (task, Ok(local.submit(entry)))
     });
-    scheduled.now();
+    match entry {
+        Ok(scheduled) => {
+            // There is nothing to drop.
+            std::mem::forget(awaiting);
+            scheduled.now();
+        }
+        Err(entry) => submit_later(task.any(), entry, awaiting, claim),
+    }
     task
 }
 
-/// Makes a task that is queued when its arguments are there and what it asked for is free.
-fn submit_later<T: Send + Sync + 'static>(
-    job: impl Job<T>,
-    awaiting: Awaiting,
-    call: Call,
-    claim: Option<Arc<Claim>>,
-) -> Ref<T> {
+/// Queues a task when its arguments are there and what it asked for is free.
+fn submit_later(task: &AnyRef, entry: Entry, awaiting: Awaiting, claim: Option<Arc<Claim>>) {
     let Awaiting { refs, failure } = awaiting;
-    let make = |local: &Arc<Local>| match failure {
-        None if local.pool().is_closed() => Err((job, pool::shut_down_before("the call"))),
-        None => {
-            let (task, entry) = Ref::task(job, local.home(), current::family(), call);
-            if let Some(name) = claim.as_ref().and_then(|claim| claim.request().name.as_ref()) {
-                let _ = task.any().extra().name.set(Arc::clone(name));
-            }
-            note::submitted(local, task.any(), Number::NONE);
-            Ok((task, entry))
-        }
-        Some(error) => Err((job, error)),
-    };
-    match default::with_current(make) {
-        Ok((task, entry)) => {
-            let then = match claim {
-                None => Then::Queue(entry),
-                Some(claim) => {
-                    claim.leave_line_if_cancelled(task.any());
-                    Then::Claim(entry, claim)
-                }
-            };
-            Awaited::when_ready(refs, then);
-            task
-        }
-        // The job is dropped here, where the program's code may run.
-        Err((_job, error)) => refused(error, call),
+    if let Some(name) = claim.as_ref().and_then(|claim| claim.request().name.as_ref()) {
+        let _ = task.extra().name.set(Arc::clone(name));
     }
+    let closed = default::with_current(|local| {
+        note::submitted(local, task, Number::NONE);
+        local.pool().is_closed()
+    });
+    let failure = failure.or_else(|| closed.then(|| pool::shut_down_before("the call")));
+    if let Some(error) = failure {
+        drop(refs);
+        return arguments::fail(entry, error);
+    }
+    let then = match claim {
+        None => Then::Queue(entry),
+        Some(claim) => {
+            claim.leave_line_if_cancelled(task);
+            Then::Claim(entry, claim)
+        }
+    };
+    Awaited::when_ready(refs, then);
 }
 
 /// A task that fails before it begins.

@@ -268,7 +268,7 @@ impl<A: Send + 'static> Hosted<A> {
             let born = async move {
                 let _guest = guest;
                 let mut state = line.turn().await;
-                for argument in arguments {
+                for argument in arguments.into_vec() {
                     Completion::of(argument).await;
                 }
                 let future = async move { construct().await };

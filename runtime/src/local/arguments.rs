@@ -18,8 +18,58 @@ use crate::local::{default, memory, pool, runtimes};
 /// Most tasks have few arguments that are not there yet; so many need no memory of their own.
 const FEW: usize = 4;
 
-/// The refs that something waits for.
-pub(crate) type Refs = SmallVec<[AnyRef; FEW]>;
+/// The refs that something will wait for, collected in the record of that wait. There is none as long as
+/// there is no ref.
+#[derive(Default)]
+pub(crate) struct Refs(Option<NonNull<Awaited>>);
+
+// SAFETY: the record is this one's alone, and is made of what may go to other threads.
+unsafe impl Send for Refs {}
+
+impl Refs {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    pub(crate) fn add(&mut self, any: &AnyRef) {
+        let record = *self.0.get_or_insert_with(|| {
+            memory::allocate(|| Awaited {
+                missing: AtomicUsize::new(1),
+                then: Then::Nothing,
+                arguments: SmallVec::new(),
+            })
+        });
+        let node = Node::new(Waiter::Argument(record));
+        // SAFETY: nobody else knows the record yet, and no node is listed, so they may still move.
+        unsafe { &mut *record.as_ptr() }.arguments.push((any.clone(), node));
+    }
+
+    /// The refs themselves, for whoever waits in another way.
+    pub(crate) fn into_vec(mut self) -> Vec<AnyRef> {
+        let Some(record) = self.0.take() else { return Vec::new() };
+        // SAFETY: nobody else knows the record, and it is read once.
+        let Awaited { arguments, .. } = unsafe { record.read() };
+        // SAFETY: it came from `allocate`, and what was in it is out.
+        unsafe { memory::deallocate(record) };
+        arguments.into_iter().map(|(argument, _)| argument).collect()
+    }
+}
+
+impl FromIterator<AnyRef> for Refs {
+    fn from_iter<I: IntoIterator<Item = AnyRef>>(refs: I) -> Self {
+        let mut all = Self::default();
+        refs.into_iter().for_each(|any| all.add(&any));
+        all
+    }
+}
+
+impl Drop for Refs {
+    fn drop(&mut self) {
+        if self.0.is_some() {
+            drop(std::mem::take(self).into_vec());
+        }
+    }
+}
 
 /// The record of one wait: it lives until the last argument has arrived.
 pub(crate) struct Awaited {
@@ -32,6 +82,8 @@ pub(crate) struct Awaited {
 
 /// What happens then.
 pub(crate) enum Then {
+    /// It is not known yet, or has happened.
+    Nothing,
     /// The task goes into its runtime's queue.
     Queue(Entry),
     /// As `Queue`, once it has what it asked for.
@@ -48,21 +100,40 @@ impl Then {
             // SAFETY: it is a task's, and keeps it.
             Self::Queue(entry) | Self::Claim(entry, _) => Some(unsafe { Header::of(entry) }),
             Self::Run(cell, _) => cell.as_ref().map(AnyRef::header),
+            Self::Nothing => None,
+        }
+    }
+
+    /// The arguments are there, or one of them failed.
+    fn happen(self, failure: Option<Error>) {
+        match (self, failure) {
+            (Self::Queue(entry) | Self::Claim(entry, _), Some(error)) => fail(entry, error),
+            (Self::Queue(entry), None) => queue(entry),
+            (Self::Claim(entry, claim), None) => claim.queue(entry),
+            (Self::Run(cell, run), _) => {
+                drop(cell);
+                run();
+            }
+            (Self::Nothing, _) => {}
         }
     }
 }
 
 impl Awaited {
     /// Sees to `then` when all of `arguments` are complete.
-    pub(crate) fn when_ready(arguments: Refs, then: Then) {
-        let record = memory::allocate(|| Self {
-            missing: AtomicUsize::new(arguments.len() + 1),
-            then,
-            arguments: SmallVec::with_capacity(arguments.len()),
-        });
-        let argument = |argument| (argument, Node::new(Waiter::Argument(record)));
-        // SAFETY: nobody else knows the record yet.
-        unsafe { &mut *record.as_ptr() }.arguments.extend(arguments.into_iter().map(argument));
+    pub(crate) fn when_ready(mut arguments: Refs, then: Then) {
+        let Some(record) = arguments.0.take() else {
+            if let Some(cell) = then.cell() {
+                cell.arrive(matches!(then, Then::Queue(_)));
+            }
+            return then.happen(None);
+        };
+        {
+            // SAFETY: nobody else knows the record yet.
+            let record = unsafe { &mut *record.as_ptr() };
+            *record.missing.get_mut() += record.arguments.len();
+            record.then = then;
+        }
         // SAFETY: our own count keeps the record there until the end of this function.
         if let Some(cell) = unsafe { record.as_ref() }.then.cell() {
             cell.await_arguments(record);
@@ -108,19 +179,10 @@ impl Awaited {
         let record = unsafe { &mut *this.as_ptr() };
         // Our refs go before the task starts, so that it may find itself the last holder.
         record.arguments.clear();
-        // SAFETY: it is read once, because the memory goes now.
-        let then = unsafe { (&raw const record.then).read() };
+        let then = std::mem::replace(&mut record.then, Then::Nothing);
         // SAFETY: it came from `allocate`; what was in it is out, and the arguments hold nothing.
         unsafe { memory::deallocate(this) };
-        match (then, failure) {
-            (Then::Queue(entry) | Then::Claim(entry, _), Some(error)) => fail(entry, error),
-            (Then::Queue(entry), None) => queue(entry),
-            (Then::Claim(entry, claim), None) => claim.queue(entry),
-            (Then::Run(cell, run), _) => {
-                drop(cell);
-                run();
-            }
-        }
+        then.happen(failure);
     }
 }
 

@@ -678,28 +678,18 @@ impl<T> Clone for Ref<T> {
 }
 
 impl<T: Send + Sync + 'static> Ref<T> {
-    /// A task that may run, and its entry, which goes into a queue at once.
-    pub(crate) fn ready_task<J: Job<T>>(
-        job: J,
-        home: usize,
-        family: FamilyId,
-        call: Call,
-    ) -> (Self, Entry) {
-        let cell = Cell::<T, _>::allocate(State::task(true), Value::Empty, job, home, family, call);
-        // SAFETY: the state counts one entry for the queue.
-        let entry = unsafe { Entry::from_pointer(cell.cast()) };
-        (Self::from_cell(cell), entry)
-    }
-
-    /// A task that waits for its arguments, and its entry, which goes into a queue when they are there.
+    /// A task, and its entry, which goes into a queue at once if it is `ready`, else when its arguments
+    /// are there.
+    #[inline]
     pub(crate) fn task<J: Job<T>>(
         job: J,
+        ready: bool,
         home: usize,
         family: FamilyId,
         call: Call,
     ) -> (Self, Entry) {
         let cell =
-            Cell::<T, _>::allocate(State::task(false), Value::Empty, job, home, family, call);
+            Cell::<T, _>::allocate(State::task(ready), Value::Empty, job, home, family, call);
         // SAFETY: the state counts one entry for the queue.
         let entry = unsafe { Entry::from_pointer(cell.cast()) };
         (Self::from_cell(cell), entry)

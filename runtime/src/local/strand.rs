@@ -182,7 +182,7 @@ impl<A: Send + 'static> Strand<A> {
         call: Call,
     ) -> Ref<T> {
         let job = Method { strand: Arc::as_ptr(self), body };
-        let (result, entry) = Ref::ready_task(job, self.address(), current::family(), call);
+        let (result, entry) = Ref::task(job, true, self.address(), current::family(), call);
         note::submitted(&self.local, result.any(), self.number);
         let cell = result.any().unheld();
         match self.held_back.pass(entry, cell, arguments.is_empty()) {
@@ -210,7 +210,7 @@ impl<A: Send + 'static> Strand<A> {
             let _ = self.end.set(Error::actor_died(self.call.function.name(), why));
         }
         let job = Last { strand: Arc::as_ptr(self) };
-        let (_, entry) = Ref::<()>::ready_task(job, self.address(), FamilyId::NONE, self.call);
+        let (_, entry) = Ref::<()>::task(job, true, self.address(), FamilyId::NONE, self.call);
         if self.post(entry) {
             Arc::clone(self).queue();
         }
