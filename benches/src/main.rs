@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`case`] (what a case is), [`contender`] (one way to do its
 //! work), [`measure`] (rounds in alternation, medians), [`report`] (table and
-//! JSON), [`unit`] (what figures are of), [`start`] (every engine on the same
+//! JSON), [`mod@unit`] (what figures are of), [`start`] (every engine on the same
 //! number of threads), [`cases`] (the work itself). Engines in Python, and work
 //! that needs a process of its own, run as processes: [`python`] and
 //! [`isolated`] ask for them, [`guarded`] and [`descendants`] see that they end.
