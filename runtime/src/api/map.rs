@@ -19,7 +19,7 @@ use crate::api::parameter::{Awaiting, IntoSlots, Params};
 use crate::api::remote::{Body, RemoteFn, Slots, submit_call, submit_task};
 use crate::error::{Error, Result};
 use crate::function::{Call, Function};
-use crate::local::arguments::{Awaited, Then};
+use crate::local::arguments::{Awaited, Refs, Then};
 use crate::local::cell::Ref;
 use crate::local::default;
 use crate::local::group::GroupWait;
@@ -83,7 +83,8 @@ fn each<F: RemoteFn>(slots: Vec<Slots<F>>, call: Call) -> Ref<Chunk<F::Output>> 
     let all = || refs.iter().map(|object| object.any().clone());
     // So that cancelling the chunk cancels the calls.
     let _ = chunk.any().extra().producers.set(all().collect());
-    let all = all().collect();
+    let mut all = Refs::default();
+    refs.iter().for_each(|object| all.add(object.any()));
     let cell = chunk.any().clone();
     let hand_over = move || {
         let take =

@@ -98,10 +98,7 @@ impl<T: Send + Sync + 'static> ObjectRef<T> {
     where
         T: Clone,
     {
-        match self.0.take_if_sole() {
-            Ok(value) => value.into_owned(),
-            Err(shared) => Self(shared).to_value(),
-        }
+        self.0.into_owned()
     }
 
     /// A copy of the value of a complete object.

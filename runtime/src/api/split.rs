@@ -28,7 +28,8 @@ macro_rules! tuples {
                     // So that cancelling a part cancels the task.
                     let _ = $reference.any().extra().producers.set(Box::new([whole.any().clone()]));
                 )*
-                let awaited = Refs::from_iter([whole.any().clone()]);
+                let mut awaited = Refs::default();
+                awaited.add(whole.any());
                 let whole = whole.into_inner();
                 let hand_out = move || match whole.take_value().into_unshared() {
                     Ok(parts) => { $( $promise.complete(Ok(parts.$index)); )* }

@@ -268,7 +268,8 @@ impl<A: Send + 'static> Hosted<A> {
             let born = async move {
                 let _guest = guest;
                 let mut state = line.turn().await;
-                for argument in arguments.into_vec() {
+                // SAFETY: the constructor still holds its arguments.
+                for argument in unsafe { arguments.to_vec() } {
                     Completion::of(argument).await;
                 }
                 let future = async move { construct().await };

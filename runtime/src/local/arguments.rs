@@ -2,9 +2,10 @@
 //! no thread meanwhile, only a count of the refs still missing.
 
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use smallvec::SmallVec;
 
@@ -20,6 +21,10 @@ const FEW: usize = 4;
 
 /// The refs that something will wait for, collected in the record of that wait. There is none as long as
 /// there is no ref.
+///
+/// The record does not count as a ref. Until `when_ready`, and until all have arrived or the task was
+/// claimed, the refs are held by whoever waits: the job of a task has them among its arguments. A cell that
+/// is not complete lives until it has told those who wait for it, even if nobody holds a ref any more.
 #[derive(Default)]
 pub(crate) struct Refs(Option<NonNull<Awaited>>);
 
@@ -36,37 +41,36 @@ impl Refs {
             memory::allocate(|| Awaited {
                 missing: AtomicUsize::new(1),
                 then: Then::Nothing,
+                failure: OnceLock::new(),
+                held: Vec::new(),
                 arguments: SmallVec::new(),
             })
         });
         let node = Node::new(Waiter::Argument(record));
         // SAFETY: nobody else knows the record yet, and no node is listed, so they may still move.
-        unsafe { &mut *record.as_ptr() }.arguments.push((any.clone(), node));
+        unsafe { &mut *record.as_ptr() }.arguments.push((any.pointer(), node));
     }
 
-    /// The refs themselves, for whoever waits in another way.
-    pub(crate) fn into_vec(mut self) -> Vec<AnyRef> {
-        let Some(record) = self.0.take() else { return Vec::new() };
-        // SAFETY: nobody else knows the record, and it is read once.
-        let Awaited { arguments, .. } = unsafe { record.read() };
-        // SAFETY: it came from `allocate`, and what was in it is out.
-        unsafe { memory::deallocate(record) };
-        arguments.into_iter().map(|(argument, _)| argument).collect()
-    }
-}
-
-impl FromIterator<AnyRef> for Refs {
-    fn from_iter<I: IntoIterator<Item = AnyRef>>(refs: I) -> Self {
-        let mut all = Self::default();
-        refs.into_iter().for_each(|any| all.add(&any));
-        all
+    /// Refs of one's own, for whoever waits in another way.
+    ///
+    /// # Safety
+    /// Whoever waits still holds the refs.
+    pub(crate) unsafe fn to_vec(&self) -> Vec<AnyRef> {
+        let Some(record) = self.0 else { return Vec::new() };
+        // SAFETY: the record is ours.
+        let arguments = unsafe { record.as_ref() }.arguments.iter();
+        // SAFETY: by the caller's promise.
+        arguments.map(|(argument, _)| unsafe { AnyRef::of_held(*argument) }).collect()
     }
 }
 
 impl Drop for Refs {
     fn drop(&mut self) {
-        if self.0.is_some() {
-            drop(std::mem::take(self).into_vec());
+        if let Some(record) = self.0.take() {
+            // SAFETY: nobody else knows the record, and it is read once.
+            drop(unsafe { record.read() });
+            // SAFETY: it came from `allocate`, and what was in it is out.
+            unsafe { memory::deallocate(record) };
         }
     }
 }
@@ -76,8 +80,11 @@ pub(crate) struct Awaited {
     /// How many have not arrived; one more while the record is being made.
     missing: AtomicUsize,
     then: Then,
-    /// The refs are held by the task's arguments and here: the task may be cancelled meanwhile.
-    arguments: SmallVec<[(AnyRef, Node); FEW]>,
+    /// Why one of them failed.
+    failure: OnceLock<Error>,
+    /// Refs to them, where it is no task that waits.
+    held: Vec<AnyRef>,
+    arguments: SmallVec<[(NonNull<Header>, Node); FEW]>,
 }
 
 /// What happens then.
@@ -128,6 +135,14 @@ impl Awaited {
             }
             return then.happen(None);
         };
+        // Whoever waits still holds the refs.
+        if let Then::Run(..) = then {
+            let held = || Refs(Some(record));
+            // SAFETY: as said above; what is made here only lends the record.
+            let held = unsafe { ManuallyDrop::new(held()).to_vec() };
+            // SAFETY: nobody else knows the record yet.
+            unsafe { &mut *record.as_ptr() }.held = held;
+        }
         {
             // SAFETY: nobody else knows the record yet.
             let record = unsafe { &mut *record.as_ptr() };
@@ -140,10 +155,12 @@ impl Awaited {
         }
         // SAFETY: as above.
         for (argument, node) in &unsafe { record.as_ref() }.arguments {
+            // SAFETY: whoever waits holds a ref.
+            let cell = unsafe { argument.as_ref() };
             // SAFETY: the record keeps the node in its place until all nodes were told.
-            if !unsafe { argument.add_waiter(node) } {
-                // SAFETY: this argument was not counted yet.
-                unsafe { Self::one_arrived(record) };
+            if !unsafe { cell.add_waiter(node) } {
+                // SAFETY: this argument was not counted yet, and it is complete.
+                unsafe { Self::argument_arrived(record, *argument) };
             }
         }
         // SAFETY: our own count, given up once.
@@ -153,36 +170,56 @@ impl Awaited {
     /// Those that have not come.
     ///
     /// # Safety
-    /// The record lives.
-    pub(super) unsafe fn missing(this: NonNull<Self>) -> Vec<AnyRef> {
+    /// The record lives. Unless the cell that waits is `claimed`, it is not while this runs.
+    pub(super) unsafe fn missing(this: NonNull<Self>, claimed: bool) -> Vec<AnyRef> {
         // SAFETY: by the caller's promise.
-        let arguments = unsafe { this.as_ref() }.arguments.iter();
-        arguments.map(|(argument, _)| argument).filter(|any| !any.is_complete()).cloned().collect()
+        let record = unsafe { this.as_ref() };
+        let mut missing = match record.then {
+            Then::Run(..) => record.held.clone(),
+            _ if claimed => Vec::new(),
+            _ => {
+                let arguments = record.arguments.iter();
+                // SAFETY: the task was not claimed, so its job has the refs.
+                arguments.map(|(argument, _)| unsafe { AnyRef::of_held(*argument) }).collect()
+            }
+        };
+        missing.retain(|any| !any.is_complete());
+        missing
+    }
+
+    /// # Safety
+    /// As for `one_arrived`; the argument is complete, and lives.
+    pub(crate) unsafe fn argument_arrived(this: NonNull<Self>, argument: NonNull<Header>) {
+        // SAFETY: by the caller's promise.
+        if let Some(error) = unsafe { Header::failure_of(argument) } {
+            // SAFETY: by the caller's promise.
+            let _ = unsafe { this.as_ref() }.failure.set(error);
+        }
+        // SAFETY: by the caller's promise.
+        unsafe { Self::one_arrived(this) };
     }
 
     /// # Safety
     /// The record lives: each count is given up once, and this is one of them.
-    pub(crate) unsafe fn one_arrived(this: NonNull<Self>) {
+    unsafe fn one_arrived(this: NonNull<Self>) {
         // SAFETY: by the caller's promise.
         let record = unsafe { this.as_ref() };
         // AcqRel: the last one sees all that the others did.
         if record.missing.fetch_sub(1, Ordering::AcqRel) > 1 {
             return;
         }
-        let failure = record.arguments.iter().find_map(|(argument, _)| argument.failure());
         if let Some(cell) = record.then.cell() {
-            // After this nobody but us knows the record. Who helps may now begin the task, a moment before
-            // our refs to its arguments go: then it finds itself one holder of several.
-            cell.arrive(failure.is_none() && matches!(record.then, Then::Queue(..)));
+            // After this nobody but us knows the record.
+            let ready = record.failure.get().is_none() && matches!(record.then, Then::Queue(..));
+            cell.arrive(ready);
         }
-        // SAFETY: nobody else has a count, so the record is ours.
-        let record = unsafe { &mut *this.as_ptr() };
-        // Our refs go before the task starts, so that it may find itself the last holder.
-        record.arguments.clear();
-        let then = std::mem::replace(&mut record.then, Then::Nothing);
-        // SAFETY: it came from `allocate`; what was in it is out, and the arguments hold nothing.
+        // SAFETY: nobody else has a count, so the record is ours, and it is read once.
+        let Self { then, failure, held, arguments, .. } = unsafe { this.read() };
+        // SAFETY: it came from `allocate`, and what was in it is out.
         unsafe { memory::deallocate(this) };
-        then.happen(failure);
+        // Before anything happens, so that it may find itself the last holder.
+        drop((held, arguments));
+        then.happen(failure.into_inner());
     }
 }
 

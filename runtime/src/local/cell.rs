@@ -64,6 +64,17 @@ impl Header {
         self.home
     }
 
+    /// Why the cell failed, if it is complete and did.
+    ///
+    /// # Safety
+    /// The cell lives.
+    pub(super) unsafe fn failure_of(cell: NonNull<Self>) -> Option<Error> {
+        // SAFETY: by the caller's promise.
+        let header = unsafe { cell.as_ref() };
+        // SAFETY: the table belongs to the cell, which is complete if it failed.
+        header.state.load().is_failed().then(|| unsafe { (header.vtable.failure)(cell) })?
+    }
+
     /// Lets `missing` see the arguments, until `arrive`.
     pub(super) fn await_arguments(&self, record: NonNull<Awaited>) {
         let record = record.as_ptr().map_addr(|address| address | RECORD);
@@ -85,7 +96,9 @@ impl Header {
             let record = NonNull::new(next.map_addr(|address| address & !RECORD).cast())?;
             // SAFETY: without ARRIVED, which is not set to its end while we hold the lock, what is marked
             // as a record is one that lives.
-            (next.addr() & RECORD != 0).then(|| unsafe { Awaited::missing(record) })
+            // The lock also keeps those away who would claim the task.
+            let claimed = before.is_running() || before.is_complete();
+            (next.addr() & RECORD != 0).then(|| unsafe { Awaited::missing(record, claimed) })
         });
         // SAFETY: we hold the lock (W1).
         let any = !unsafe { &*self.waiters.get() }.is_empty();
@@ -454,8 +467,22 @@ impl AnyRef {
 
     /// Why it failed, if it is complete and did.
     pub(crate) fn failure(&self) -> Option<Error> {
-        // SAFETY: the table belongs to the cell, which we hold, and which is complete if it failed.
-        self.is_failed().then(|| unsafe { (self.header().vtable.failure)(self.0) })?
+        // SAFETY: we hold the cell.
+        unsafe { Header::failure_of(self.0) }
+    }
+
+    pub(super) fn pointer(&self) -> NonNull<Header> {
+        self.0
+    }
+
+    /// Another ref to a cell that somebody holds by a ref.
+    ///
+    /// # Safety
+    /// Somebody does.
+    pub(super) unsafe fn of_held(cell: NonNull<Header>) -> Self {
+        // SAFETY: by the caller's promise the cell lives.
+        unsafe { cell.as_ref() }.state.add_ref();
+        Self(cell)
     }
 
     pub(crate) fn is_running(&self) -> bool {
@@ -753,6 +780,40 @@ impl<T: Send + Sync + 'static> Ref<T> {
         self.typed().shared().expect("the value was shared before")
     }
 
+    /// The value of a complete cell; moved out where this is the last ref, else a copy.
+    pub(crate) fn into_owned(self) -> Result<T, Error>
+    where
+        T: Clone,
+    {
+        match self.take_if_sole() {
+            Ok(value) => value.into_owned(),
+            Err(shared) => shared.copy_and_release(),
+        }
+    }
+
+    fn copy_and_release(self) -> Result<T, Error>
+    where
+        T: Clone,
+    {
+        let state = &self.any.header().state;
+        if !state.load().is_shared() && Value::<T>::IS_PLAIN {
+            let locked = state.lock();
+            // SAFETY: complete, and we hold the lock (S2).
+            let value = unsafe { &*self.typed().value.get() };
+            if let Some(bits) = (!locked.is_shared()).then(|| value.copy_of_bits()).flatten() {
+                // The lock and the ref go in one step.
+                let last = state.unlock_and_release_ref();
+                let cell = ManuallyDrop::new(self).any.0;
+                if last {
+                    drop_shallow(Doomed::Unheld(cell));
+                }
+                return Ok(T::clone(&bits));
+            }
+            state.unlock_and_keep();
+        }
+        self.to_owned()
+    }
+
     /// A copy of the value of a complete cell.
     pub(crate) fn to_owned(&self) -> Result<T, Error>
     where
@@ -936,7 +997,8 @@ impl<T: Send + Sync + 'static> Promise<T> {
             Completed::Done => false,
             Completed::Free => true,
             Completed::TellWaiters => {
-                WaiterList::tell_all(this.header());
+                // SAFETY: RUNNING keeps the cell alive.
+                unsafe { WaiterList::tell_all(cell) };
                 state.release_runner()
             }
         };
@@ -1008,6 +1070,16 @@ impl RunningTask {
         // SAFETY: by the caller's promise the cell lives.
         let header = unsafe { self.0.as_ref() };
         own.id(self.address(), header.family, || header.state.load().cancels_children())
+    }
+
+    /// Whether it was cancelled together with its children, or as one of another's.
+    ///
+    /// # Safety
+    /// The task is still running.
+    pub(crate) unsafe fn cancels_children(self) -> bool {
+        // SAFETY: by the caller's promise the cell lives.
+        let header = unsafe { self.0.as_ref() };
+        header.state.load().cancels_children() || header.family.is_cancelled()
     }
 
     /// What submitted it.

@@ -300,6 +300,8 @@ fn enter_frame(frame: &mut Frame) {
 
 #[inline]
 fn leave_frame(frame: &Frame) {
+    // SAFETY: the task is running until its promise is complete, which comes after this.
+    frame.family.end_if(|| unsafe { frame.task().running.cancels_children() });
     HERE.with(|here| here.frame.set(frame.below));
     // SAFETY: the frame below is on this thread's stack until its own end.
     show(unsafe { frame.below.as_ref() });

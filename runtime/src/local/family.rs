@@ -13,6 +13,8 @@
 //!     cancelled after it: children that have not begun still find the mark there.
 //! F4. Who takes a slot publishes it, then looks whether to be cancelled; who cancels marks, then looks
 //!     at all slots. Each has a `SeqCst` fence between the two, so one of them sees the other.
+//! F5. A task that ends because it was told to stop marks its family itself: it may be gone before whoever
+//!     cancels comes to its slot.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -234,6 +236,17 @@ impl Family {
             self.0.set(Self::take(owner, parent, is_cancelled));
         }
         self.0.get()
+    }
+
+    /// Marks the family, if there is one, where the task `is_cancelled` (F5).
+    #[inline]
+    pub(crate) fn end_if(&self, is_cancelled: impl FnOnce() -> bool) {
+        let FamilyId { slot, word } = self.0.get();
+        if let Some(slot) = slot
+            && is_cancelled()
+        {
+            slot.mark(word);
+        }
     }
 
     fn take(owner: usize, parent: FamilyId, is_cancelled: impl FnOnce() -> bool) -> FamilyId {

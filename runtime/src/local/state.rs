@@ -187,10 +187,17 @@ impl State {
     /// The holder of a ref claims a task, leaving its entry where it is. `unready` also takes one
     /// whose arguments are still awaited: to cancel it.
     pub(crate) fn claim_by_ref(&self, unready: bool) -> bool {
+        let mut tries = 0;
         let mut now = self.0.load(Ordering::Relaxed);
         loop {
             if now & (RUNNING | COMPLETE) != 0 || !(unready || now & READY != 0) {
                 return false;
+            }
+            if now & LOCKED != 0 {
+                // Somebody looks at what the task waits for, which is the job's.
+                spin(&mut tries);
+                now = self.0.load(Ordering::Relaxed);
+                continue;
             }
             // Acquire: pairs with `arrive`.
             match self.0.compare_exchange_weak(
@@ -327,6 +334,14 @@ impl State {
     /// Gives the lock of a complete cell back, with nothing changed.
     pub(crate) fn unlock_and_keep(&self) {
         self.0.fetch_and(!LOCKED, Ordering::Release);
+    }
+
+    /// Gives the lock of a complete cell back, and a ref to it. True: the caller frees the cell.
+    #[must_use]
+    pub(crate) fn unlock_and_release_ref(&self) -> bool {
+        // Release: others see our last touch. Acquire: whoever frees the cell sees theirs.
+        let before = self.0.fetch_sub(LOCKED + REF, Ordering::AcqRel);
+        Snapshot(before - LOCKED - REF).is_free()
     }
 
     fn unlock_and_set(&self, flags: u64) {

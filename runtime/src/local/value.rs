@@ -31,6 +31,9 @@ impl<T> From<Result<T, Error>> for Value<T> {
 }
 
 impl<T> Value<T> {
+    /// Whether such values are cloned from a copy of their bits.
+    pub(crate) const IS_PLAIN: bool = !needs_drop::<T>() && size_of::<T>() <= COPY_BYTES_MAX;
+
     /// Moves the value into an `Arc`.
     pub(crate) fn share(&mut self) -> Result<(), Error> {
         match std::mem::replace(self, Self::Empty) {
@@ -49,7 +52,7 @@ impl<T> Value<T> {
     /// A copy of the bits of a small, plain value, to be cloned from and never dropped.
     pub(crate) fn copy_of_bits(&self) -> Option<ManuallyDrop<T>> {
         match self {
-            Self::Inline(value) if !needs_drop::<T>() && size_of::<T>() <= COPY_BYTES_MAX => {
+            Self::Inline(value) if Self::IS_PLAIN => {
                 // SAFETY: the pointer is valid and aligned, being a reference's. The copy is only
                 // read, through `Clone`, and never dropped; the type has no drop glue, so it owns
                 // nothing that the original could free meanwhile.

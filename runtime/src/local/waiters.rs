@@ -159,7 +159,12 @@ impl WaiterList {
     }
 
     /// Tells every waiter of a cell that was just completed. The caller is its runner.
-    pub(super) fn tell_all(cell: &Header) {
+    ///
+    /// # Safety
+    /// The caller's claim keeps the cell alive.
+    pub(super) unsafe fn tell_all(pointer: NonNull<Header>) {
+        // SAFETY: by the caller's promise.
+        let cell = unsafe { pointer.as_ref() };
         let mut first = ArrayVec::new();
         loop {
             cell.state.lock();
@@ -186,7 +191,9 @@ impl WaiterList {
                     Waiter::Future(waker) => waker.wake(),
                     Waiter::Member(..) => {}
                     // SAFETY: this argument has not been counted yet, so the record is still there.
-                    Waiter::Argument(awaited) => unsafe { Awaited::one_arrived(awaited) },
+                    Waiter::Argument(awaited) => unsafe {
+                        Awaited::argument_arrived(awaited, pointer);
+                    },
                 }
             }
             if !more {
@@ -196,23 +203,33 @@ impl WaiterList {
     }
 }
 
+impl Header {
+    /// Puts `node` on the cell's list. False: there is nothing to wait for, the value is there.
+    ///
+    /// # Safety
+    /// W2: the node stays where it is, and alive, until it was told or removed; and it is in no list.
+    pub(super) unsafe fn add_waiter(&self, node: &Node) -> bool {
+        let before = self.state.lock();
+        // SAFETY: we hold the lock (W1).
+        let list = unsafe { &mut *self.waiters.get() };
+        let wait = !before.is_complete();
+        if wait {
+            // SAFETY: we hold the lock, and nodes live by everybody's promise (W2).
+            unsafe { list.push(node) };
+        }
+        self.state.unlock(!list.0.is_null());
+        wait
+    }
+}
+
 impl AnyRef {
     /// Puts `node` on the cell's list. False: there is nothing to wait for, the value is there.
     ///
     /// # Safety
     /// W2: the node stays where it is, and alive, until it was told or removed; and it is in no list.
     pub(crate) unsafe fn add_waiter(&self, node: &Node) -> bool {
-        let cell = self.header();
-        let before = cell.state.lock();
-        // SAFETY: we hold the lock (W1).
-        let list = unsafe { &mut *cell.waiters.get() };
-        let wait = !before.is_complete();
-        if wait {
-            // SAFETY: we hold the lock, and nodes live by everybody's promise (W2).
-            unsafe { list.push(node) };
-        }
-        cell.state.unlock(!list.0.is_null());
-        wait
+        // SAFETY: by the caller's promise.
+        unsafe { self.header().add_waiter(node) }
     }
 
     /// Takes `node` off the list if it is there; if it is being told, waits the moment until it was.
