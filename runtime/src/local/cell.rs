@@ -94,10 +94,9 @@ impl Header {
             // Acquire: pairs with the Release in `await_arguments`.
             let next = self.next.load(Ordering::Acquire);
             let record = NonNull::new(next.map_addr(|address| address & !RECORD).cast())?;
-            // SAFETY: without ARRIVED, which is not set to its end while we hold the lock, what is marked
-            // as a record is one that lives.
-            // The lock also keeps those away who would claim the task.
             let claimed = before.is_running() || before.is_complete();
+            // SAFETY: without ARRIVED, which is not set to its end while we hold the lock, what is marked
+            // as a record is one that lives. The lock also keeps those away who would claim the task.
             (next.addr() & RECORD != 0).then(|| unsafe { Awaited::missing(record, claimed) })
         });
         // SAFETY: we hold the lock (W1).
