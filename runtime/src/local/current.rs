@@ -143,9 +143,15 @@ pub(crate) fn worker() -> Option<usize> {
 }
 
 /// The number, in the stream of events, of the task that this thread runs.
+#[inline]
 pub(crate) fn number() -> Number {
+    let frame = HERE.with(|here| here.frame.get());
+    // SAFETY: a frame is in the list only while it is on this thread's stack.
+    let Some(frame) = (unsafe { frame.as_ref() }) else {
+        return Number::NONE;
+    };
     // SAFETY: the thread is running the task at this very moment.
-    task().map_or(Number::NONE, |task| unsafe { task.running.number() })
+    unsafe { frame.task().running.number() }
 }
 
 /// Puts `entry` on the deque of this thread's CPU, if it holds one of the runtime at `home`.

@@ -18,7 +18,6 @@ pub(crate) fn submitted(local: &Local, task: &AnyRef, actor: Number) {
     }
 }
 
-#[cold]
 #[inline(never)]
 fn give_number(recorder: &Arc<Recorder>, task: &AnyRef, actor: Number) {
     let parent = current::number();

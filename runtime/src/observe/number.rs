@@ -16,6 +16,7 @@ impl Number {
     /// Of whatever no event is recorded.
     pub(crate) const NONE: Self = Self(0);
 
+    #[inline]
     pub(super) fn new(place: &Place, count: u64) -> Self {
         Self(u64::from(place.0) << COUNT_BITS | count)
     }
@@ -25,6 +26,7 @@ impl Number {
         Self(bits)
     }
 
+    #[inline]
     pub(crate) fn to_bits(self) -> u64 {
         self.0
     }
@@ -35,11 +37,13 @@ impl Number {
     }
 
     /// The number as events have it: from 1 in each runtime; 0 for none.
+    #[inline]
     pub(super) fn count(self) -> u64 {
         self.0 & ((1 << COUNT_BITS) - 1)
     }
 
     /// The place of whoever records its events.
+    #[inline]
     pub(super) fn place(self) -> u16 {
         (self.0 >> COUNT_BITS) as u16
     }
@@ -63,6 +67,7 @@ fn places() -> MutexGuard<'static, Vec<Option<Weak<Recorder>>>> {
 pub(super) struct Place(u16);
 
 impl Place {
+    #[inline]
     pub(super) fn index(&self) -> u16 {
         self.0
     }

@@ -115,7 +115,8 @@ impl Recorder {
         threads.numbered += 1;
         threads.rings += 1;
         let (place, clock) = (Arc::clone(&self.place), self.clock.clone());
-        Some(Writer { place, clock, ring, dropped, numbers: 0..0, origin: None })
+        let index = place.index();
+        Some(Writer { index, place, clock, ring, free: 0, dropped, numbers: 0..0, origin: None })
     }
 
     /// Everything that was recorded up to now and not yet read.

@@ -28,9 +28,13 @@ struct Writers(#[expect(clippy::vec_box, reason = "LAST points into the boxes")]
 
 /// This thread's end of one ring.
 pub(super) struct Writer {
+    /// The index of `place`, at hand for the look whether this is the right writer.
+    pub(super) index: u16,
     pub(super) place: Arc<Place>,
     pub(super) clock: Clock,
     pub(super) ring: Producer<Record>,
+    /// In how many places of the ring certainly nothing is.
+    pub(super) free: usize,
     /// How many events found no place. Written by this thread alone.
     pub(super) dropped: Arc<AtomicU64>,
     /// Numbers for the tasks that this thread submits.
@@ -41,12 +45,19 @@ pub(super) struct Writer {
 
 /// Notes that something happened to the task or actor of this number, on this thread; `worker`: the index
 /// of the CPU that it holds.
+#[inline]
 pub(crate) fn record(number: Number, kind: EventKind, worker: Option<u16>) {
-    let task = number.count();
-    if let Some(writer) = last(number.place()) {
-        writer.step(kind, task, worker);
-    } else if let Some(recorder) = number.recorder() {
-        with_writer(&recorder, |writer| writer.step(kind, task, worker));
+    match last(number.place()) {
+        Some(writer) => writer.step(kind, number.count(), worker),
+        None => record_by_another(number, kind, worker),
+    }
+}
+
+/// The same with another writer than the last.
+#[cold]
+fn record_by_another(number: Number, kind: EventKind, worker: Option<u16>) {
+    if let Some(recorder) = number.recorder() {
+        with_writer(&recorder, |writer| writer.step(kind, number.count(), worker));
     }
 }
 
@@ -56,7 +67,7 @@ pub(crate) fn record(number: Number, kind: EventKind, worker: Option<u16>) {
 fn last(place: u16) -> Option<&'static mut Writer> {
     // SAFETY: `LAST` points into a box of this thread's `WRITERS`, which reset it before they let one go. The
     // borrow has ended when the next begins, because nothing else runs on this thread meanwhile.
-    unsafe { LAST.get().as_mut() }.filter(|writer| writer.place.index() == place)
+    unsafe { LAST.get().as_mut() }.filter(|writer| writer.index == place)
 }
 
 /// Lets `write` use this thread's writer for `recorder`, or makes one. None: the recorder or the thread is as
@@ -105,6 +116,7 @@ impl Drop for Writers {
 
 impl Recorder {
     /// Notes a new task of `parent`, and gives it its number. `actor`: whose call it is, or none.
+    #[inline]
     pub(crate) fn submitted(
         self: &Arc<Self>,
         call: Call,
@@ -124,6 +136,7 @@ impl Recorder {
     }
 
     /// The number of a task of ours, and 0 for another runtime's, whose number means nothing here.
+    #[inline]
     fn own(&self, task: Number) -> u64 {
         if task.place() == self.place().index() { task.count() } else { 0 }
     }
@@ -152,13 +165,14 @@ impl Writer {
         self.numbers.next().expect("a block of numbers is not empty")
     }
 
+    #[inline]
     fn submitted(&mut self, task: u64, parent: u64, origin: Origin, name: Option<&Arc<str>>) {
-        let ticks = self.clock.raw();
-        let known = self.origin.as_ref().is_some_and(|last| last.is(&origin)) && name.is_none();
-        if !known && !self.announce(origin, name) {
-            return self.count_dropped();
+        let known = name.is_none() && self.origin.as_ref().is_some_and(|last| last.is(&origin));
+        if known || self.announce(origin, name) {
+            self.push(|ticks| Record::Submitted { ticks, task, parent });
+        } else {
+            self.count_dropped();
         }
-        self.push(Record::Submitted { ticks, task, parent });
     }
 
     /// Says what the next task is. False: there is no place for all of it and the task too.
@@ -171,21 +185,34 @@ impl Writer {
         for record in std::iter::once(Record::Origin(origin)).chain(name) {
             self.ring.push(record).expect("there is place for three");
         }
+        self.free = self.ring.slots();
         self.origin = Some(origin);
         true
     }
 
+    #[inline]
     fn step(&mut self, kind: EventKind, task: u64, worker: Option<u16>) {
-        let ticks = self.clock.raw();
-        self.push(Record::Step { kind, ticks, task, worker });
+        self.push(|ticks| Record::Step { kind, ticks, task, worker });
     }
 
-    fn push(&mut self, record: Record) {
-        if self.ring.push(record).is_err() {
-            self.count_dropped();
+    /// Writes down what happens now. Where there is no place, it does not even look at the clock.
+    #[inline]
+    fn push(&mut self, record: impl FnOnce(u64) -> Record) {
+        if self.free == 0 {
+            self.free = self.ring.slots();
+            if self.free == 0 {
+                return self.count_dropped();
+            }
         }
+        self.free -= 1;
+        let record = record(self.clock.raw());
+        let pushed = self.ring.push(record);
+        debug_assert!(pushed.is_ok(), "only this thread takes place in the ring");
+        // An event owns nothing, so there is nothing to drop.
+        std::mem::forget(pushed);
     }
 
+    #[inline]
     fn count_dropped(&mut self) {
         // Ours is the only thread that writes it, so no event is lost from the count.
         let dropped = self.dropped.load(Ordering::Relaxed);
