@@ -83,7 +83,9 @@ impl Event {
         Self { nanos, kind, task, about, worker, thread }
     }
 
-    /// When it happened: how long after [`Events::started_at`].
+    /// When it happened: how long after [`Events::started_at`]. Each event has its own reading of the
+    /// processor's counter, so that is exact to well below a microsecond, unless the thread was interrupted
+    /// just then.
     pub fn time(&self) -> Duration {
         Duration::from_nanos(self.nanos)
     }
