@@ -84,8 +84,8 @@ impl Event {
     }
 
     /// When it happened: how long after [`Events::started_at`]. Each event has its own reading of the
-    /// processor's counter, so that is exact to well below a microsecond, unless the thread was interrupted
-    /// just then.
+    /// clock, so two that are near each other are told apart to well below a microsecond, unless a thread was
+    /// interrupted just then.
     pub fn time(&self) -> Duration {
         Duration::from_nanos(self.nanos)
     }
