@@ -1,0 +1,189 @@
+//! A ref to a cell whose value is a `T`: how such cells are made, and how their values are read, shared
+//! and taken.
+//!
+//! The type is checked once, where a [`Ref`] is made; from then on the cell is known to begin with a
+//! `Typed<T>`. S2 says when the value may be touched.
+
+use std::any::TypeId;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use super::doomed::{Doomed, drop_shallow, free_empty};
+use super::{AnyRef, Cell, Header, Job, NoJob, Promise, Typed, Unstarted};
+use crate::error::Error;
+use crate::function::Call;
+use crate::local::family::FamilyId;
+use crate::local::queue::Entry;
+use crate::local::state::State;
+use crate::local::value::Value;
+
+/// A counted reference to a cell whose value is a `T`.
+pub(crate) struct Ref<T> {
+    any: AnyRef,
+    marker: PhantomData<T>,
+}
+
+impl<T> Clone for Ref<T> {
+    fn clone(&self) -> Self {
+        Self { any: self.any.clone(), marker: PhantomData }
+    }
+}
+
+impl<T: Send + Sync + 'static> Ref<T> {
+    /// A task, and its entry, which goes into a queue at once if it is `ready`, else when its arguments
+    /// are there.
+    #[inline]
+    pub(crate) fn task<J: Job<T>>(
+        job: J,
+        ready: bool,
+        home: usize,
+        family: FamilyId,
+        call: Call,
+    ) -> (Self, Entry) {
+        let cell =
+            Cell::<T, _>::allocate(State::task(ready), Value::Empty, job, home, family, call);
+        // SAFETY: the state counts one entry for the queue.
+        let entry = unsafe { Entry::from_pointer(cell.cast()) };
+        (Self::from_cell(cell), entry)
+    }
+
+    /// A task that is in no queue: whoever has the second part begins it.
+    pub(crate) fn unstarted<J: Job<T>>(
+        job: J,
+        home: usize,
+        family: FamilyId,
+        call: Call,
+    ) -> (Self, Unstarted<T, J>) {
+        let cell =
+            Cell::<T, _>::allocate(State::task(false), Value::Empty, job, home, family, call);
+        (Self::from_cell(cell), Unstarted { cell, marker: PhantomData })
+    }
+
+    /// A cell that is born with its value.
+    pub(crate) fn complete(value: Result<T, Error>, call: Call) -> Self {
+        Self::from_cell(Cell::allocate(
+            State::complete(value.is_err()),
+            value.into(),
+            NoJob,
+            0,
+            FamilyId::NONE,
+            call,
+        ))
+    }
+
+    /// A cell, and the right to complete it; `actor`: the address of the one whose call it is, or 0.
+    pub(crate) fn promise(call: Call, actor: usize) -> (Self, Promise<T>) {
+        let (state, family) = (State::promise(), FamilyId::NONE);
+        let cell = Cell::<T, _>::allocate(state, Value::Empty, NoJob, actor, family, call);
+        (Self::from_cell(cell), Promise::of(cell))
+    }
+
+    fn from_cell(cell: NonNull<Header>) -> Self {
+        Self { any: AnyRef(cell), marker: PhantomData }
+    }
+
+    /// None: the cell's value is no `T`.
+    pub(crate) fn from_any(any: AnyRef) -> Option<Self> {
+        (any.value_type() == TypeId::of::<T>()).then_some(Self { any, marker: PhantomData })
+    }
+
+    fn typed(&self) -> &Typed<T> {
+        // SAFETY: every cell of a `Ref<T>` begins with a `Typed<T>`, and we keep it alive.
+        unsafe { self.any.0.cast().as_ref() }
+    }
+
+    /// The value of a complete cell, moved into an `Arc` the first time.
+    pub(crate) fn share(&self) -> Result<&Arc<T>, Error> {
+        if self.typed().shared().is_none() {
+            self.typed().with_value(Value::share).transpose()?;
+        }
+        Ok(self.shared())
+    }
+
+    /// The value of a cell that was shared before.
+    pub(crate) fn shared(&self) -> &Arc<T> {
+        self.typed().shared().expect("the value was shared before")
+    }
+
+    /// The value of a complete cell; moved out where this is the last ref, else a copy.
+    pub(crate) fn into_owned(self) -> Result<T, Error>
+    where
+        T: Clone,
+    {
+        match self.take_if_sole() {
+            Ok(value) => value.into_owned(),
+            Err(shared) => shared.copy_and_release(),
+        }
+    }
+
+    fn copy_and_release(self) -> Result<T, Error>
+    where
+        T: Clone,
+    {
+        let state = &self.any.header().state;
+        if !state.load().is_shared() && Value::<T>::IS_PLAIN {
+            let locked = state.lock();
+            // SAFETY: complete, and we hold the lock (S2).
+            let value = unsafe { &*self.typed().value.get() };
+            if let Some(bits) = (!locked.is_shared()).then(|| value.copy_of_bits()).flatten() {
+                // The lock and the ref go in one step.
+                let last = state.unlock_and_release_ref();
+                let cell = ManuallyDrop::new(self).any.0;
+                if last {
+                    drop_shallow(Doomed::Unheld(cell));
+                }
+                return Ok(T::clone(&bits));
+            }
+            state.unlock_and_keep();
+        }
+        self.to_owned()
+    }
+
+    /// A copy of the value of a complete cell.
+    pub(crate) fn to_owned(&self) -> Result<T, Error>
+    where
+        T: Clone,
+    {
+        // What is cloned is the program's code, so it runs without the lock.
+        match self.typed().with_value(|value| value.copy_of_bits()).flatten() {
+            Some(bits) => Ok(T::clone(&bits)),
+            None => Ok(T::clone(self.share()?)),
+        }
+    }
+
+    /// Takes the value out of a complete cell, whatever other refs there are: they must be such that
+    /// nobody asks them for the value.
+    pub(crate) fn take_value(&self) -> Value<T> {
+        let taken = self.typed().with_value(|value| std::mem::replace(value, Value::Empty));
+        taken.expect("nobody shares what is to be taken")
+    }
+
+    /// Takes the value out if this is the only ref to it; else gives the ref back.
+    pub(crate) fn take_if_sole(self) -> Result<Value<T>, Self> {
+        if !self.any.header().state.load().is_sole_and_complete() {
+            return Err(self);
+        }
+        // SAFETY: ours is the only ref, so the value is ours (S2).
+        let value = unsafe { &mut *self.typed().value.get() };
+        let value = std::mem::replace(value, Value::Empty);
+        let cell = ManuallyDrop::new(self).any.0;
+        // SAFETY: our ref keeps the cell alive.
+        if unsafe { cell.as_ref() }.state.release_last_ref() {
+            // SAFETY: the state says that ours was the last hold, and the value is out.
+            unsafe { free_empty(cell) };
+        }
+        Ok(value)
+    }
+}
+
+impl<T> Ref<T> {
+    pub(crate) fn any(&self) -> &AnyRef {
+        &self.any
+    }
+
+    pub(crate) fn into_any(self) -> AnyRef {
+        self.any
+    }
+}

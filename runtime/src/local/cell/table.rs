@@ -1,0 +1,165 @@
+//! How cells are made, and what their table does: to run, to abandon, to drop and to free, each for a
+//! value of type `T` and a job of type `J`.
+//!
+//! The types are known where a cell is made; afterwards only its table knows them, so every function here
+//! relies on being called with a cell of its own types.
+
+use std::any::TypeId;
+use std::cell::UnsafeCell;
+use std::mem::{ManuallyDrop, needs_drop};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicPtr, AtomicU64};
+
+use super::doomed::free;
+use super::{Cell, Header, Job, Promise, Typed, Vtable};
+use crate::error::Error;
+use crate::function::Call;
+use crate::local::cancelling::cancelled_with_caller;
+use crate::local::family::FamilyId;
+use crate::local::queue::{Entry, EntryVtable};
+use crate::local::state::{Claim, State};
+use crate::local::value::Value;
+use crate::local::{memory, panics};
+
+impl<T: Send + Sync + 'static, J: Job<T>> Cell<T, J> {
+    const VTABLE: Vtable = Vtable {
+        entry: EntryVtable { execute: Self::execute, abandon: Self::abandon_entry },
+        abandon: Self::abandon,
+        run: Self::run,
+        drop_value: Self::drop_value,
+        deallocate: Self::deallocate,
+        value_type: TypeId::of::<T>,
+        failure: Self::failure,
+        value_needs_drop: needs_drop::<T>(),
+    };
+
+    pub(super) fn allocate(
+        state: State,
+        value: Value<T>,
+        job: J,
+        home: usize,
+        family: FamilyId,
+        call: Call,
+    ) -> NonNull<Header> {
+        let make = || Self {
+            typed: Typed {
+                header: Header {
+                    vtable: &Self::VTABLE,
+                    state,
+                    waiters: UnsafeCell::default(),
+                    call,
+                    home,
+                    number: AtomicU64::new(0),
+                    family,
+                    next: AtomicPtr::default(),
+                    extra: AtomicPtr::default(),
+                },
+                value: UnsafeCell::new(value),
+            },
+            job: UnsafeCell::new(ManuallyDrop::new(job)),
+        };
+        memory::allocate(make).cast()
+    }
+
+    /// # Safety
+    /// `cell` was made by `allocate` of this very type and lives.
+    pub(super) unsafe fn of<'a>(cell: NonNull<Header>) -> &'a Self {
+        // SAFETY: by the caller's promise, and `repr(C)` puts the header first.
+        unsafe { cell.cast::<Self>().as_ref() }
+    }
+
+    /// # Safety
+    /// As for `of`, and the caller is the runner, which calls this once.
+    pub(super) unsafe fn take_job(cell: NonNull<Header>) -> J {
+        // SAFETY: by the caller's promise.
+        let this = unsafe { Self::of(cell) };
+        // SAFETY: the runner alone touches the job (S1).
+        let job = unsafe { &mut *this.job.get() };
+        // SAFETY: called once, so the job is still there.
+        unsafe { ManuallyDrop::take(job) }
+    }
+
+    /// # Safety
+    /// As for `of`; the caller gives up the entry.
+    unsafe fn execute(entry: Entry) {
+        let cell = entry.cast::<Header>();
+        // SAFETY: the entry keeps the cell alive.
+        match unsafe { cell.as_ref() }.state.claim_by_entry() {
+            // SAFETY: we are the runner.
+            Claim::Won => unsafe { Self::run(cell) },
+            // SAFETY: the state says that ours was the last hold.
+            Claim::LostAndFree => unsafe { free(cell) },
+            Claim::Lost => {}
+        }
+    }
+
+    /// # Safety
+    /// As for `execute`.
+    unsafe fn abandon_entry(entry: Entry, error: Error) -> bool {
+        let cell = entry.cast::<Header>();
+        // SAFETY: the entry keeps the cell alive.
+        let claim = unsafe { cell.as_ref() }.state.claim_by_entry();
+        match claim {
+            // SAFETY: we are the runner.
+            Claim::Won => unsafe { Self::abandon(cell, error) },
+            // SAFETY: the state says that ours was the last hold.
+            Claim::LostAndFree => unsafe { free(cell) },
+            Claim::Lost => {}
+        }
+        claim == Claim::Won
+    }
+
+    /// # Safety
+    /// As for `take_job`.
+    unsafe fn run(cell: NonNull<Header>) {
+        // SAFETY: by the caller's promise it is there, and RUNNING keeps it so.
+        if unsafe { cell.as_ref() }.family.is_cancelled() {
+            // SAFETY: by the caller's promise.
+            return unsafe { Self::abandon(cell, cancelled_with_caller()) };
+        }
+        // SAFETY: by the caller's promise.
+        let job = unsafe { Self::take_job(cell) };
+        job.run(Promise::of(cell));
+    }
+
+    /// # Safety
+    /// As for `take_job`.
+    pub(super) unsafe fn abandon(cell: NonNull<Header>, error: Error) {
+        // SAFETY: by the caller's promise.
+        let job = unsafe { Self::take_job(cell) };
+        let promise = Promise::<T>::of(cell);
+        let task = promise.hop();
+        // The arguments go first: whoever sees the failure must not find them still held.
+        panics::drop_quietly(job);
+        promise.complete(Err(error.through(task)));
+    }
+
+    /// # Safety
+    /// As for `of`, and by S2 the caller owns the value.
+    unsafe fn drop_value(cell: NonNull<Header>) {
+        // SAFETY: by the caller's promise.
+        let this = unsafe { Self::of(cell) };
+        // SAFETY: the value is the caller's (S2).
+        let value = unsafe { &mut *this.typed.value.get() };
+        panics::drop_quietly(std::mem::replace(value, Value::Empty));
+    }
+
+    /// # Safety
+    /// As for `of`, and the cell is complete and held.
+    unsafe fn failure(cell: NonNull<Header>) -> Option<Error> {
+        // SAFETY: by the caller's promise.
+        let this = unsafe { Self::of(cell) };
+        let failure = |value: &mut Value<T>| match value {
+            Value::Failed(error) => Some(error.clone()),
+            _ => None,
+        };
+        this.typed.with_value(failure)?
+    }
+
+    /// # Safety
+    /// As for `of`, and nobody else has a hold on the cell (S4). Job and value are gone.
+    unsafe fn deallocate(cell: NonNull<Header>) {
+        // SAFETY: the memory came from `allocate`, and nobody else can reach it.
+        unsafe { memory::deallocate(cell.cast::<Self>()) };
+    }
+}
