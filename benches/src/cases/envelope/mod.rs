@@ -13,8 +13,6 @@ mod large_object;
 mod many_objects;
 mod queued_tasks;
 
-use std::hint::black_box;
-
 use crate::cases::Group;
 
 pub(crate) const GROUP: Group = Group {
@@ -30,29 +28,3 @@ pub(crate) const GROUP: Group = Group {
         large_object::CASE,
     ],
 };
-
-/// Reads all of `bytes`, eight at a time.
-fn read(bytes: &[u8]) -> u64 {
-    let (words, rest) = bytes.as_chunks();
-    let words = words.iter().map(|word| u64::from_ne_bytes(*word));
-    let sum = words.fold(0, u64::wrapping_add);
-    black_box(rest.iter().fold(sum, |sum, byte| sum.wrapping_add(u64::from(*byte))))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_byte_is_read() {
-        for length in [0, 1, 7, 8, 9, 64] {
-            let zeros = vec![0; length];
-            assert_eq!(read(&zeros), 0);
-            for index in 0..length {
-                let mut bytes = zeros.clone();
-                bytes[index] = 1;
-                assert_ne!(read(&bytes), 0, "byte {index} of {length}");
-            }
-        }
-    }
-}
