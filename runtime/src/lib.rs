@@ -64,6 +64,7 @@ pub mod random;
 mod runtime;
 
 pub use api::actor::{ActorHandle, ActorOptions, kill};
+pub use api::actor_pool::{ActorPool, PoolMap};
 pub use api::cancel::{Cancel, Cancellable, cancel, cancellable};
 pub use api::context::{Context, check_cancelled, context};
 pub use api::explain::{Causes, Explanation, Shortage, Standing};
@@ -83,8 +84,8 @@ pub use runtime::{EnterGuard, Runtime, ShutdownReport, Unheeded, init};
 pub mod prelude {
     #[doc(no_inline)]
     pub use crate::{
-        ActorHandle, Config, Engine, ErrorKind, ObjectRef, Runtime, as_completed, cancel, get,
-        get_arc, get_timeout, put, remote, wait,
+        ActorHandle, ActorPool, Config, Engine, ErrorKind, ObjectRef, Runtime, as_completed,
+        cancel, get, get_arc, get_timeout, put, remote, wait,
     };
 }
 

@@ -1,6 +1,7 @@
 //! The surface that users and the macro's expansions meet. Each file is one noun of it.
 
 pub(crate) mod actor;
+pub(crate) mod actor_pool;
 pub(crate) mod cancel;
 pub(crate) mod context;
 pub(crate) mod copier;
