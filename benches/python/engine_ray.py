@@ -7,10 +7,11 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 import ray
 
+import actors
 import envelope
 import microbenchmark
 
-WORKS = {**microbenchmark.ALL, **envelope.ALL}
+WORKS = {**actors.ALL, **microbenchmark.ALL, **envelope.ALL}
 
 
 class Engine:

@@ -32,7 +32,6 @@ cases! {
         tasks_batch_events,
         tasks_nested,
         roundtrip,
-        actor_batch,
         fib,
         idle,
         queued_memory,
@@ -40,6 +39,7 @@ cases! {
         loo_forest,
     }
     groups {
+        actors,
         microbenchmark,
         envelope,
         metg,
