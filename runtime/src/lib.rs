@@ -38,6 +38,7 @@
 //! them.
 //!
 //! - `function`, `error`, `millis`, `config`: what all others speak of.
+//! - `wire`: values as bytes.
 //! - `observe`: the stream of events, of what became of each task.
 //! - `local`: the engine. In it `state`, `cell` and `value` (what a task is), `queue`, `pool` and
 //!   `current` (where it runs), `waiters`, `arguments` and `waiting` (how others wait for it), `job`,
@@ -62,6 +63,7 @@ mod millis;
 mod observe;
 pub mod random;
 mod runtime;
+mod wire;
 
 pub use api::actor::{ActorHandle, ActorOptions, kill};
 pub use api::actor_pool::{ActorPool, PoolMap};
@@ -106,6 +108,11 @@ pub mod __private {
     pub use crate::error::{Error, Result, failure::*};
     pub use crate::function::Function;
     pub use crate::{copier, failure};
+
+    /// The codec, for its benchmark and for what tests and fuzzes it.
+    pub mod wire {
+        pub use crate::wire::{Encoded, Held, decode, encode, encode_into, encode_to};
+    }
 }
 
 /// How an argument is made once more: of a parameter's name and marker, a [`Copier`](__private::Copier).

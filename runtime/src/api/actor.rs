@@ -25,6 +25,7 @@ use crate::local::arguments::Refs;
 use crate::local::cell::Ref;
 use crate::local::strand::{Strand, StrandHandle};
 use crate::local::{default, pool};
+use crate::wire;
 
 /// A type whose `impl` block has `#[remote]`.
 pub trait Actor: Sized + Send + 'static {
@@ -274,11 +275,13 @@ impl<A: Actor> Eq for ActorHandle<A> {}
 /// as long as some handle lives.
 impl<A: Actor> Serialize for ActorHandle<A> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.cell().0 {
-            Kind::Computes(handle) => handle.id().serialize(serializer),
-            Kind::Waits(handle) => handle.id().serialize(serializer),
-            Kind::Refused(error) => Err(serde::ser::Error::custom(error)),
-        }
+        let id = match &self.cell().0 {
+            Kind::Computes(handle) => handle.id(),
+            Kind::Waits(handle) => handle.id(),
+            Kind::Refused(error) => return Err(serde::ser::Error::custom(error)),
+        };
+        wire::hold(id, || self.clone());
+        id.serialize(serializer)
     }
 }
 

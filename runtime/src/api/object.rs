@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::function::{Call, Function};
 use crate::local::cell::{AnyRef, Ref};
 use crate::local::ids;
+use crate::wire;
 
 /// A ref to a value of type `T` that is there or will be: the result of a task or of an actor's call,
 /// or a value that was [`put`]. Cheap to clone; the object lives as long as a ref to it does.
@@ -175,7 +176,9 @@ impl<T> fmt::Debug for ObjectRef<T> {
 
 impl<T> Serialize for ObjectRef<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        ids::make_findable(self.any()).serialize(serializer)
+        let id = ids::make_findable(self.any());
+        wire::hold(id, || self.any().clone());
+        id.serialize(serializer)
     }
 }
 
