@@ -71,11 +71,23 @@ fn the_other_short_programs_find_what_they_look_for() {
         ("calc_mean", "theory says 0.03162"),
         // Least squares attains 0.482 on these data.
         ("actors", "after 200 steps:          0.48"),
-        ("bootstrap", "95% interval: 0.522 to 0.645"),
+        ("bootstrap", "95% interval: 0.522 to 0.646"),
     ] {
         let text = printed(&example(name).output().expect("the example runs"));
         assert!(text.contains(part), "{name}: {text}");
     }
+}
+
+#[test]
+fn the_bootstrap_is_the_same_on_any_number_of_cpus_and_engine() {
+    let run = |setting, value| {
+        printed(&example("bootstrap").env(setting, value).output().expect("the example runs"))
+    };
+    let one = run("MOBULA_NUM_CPUS", "1");
+    for cpus in ["2", "8"] {
+        assert_eq!(run("MOBULA_NUM_CPUS", cpus), one);
+    }
+    assert_eq!(run("MOBULA_ENGINE", "inline"), one);
 }
 
 #[test]

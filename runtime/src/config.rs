@@ -4,6 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use rand::TryRng;
+use rand::rngs::SysRng;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::millis::{Amounts, Millis};
 
@@ -57,6 +60,7 @@ pub struct Config {
     resources: BTreeMap<String, f64>,
     events: Option<bool>,
     event_buffer: Option<usize>,
+    seed: Option<u64>,
 }
 
 /// Settings that were checked and hold.
@@ -68,6 +72,8 @@ pub(crate) struct Settings {
     pub(crate) resources: Amounts,
     /// How many events a thread's buffer holds, where events are recorded.
     pub(crate) event_buffer: Option<usize>,
+    /// What all streams of random numbers are made from.
+    pub(crate) seed: u64,
     /// How long a thread without work looks for some before it sleeps.
     pub(crate) spin: Duration,
 }
@@ -111,6 +117,14 @@ impl Config {
         self
     }
 
+    /// What the random numbers of [`rng`](crate::rng) are made from: the same seed, the same numbers.
+    /// Default: `MOBULA_SEED`, else one from the operating system, which
+    /// [`Runtime::seed`](crate::Runtime::seed) tells.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
     /// Where tasks run. Default: `MOBULA_ENGINE`, else [`Engine::Threads`].
     pub fn engine(mut self, engine: Engine) -> Self {
         self.engine = Some(engine);
@@ -135,7 +149,23 @@ impl Config {
         };
         let resources = self.resolve_resources(environment("MOBULA_RESOURCES"))?;
         let event_buffer = self.resolve_events(&environment)?;
-        Ok(Settings { num_cpus, engine, resources, event_buffer, spin: SPIN })
+        let seed = self.resolve_seed(environment("MOBULA_SEED"))?;
+        Ok(Settings { num_cpus, engine, resources, event_buffer, seed, spin: SPIN })
+    }
+
+    fn resolve_seed(&self, variable: Option<String>) -> Result<u64> {
+        match (self.seed, variable) {
+            (Some(seed), _) => Ok(seed),
+            (None, Some(text)) => text.trim().parse().map_err(|_| {
+                invalid("MOBULA_SEED", &text, &format!("a whole number from 0 to {}", u64::MAX))
+            }),
+            (None, None) => SysRng.try_next_u64().map_err(|error| {
+                let message = format!(
+                    "failed to get a seed from the operating system: {error}; MOBULA_SEED gives one"
+                );
+                Error::new(ErrorKind::Config, message)
+            }),
+        }
     }
 
     fn resolve_events(
@@ -246,6 +276,14 @@ mod tests {
     }
 
     #[test]
+    fn a_seed_is_given_or_another_each_time() {
+        let seed = |config, variables: &[_]| resolve(config, variables).unwrap().seed;
+        assert_eq!(seed(Config::new().seed(7), &[("MOBULA_SEED", "8")]), 7);
+        assert_eq!(seed(Config::new(), &[("MOBULA_SEED", " 8 ")]), 8);
+        assert_ne!(seed(Config::new(), &[]), seed(Config::new(), &[]));
+    }
+
+    #[test]
     fn senseless_values_are_named_with_what_is_allowed() {
         for (variable, value) in [
             ("MOBULA_NUM_CPUS", "0"),
@@ -253,6 +291,8 @@ mod tests {
             ("MOBULA_ENGINE", "gpu"),
             ("MOBULA_EVENTS", "maybe"),
             ("MOBULA_EVENT_BUFFER", "0"),
+            ("MOBULA_SEED", "-1"),
+            ("MOBULA_SEED", "chance"),
         ] {
             let error = resolve(Config::new(), &[(variable, value)]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config);

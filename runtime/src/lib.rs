@@ -74,6 +74,7 @@ pub use api::get::{Get, get, get_arc, get_timeout};
 pub use api::map::{Map, map};
 pub use api::object::{ObjectId, ObjectRef, put};
 pub use api::remote::{TaskOptions, spawn};
+pub use api::rng::{TaskRng, rng};
 pub use api::wait::{AsCompleted, ObjectFuture, as_completed, wait};
 pub use config::{Config, Engine};
 pub use error::{Error, ErrorKind, Result};

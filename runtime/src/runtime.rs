@@ -48,6 +48,12 @@ impl Runtime {
         self.local.settings().num_cpus
     }
 
+    /// The seed of this runtime's random numbers: the one that was configured, else the one from the
+    /// operating system. With [`Config::seed`] it makes the same numbers again.
+    pub fn seed(&self) -> u64 {
+        self.local.settings().seed
+    }
+
     /// How many worker threads there are at the moment: none before there is work, then as many as
     /// CPUs, and more where tasks wait for something, up to 256 more. Where so many wait, the last of them
     /// works meanwhile, on top of its own task, which then goes on when that work is done.

@@ -3,6 +3,9 @@
 //! A chunk holds so many items that it runs for about [`CHUNK_TIME`]: long enough that a task costs
 //! nothing beside it, short enough that the work stays balanced. How long an item takes is learnt from
 //! the chunks that are done.
+//!
+//! In the tree of calls the map is one call, and each item is a child of it, whatever its chunk. So what an
+//! item draws and calls depends on its number alone.
 
 use std::collections::VecDeque;
 use std::iter::Fuse;
@@ -21,18 +24,18 @@ use crate::error::{Error, Result};
 use crate::function::{Call, Function};
 use crate::local::arguments::{Awaited, Refs, Then};
 use crate::local::cell::Ref;
-use crate::local::default;
 use crate::local::group::GroupWait;
 use crate::local::job::Compute;
-use crate::local::panics;
+use crate::local::place::Place;
 use crate::local::waiting::{self, Ended};
+use crate::local::{Local, current, default};
 
 /// How long a chunk should run.
 const CHUNK_TIME: Duration = Duration::from_millis(1);
 /// The most items that a chunk is given without being asked.
 const CHUNK_ITEMS_MAX: usize = 4096;
 /// A chunk asks before every so many items whether it was cancelled.
-const LOOK_EVERY: usize = 16;
+const LOOK_EVERY: u64 = 16;
 /// How many chunks for each CPU are under way, unless `max_in_flight` says otherwise.
 const CHUNKS_PER_CPU: usize = 32;
 
@@ -41,7 +44,15 @@ pub trait Work<X> {
     /// What becomes of an item.
     type Output: Send + Sync + 'static;
     #[doc(hidden)]
-    fn submit(&self, items: Vec<X>, call: Call) -> Pending<Self::Output>;
+    fn submit(&self, items: Vec<X>, call: Call, places: Places) -> Pending<Self::Output>;
+}
+
+/// Where the items of a chunk stand in the tree of calls.
+#[derive(Clone)]
+pub struct Places {
+    map: Place,
+    /// The number of the first.
+    first: u64,
 }
 
 /// A chunk under way.
@@ -59,26 +70,31 @@ pub struct Remote<F>(PhantomData<fn() -> F>);
 impl<F: RemoteFn, X: IntoSlots<F::Params>> Work<X> for Remote<F> {
     type Output = F::Output;
 
-    fn submit(&self, items: Vec<X>, call: Call) -> Pending<F::Output> {
+    fn submit(&self, items: Vec<X>, call: Call, places: Places) -> Pending<F::Output> {
         let slots: Vec<Slots<F>> = items.into_iter().map(IntoSlots::into_slots).collect();
         Pending(match F::body() {
             Body::Compute(body) if F::defaults().is_none() => {
                 let mut awaiting = Awaiting::default();
                 slots.iter().for_each(|slots| F::Params::awaited(slots, &mut awaiting));
                 let run = move |slots: Slots<F>| body(F::Params::resolve(slots)?);
-                submit_task(Compute(move || Ok(run_chunk(slots, run, call))), awaiting, call, None)
+                let place = places.map.clone();
+                let work = Compute(move || Ok(run_chunk(slots, run, call, &places)));
+                submit_task(work, awaiting, call, None, |_| place)
             }
             // Each has its own wait, or its own options.
-            Body::Compute(_) | Body::Await(_) => each::<F>(slots, call),
+            Body::Compute(_) | Body::Await(_) => each::<F>(slots, call, &places),
         })
     }
 }
 
 /// Makes each call a task of its own, and one chunk of their results.
-fn each<F: RemoteFn>(slots: Vec<Slots<F>>, call: Call) -> Ref<Chunk<F::Output>> {
+fn each<F: RemoteFn>(slots: Vec<Slots<F>>, call: Call, places: &Places) -> Ref<Chunk<F::Output>> {
     let options = F::defaults();
-    let refs: Vec<_> =
-        slots.into_iter().map(|slots| submit_call::<F>(slots, options.cloned(), call)).collect();
+    let submit = |(index, slots)| {
+        let place = |local: &Arc<Local>| places.map.child(index, local.tree().root());
+        submit_call::<F>(slots, options.cloned(), call, place)
+    };
+    let refs: Vec<_> = (places.first..).zip(slots).map(submit).collect();
     let (chunk, promise) = Ref::promise(call, 0);
     let all = || refs.iter().map(|object| object.any().clone());
     // So that cancelling the chunk cancels the calls.
@@ -107,29 +123,37 @@ where
 {
     type Output = T;
 
-    fn submit(&self, items: Vec<X>, call: Call) -> Pending<T> {
+    fn submit(&self, items: Vec<X>, call: Call, places: Places) -> Pending<T> {
         let closure = Arc::clone(&self.0);
         let run = move |item| Ok(closure(item));
-        let work = move || Ok(run_chunk(items, run, call));
-        Pending(submit_task(Compute(work), Awaiting::default(), call, None))
+        let place = places.map.clone();
+        let work = Compute(move || Ok(run_chunk(items, run, call, &places)));
+        Pending(submit_task(work, Awaiting::default(), call, None, |_| place))
     }
 }
 
 /// Runs one item after the other; a failed one leaves the others alone. A cancelled chunk ends early.
-fn run_chunk<X, T>(items: Vec<X>, run: impl Fn(X) -> Result<T>, call: Call) -> Chunk<T> {
+fn run_chunk<X, T>(
+    items: Vec<X>,
+    run: impl Fn(X) -> Result<T>,
+    call: Call,
+    places: &Places,
+) -> Chunk<T> {
     let start = Instant::now();
-    let one = |item| panics::catch(|| run(item)).map_err(|error| error.through(call));
+    let one = |index, item| {
+        current::in_item(&places.map, index, || run(item)).map_err(|error| error.through(call))
+    };
     let mut cancelled = None;
-    let next = |(nth, item): (usize, X)| {
+    let next = |(nth, item): (u64, X)| {
         if nth.is_multiple_of(LOOK_EVERY) && cancelled.is_none() {
             cancelled = check_cancelled().err();
         }
         match &cancelled {
             Some(cancelled) => Err(cancelled.clone().through(call)),
-            None => one(item),
+            None => one(places.first + nth, item),
         }
     };
-    let results = items.into_iter().enumerate().map(next).collect();
+    let results = (0..).zip(items).map(next).collect();
     Chunk { results, took: start.elapsed() }
 }
 
@@ -143,6 +167,8 @@ pub struct Map<W: Work<I::Item>, I: Iterator> {
     work: W,
     items: Fuse<I>,
     call: Call,
+    /// Of the next chunk's items.
+    places: Places,
     num_cpus: usize,
     unordered: bool,
     chunk_size: Option<usize>,
@@ -212,11 +238,16 @@ where
 
 impl<W: Work<I::Item>, I: Iterator> Map<W, I> {
     fn new(work: W, items: I, call: Call) -> Self {
+        let (num_cpus, places) = default::with_current(|local| {
+            let map = current::next_place(local);
+            (local.settings().num_cpus, Places { map, first: 0 })
+        });
         Self {
             work,
             items: items.fuse(),
             call,
-            num_cpus: default::with_current(|local| local.settings().num_cpus),
+            places,
+            num_cpus,
             unordered: false,
             chunk_size: None,
             max_in_flight: None,
@@ -303,7 +334,8 @@ impl<W: Work<I::Item>, I: Iterator> Map<W, I> {
                 return;
             }
             let count = items.len();
-            let Pending(chunk) = self.work.submit(items, self.call);
+            let Pending(chunk) = self.work.submit(items, self.call, self.places.clone());
+            self.places.first += count as u64;
             self.under_way.add(chunk, count, self.unordered);
         }
     }

@@ -13,5 +13,6 @@ pub(crate) mod options;
 pub(crate) mod parameter;
 pub(crate) mod portable;
 pub(crate) mod remote;
+pub(crate) mod rng;
 pub(crate) mod split;
 pub(crate) mod wait;

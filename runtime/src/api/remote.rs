@@ -17,12 +17,14 @@ use crate::api::parameter::{Arg, Awaiting, Param, Params};
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{Call, Function};
 use crate::local::arguments::{self, Awaited, Then};
+use crate::local::caller::Origin;
 use crate::local::cell::{AnyRef, Job, Ref};
 use crate::local::job::{Await, Compute, ComputeWith};
+use crate::local::place::Place;
 use crate::local::queue::Entry;
 use crate::local::request::Claim;
 use crate::local::retries::RetryDelay;
-use crate::local::{current, default, note, pool};
+use crate::local::{Local, current, default, note, pool};
 use crate::observe::Number;
 
 /// What the arguments of `F` are while it runs.
@@ -67,39 +69,40 @@ pub enum Body<F: RemoteFn> {
 #[track_caller]
 pub fn submit<F: RemoteFn>(slots: Slots<F>) -> F::Returns {
     let call = Call { function: F::function(), called_at: Location::caller() };
-    F::returns(submit_call::<F>(slots, F::defaults().cloned(), call))
+    F::returns(submit_call::<F>(slots, F::defaults().cloned(), call, current::next_place))
 }
 
-/// Calls a remote function, with its attribute's options already among `options`.
+/// Calls a remote function, with its attribute's options already among `options`. `place` says where in the
+/// tree of calls it stands.
 pub(crate) fn submit_call<F: RemoteFn>(
     slots: Slots<F>,
     options: Option<Options>,
     call: Call,
+    place: impl FnOnce(&Arc<Local>) -> Place,
 ) -> ObjectRef<F::Output> {
-    let failed = |error: Error| refused(error, call).into();
     let claim = match options.map(|options| claim(&options)).transpose() {
         Ok(claim) => claim.flatten(),
-        Err(error) => return failed(error),
+        Err(error) => return refused(error, call, place).into(),
     };
     let mut awaiting = Awaiting::default();
     F::Params::awaited(&slots, &mut awaiting);
     match (F::body(), claim) {
         (Body::Compute(_), None) => {
             let work = move || compute::<F>(F::Params::resolve(slots)?);
-            submit_task(Compute(work), awaiting, call, None)
+            submit_task(Compute(work), awaiting, call, None, place)
         }
         (Body::Compute(_), Some(claim)) => {
             let mut arguments = match Arguments::<F>::for_tries(slots, &claim) {
                 Ok(arguments) => arguments,
-                Err(error) => return failed(error),
+                Err(error) => return refused(error, call, place).into(),
             };
             let work = move |last| compute::<F>(arguments.next(last)?);
             let job = ComputeWith { work, claim: Arc::clone(&claim), attempt: 1 };
-            submit_task(job, awaiting, call, Some(claim))
+            submit_task(job, awaiting, call, Some(claim), place)
         }
         (Body::Await(_), Some(claim)) if claim.request().asks_for_cpus() => {
             let message = "an async function computes on no CPU of the pool; leave num_cpus out";
-            return failed(Error::new(ErrorKind::Engine, message));
+            refused(Error::new(ErrorKind::Engine, message), call, place)
         }
         (Body::Await(body), claim) => {
             let arguments = match &claim {
@@ -108,11 +111,11 @@ pub(crate) fn submit_call<F: RemoteFn>(
             };
             let mut arguments = match arguments {
                 Ok(arguments) => arguments,
-                Err(error) => return failed(error),
+                Err(error) => return refused(error, call, place).into(),
             };
             let make = move |last| Ok(body(arguments.next(last)?));
             let job = Await { make, local: default::current(), claim: claim.clone(), attempt: 1 };
-            submit_task(job, awaiting, call, claim)
+            submit_task(job, awaiting, call, claim, place)
         }
     }
     .into()
@@ -173,16 +176,18 @@ fn claim(options: &Options) -> Result<Option<Arc<Claim>>> {
     Claim::new(request, &default::current()).map(Some)
 }
 
-/// Makes the task and queues it, now or when its arguments are there.
+/// Makes the task and queues it, now or when its arguments are there. `place` is asked once.
 pub(crate) fn submit_task<T: Send + Sync + 'static>(
     job: impl Job<T>,
     awaiting: Awaiting,
     call: Call,
     claim: Option<Arc<Claim>>,
+    place: impl FnOnce(&Arc<Local>) -> Place,
 ) -> Ref<T> {
     let ready = awaiting.is_empty() && claim.is_none();
     let (task, entry) = default::with_current(|local| {
-        let (task, entry) = Ref::task(job, ready, local.home(), current::family(), call);
+        let origin = Origin { family: current::family(), place: place(local) };
+        let (task, entry) = Ref::task(job, ready, local.home(), origin, call);
         if !ready {
             return (task, Err(entry));
         }
@@ -225,11 +230,18 @@ fn submit_later(task: &AnyRef, entry: Entry, awaiting: Awaiting, claim: Option<A
     Awaited::when_ready(refs, then);
 }
 
-/// A task that fails before it begins.
-fn refused<T: Send + Sync + 'static>(error: Error, call: Call) -> Ref<T> {
+/// A task that fails before it begins. It has its place all the same, or others would have another.
+fn refused<T: Send + Sync + 'static>(
+    error: Error,
+    call: Call,
+    place: impl FnOnce(&Arc<Local>) -> Place,
+) -> Ref<T> {
     let task = Ref::complete(Err(error.through(call)), call);
     default::with_current_if_any(|local| {
-        local.inspect(|local| note::refused(local, task.any(), Number::NONE));
+        if let Some(local) = local {
+            let _ = place(local);
+            note::refused(local, task.any(), Number::NONE);
+        }
     });
     task
 }
@@ -306,7 +318,7 @@ macro_rules! arities {
             pub fn remote(self, $($arg: impl Arg<$param>),*) -> F::Returns {
                 let call = Call { function: F::function(), called_at: Location::caller() };
                 let slots = ($($arg.into_slot(),)*);
-                F::returns(submit_call::<F>(slots, Some(self.options), call))
+                F::returns(submit_call::<F>(slots, Some(self.options), call, current::next_place))
             }
         }
     )* };
@@ -342,5 +354,6 @@ pub fn spawn<T: Send + Sync + 'static>(
     closure: impl FnOnce() -> T + Send + 'static,
 ) -> ObjectRef<T> {
     let call = Call { function: &SPAWNED, called_at: Location::caller() };
-    submit_task(Compute(move || Ok(closure())), Awaiting::default(), call, None).into()
+    let job = Compute(move || Ok(closure()));
+    submit_task(job, Awaiting::default(), call, None, current::next_place).into()
 }

@@ -20,6 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::function::Call;
 use crate::local::actors::{Identity, Living};
 use crate::local::arguments::{Awaited, Refs, Then};
+use crate::local::caller::Origin;
 use crate::local::cell::{AnyRef, Job, Promise, Ref, Unstarted};
 use crate::local::completion::Completion;
 use crate::local::current::{self, Task};
@@ -258,7 +259,8 @@ impl<A: Send + 'static> Hosted<A> {
         HOMES.insert(Arc::as_ptr(&hosted) as usize, *home);
 
         // The first to ask for the lock is the constructor; all calls come after it.
-        let (_, promise) = Ref::<()>::promise(call, 0);
+        let origin = Origin { place: current::next_place(&local), ..Origin::NONE };
+        let (_, promise) = Ref::<()>::birth(origin, call, 0);
         let actor = Arc::as_ptr(&hosted) as usize;
         let task = Task::new(promise.task(), call, Millis::default(), actor);
         let guest = Guest::of(&local);
@@ -311,7 +313,8 @@ impl<A: Send + 'static> Hosted<A> {
             return refused;
         }
         let address = Arc::as_ptr(self) as usize;
-        let (result, call) = Ref::unstarted(Resolve(resolve), address, current::family(), call);
+        let origin = current::origin(&self.local);
+        let (result, call) = Ref::unstarted(Resolve(resolve), address, origin, call);
         note::submitted(&self.local, result.any(), self.number);
         let hosted = self.handle();
         let begin = move |host: &mut Host<A>, context: &mut Context<Host<A>>| {

@@ -45,6 +45,7 @@ use crate::error::Error;
 use crate::function::{Call, Hop};
 use crate::local::arguments::Awaited;
 use crate::local::family::FamilyId;
+use crate::local::place::Place;
 use crate::local::queue::{Entry, EntryVtable};
 use crate::local::state::State;
 use crate::local::value::Value;
@@ -68,6 +69,8 @@ pub(crate) struct Header {
     number: AtomicU64,
     /// What submitted it, if a task did.
     family: FamilyId,
+    /// Where in the tree of calls it stands; gone with the memory.
+    place: ManuallyDrop<Place>,
     /// The next in an actor's mailbox; the mailbox's to use. Before that, while arguments are missing,
     /// the record of their coming: then the lowest bit is set.
     pub(super) next: AtomicPtr<Header>,

@@ -7,14 +7,17 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::function::Call;
+use crate::local::caller::{Caller, Lent, Origin};
 use crate::local::cell::RunningTask;
 use crate::local::family::{Family, FamilyId};
 use crate::local::job::TimeLimit;
+use crate::local::place::Place;
 use crate::local::pool::Cpu;
 use crate::local::queue::Entry;
-use crate::local::{Local, panics, waits};
+use crate::local::{Local, default, outsider, panics, runtimes, waits};
 use crate::millis::Millis;
 use crate::observe::Number;
+use crate::random::Pool;
 
 /// The words that every call reads. They have no destructors, so reading one is a plain load.
 struct Here {
@@ -197,6 +200,7 @@ impl Drop for Entered {
 
 /// Where the runtime is that this thread has entered; null: there is none. It is kept alive until the
 /// thread enters another.
+#[inline]
 pub(super) fn entered() -> *const Local {
     HERE.with(|here| here.entered.get())
 }
@@ -205,17 +209,71 @@ pub(super) fn entered() -> *const Local {
 struct Frame {
     /// In its place for as long as the frame is.
     task: *const Task,
-    /// What the task submits.
-    family: Family,
+    own: Own,
+    /// The item of a map that the task is at, by the map's place and the item's index.
+    item: Cell<Option<(NonNull<Place>, u64)>>,
+    /// The runtime that the thread's calls went to when the task began: only compared.
+    local: *const Local,
     below: *const Frame,
     /// Whether it is known to `waits.rs`.
     known: Cell<bool>,
 }
 
+/// What a task has of its own while it runs.
+#[derive(Default)]
+pub(crate) struct Own {
+    /// What it submits.
+    family: Family,
+    caller: Caller,
+}
+
 impl Frame {
     #[inline]
-    fn new(task: &Task, family: Family) -> Self {
-        Self { task, family, below: ptr::null(), known: Cell::new(false) }
+    fn new(task: &Task, own: Own) -> Self {
+        let (local, item) = (default::known_address(), Cell::new(None));
+        Self { task, own, item, local, below: ptr::null(), known: Cell::new(false) }
+    }
+
+    /// The place of the task's next call, which goes to this runtime.
+    #[inline]
+    fn next_place(&self, local: &Arc<Local>) -> Place {
+        if self.item.get().is_some() || !ptr::eq(self.local, Arc::as_ptr(local)) {
+            return self.place_of_a_call(local);
+        }
+        // SAFETY: the thread is running the task at this very moment.
+        let place = unsafe { self.task().running.place() };
+        self.own.caller.next_place(place, local.tree().root())
+    }
+
+    /// As `next_place`, where an item of a map calls, or the runtime may be another than the task's.
+    #[cold]
+    fn place_of_a_call(&self, local: &Arc<Local>) -> Place {
+        let own = self.runtime().unwrap_or_else(|| Arc::clone(local));
+        let root = own.tree().root();
+        let next = self.own.caller.next_place(&self.place(root), root);
+        if Arc::ptr_eq(&own, local) { next } else { Place::of_pool(next.pool(root)) }
+    }
+
+    /// Where the task, or the item that it is at, stands in the tree of calls with that root.
+    fn place(&self, root: &Pool) -> Place {
+        match self.item.get() {
+            // SAFETY: the thread is running the task at this very moment.
+            None => unsafe { self.task().running.place() }.clone(),
+            // SAFETY: `in_item` keeps it in its place.
+            Some((map, index)) => unsafe { map.as_ref() }.child(index, root),
+        }
+    }
+
+    /// The runtime that the task is of.
+    fn runtime(&self) -> Option<Arc<Local>> {
+        let known = default::with_current_if_any(|local| {
+            local.filter(|local| ptr::eq(self.local, Arc::as_ptr(local))).cloned()
+        });
+        known.or_else(|| {
+            let Task { actor, running, .. } = *self.task();
+            // SAFETY: the thread is running the task at this very moment.
+            runtimes::of(if actor == 0 { unsafe { running.home() } } else { actor })
+        })
     }
 
     #[inline]
@@ -265,25 +323,46 @@ fn show(frame: Option<&Frame>) {
 /// Runs `run` as `task`; a panic becomes an error.
 #[inline]
 pub(crate) fn in_task<T>(task: Task, run: impl FnOnce() -> Result<T>) -> Result<T> {
-    let mut frame = Frame::new(&task, Family::default());
+    let mut frame = Frame::new(&task, Own::default());
     enter_frame(&mut frame);
     let result = panics::catch(run);
     leave_frame(&frame);
     result
 }
 
-/// As `in_task`, for a task that runs in several pieces and keeps its family meanwhile.
+/// As `in_task`, for a task that runs in several pieces and keeps what is its own meanwhile.
 pub(crate) fn in_task_with<T>(
     task: &Task,
-    family: &mut Family,
+    own: &mut Own,
     run: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
-    let mut frame = Frame::new(task, std::mem::take(family));
+    let mut frame = Frame::new(task, std::mem::take(own));
     enter_frame(&mut frame);
     let result = panics::catch(run);
     leave_frame(&frame);
-    *family = frame.family;
+    *own = frame.own;
     result
+}
+
+/// Runs `run` as an item of a map that the task on this thread is at. It is a caller like a task: it counts
+/// its own calls, and has its own stream.
+pub(crate) fn in_item<T>(map: &Place, index: u64, run: impl FnOnce() -> Result<T>) -> Result<T> {
+    let frame = HERE.with(|here| here.frame.get());
+    // SAFETY: a frame is in the list only while it is on this thread's stack.
+    let Some(frame) = (unsafe { frame.as_ref() }) else {
+        return panics::catch(run);
+    };
+    frame.own.caller.begin_again();
+    frame.item.set(Some((NonNull::from(map), index)));
+    let result = panics::catch(run);
+    frame.item.set(None);
+    result
+}
+
+/// What is called by this thread now, on that runtime, has from its caller.
+#[inline]
+pub(crate) fn origin(local: &Arc<Local>) -> Origin {
+    Origin { family: family(), place: next_place(local) }
 }
 
 /// What is submitted by this thread now belongs to: the task that it runs.
@@ -295,7 +374,35 @@ pub(crate) fn family() -> FamilyId {
         return FamilyId::NONE;
     };
     // SAFETY: the thread is running the task at this very moment.
-    unsafe { frame.task().running.family_of_children(&frame.family) }
+    unsafe { frame.task().running.family_of_children(&frame.own.family) }
+}
+
+/// The place in the tree of calls of what this thread calls next, on that runtime.
+#[inline]
+pub(crate) fn next_place(local: &Arc<Local>) -> Place {
+    let frame = HERE.with(|here| here.frame.get());
+    // SAFETY: a frame is in the list only while it is on this thread's stack.
+    if let Some(frame) = unsafe { frame.as_ref() } {
+        return frame.next_place(local);
+    }
+    outsider::with(local.tree(), |outsider| {
+        outsider.caller.next_place(&outsider.place, local.tree().root())
+    })
+}
+
+/// Lends the stream of random numbers of the task that this thread runs, or else the thread's own.
+pub(crate) fn lend_stream() -> Lent {
+    let frame = HERE.with(|here| here.frame.get());
+    // SAFETY: a frame is in the list only while it is on this thread's stack.
+    if let Some(frame) = unsafe { frame.as_ref() } {
+        let local = frame.runtime().unwrap_or_else(default::current);
+        let root = local.tree().root();
+        return frame.own.caller.lend(&frame.place(root), root);
+    }
+    let local = default::current();
+    outsider::with(local.tree(), |outsider| {
+        outsider.caller.lend(&outsider.place, local.tree().root())
+    })
 }
 
 #[inline]
@@ -307,7 +414,7 @@ fn enter_frame(frame: &mut Frame) {
 #[inline]
 fn leave_frame(frame: &Frame) {
     // SAFETY: the task is running until its promise is complete, which comes after this.
-    frame.family.end_if(|| unsafe { frame.task().running.cancels_children() });
+    frame.own.family.end_if(|| unsafe { frame.task().running.cancels_children() });
     HERE.with(|here| here.frame.set(frame.below));
     // SAFETY: the frame below is on this thread's stack until its own end.
     show(unsafe { frame.below.as_ref() });

@@ -92,6 +92,13 @@ fn address() -> *const Local {
     if known.is_null() { get_to_know() } else { known }
 }
 
+/// Where that runtime was when this thread last looked; null: it knows of none.
+#[inline]
+pub(super) fn known_address() -> *const Local {
+    let entered = current::entered();
+    if entered.is_null() { KNOWN.get().1 } else { entered }
+}
+
 /// As `with_current`, but starts nothing.
 pub(crate) fn with_current_if_any<R>(look: impl FnOnce(Option<&Arc<Local>>) -> R) -> R {
     let entered = current::entered();

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::cell::{Job, Promise, RunningTask};
-use crate::local::current::{self, Task};
-use crate::local::family::{Family, Watch};
+use crate::local::current::{self, Own, Task};
+use crate::local::family::Watch;
 use crate::local::pool::Guest;
 use crate::local::request::{Claim, Request};
 use crate::local::retries::{self, Retried};
@@ -191,7 +191,7 @@ pin_project_lite::pin_project! {
         // Gone once it is done.
         #[pin]
         future: Option<F>,
-        family: Family,
+        own: Own,
         wakes: Wakes,
     }
 }
@@ -200,7 +200,7 @@ impl<F> AsTask<F> {
     /// The task's promise outlives what this makes.
     pub(crate) fn new(task: Task, local: Arc<Local>, future: F) -> Self {
         let wakes = Wakes { running: task.running, last: None, watch: None };
-        Self { task, local, future: Some(future), family: Family::default(), wakes }
+        Self { task, local, future: Some(future), own: Own::default(), wakes }
     }
 }
 
@@ -210,7 +210,7 @@ impl<T, F: Future<Output = Result<T>>> Future for AsTask<F> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
         let mut this = self.project();
         let _entered = current::enter(Arc::clone(this.local));
-        let mut done = current::in_task_with(this.task, this.family, || {
+        let mut done = current::in_task_with(this.task, this.own, || {
             let Some(future) = this.future.as_mut().as_pin_mut() else {
                 unreachable!("a task is not polled once it is done")
             };
@@ -227,7 +227,7 @@ impl<T, F: Future<Output = Result<T>>> Future for AsTask<F> {
         }
         let Some(result) = done.transpose() else { return Poll::Pending };
         // What the future holds goes before anybody sees the result, and as part of the task.
-        let _ = current::in_task_with(this.task, this.family, || {
+        let _ = current::in_task_with(this.task, this.own, || {
             this.future.set(None);
             Ok(())
         });

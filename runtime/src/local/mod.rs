@@ -18,15 +18,18 @@ use crate::local::actors::Actors;
 use crate::local::arbiter::Arbiters;
 use crate::local::cancelling::Unheeded;
 use crate::local::grant::Grants;
+use crate::local::outsider::Tree;
 use crate::local::pool::Pool;
 use crate::local::queue::Entry;
 use crate::local::request::Resources;
 use crate::observe::{Events, Recorder};
+use crate::random::SeedSequence;
 
 pub(crate) mod actors;
 pub(crate) mod arbiter;
 pub(crate) mod arguments;
 pub(crate) mod blocker;
+pub(crate) mod caller;
 pub(crate) mod cancelling;
 pub(crate) mod cell;
 pub(crate) mod completion;
@@ -43,7 +46,9 @@ pub(crate) mod job;
 mod lending;
 mod memory;
 pub(crate) mod note;
+mod outsider;
 pub(crate) mod panics;
+pub(crate) mod place;
 pub(crate) mod pool;
 mod prioritized;
 pub(crate) mod queue;
@@ -77,6 +82,8 @@ pub(crate) struct Local {
     resources: Resources,
     grants: Grants,
     unheeded: Unheeded,
+    /// Where each call has its place, and its random numbers from.
+    tree: Tree,
     /// Told when the runtime closes.
     closing: tokio::sync::Notify,
 }
@@ -102,6 +109,7 @@ impl Local {
             resources: Resources::new(settings.resources.clone()),
             grants: Grants::default(),
             unheeded: Unheeded::default(),
+            tree: Tree::new(SeedSequence::new(settings.seed).into_pool()),
             closing: tokio::sync::Notify::new(),
             recorder: settings.event_buffer.map(Recorder::start),
             settings,
@@ -143,6 +151,11 @@ impl Local {
     /// The tasks that did not stop when they were asked to.
     pub(crate) fn unheeded(&self) -> &Unheeded {
         &self.unheeded
+    }
+
+    /// The tree of its calls.
+    pub(crate) fn tree(&self) -> &Tree {
+        &self.tree
     }
 
     /// The actors that live.

@@ -35,6 +35,13 @@ pub(crate) fn find(home: usize) -> Option<Arc<Local>> {
     living.iter().find(|(other, _)| *other == home)?.1.upgrade()
 }
 
+/// The runtime whose home that is, or that of the actor at this address.
+pub(crate) fn of(address: usize) -> Option<Arc<Local>> {
+    let is_it =
+        |local: &Arc<Local>| local.home() == address || local.actors().find(address).is_some();
+    all().into_iter().find(is_it)
+}
+
 /// The runtime or the actor at this address, if it lives. The caller drops what is added to `kept` where
 /// the program's code may run: it may be the last hold on something.
 pub(crate) fn owner(address: usize, kept: &mut Vec<Box<dyn Any>>) -> Option<Owner> {

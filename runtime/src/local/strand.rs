@@ -25,9 +25,9 @@ use crate::error::{Error, Result};
 use crate::function::Call;
 use crate::local::actors::{Identity, Living};
 use crate::local::arguments::{Awaited, Refs, Then};
+use crate::local::caller::Origin;
 use crate::local::cell::{AnyRef, Header, Job, Promise, Ref};
 use crate::local::current::{self, Task};
-use crate::local::family::FamilyId;
 use crate::local::held_back::{HeldBack, Pass};
 use crate::local::queue::{Entry, EntryHeader, EntryVtable};
 use crate::local::sync::spin;
@@ -146,7 +146,8 @@ impl<A: Send + 'static> Strand<A> {
         arguments: Refs,
         call: Call,
     ) -> StrandHandle<A> {
-        let (birth, promise) = Ref::<()>::promise(call, 0);
+        let origin = Origin { place: current::next_place(&local), ..Origin::NONE };
+        let (birth, promise) = Ref::<()>::birth(origin, call, 0);
         let birth = (!arguments.is_empty()).then(|| birth.into_any());
         let state = State::New(Box::new(construct), promise);
         let turn = Turn { state, next: VecDeque::new() };
@@ -182,7 +183,8 @@ impl<A: Send + 'static> Strand<A> {
         call: Call,
     ) -> Ref<T> {
         let job = Method { strand: Arc::as_ptr(self), body };
-        let (result, entry) = Ref::task(job, true, self.address(), current::family(), call);
+        let (result, entry) =
+            Ref::task(job, true, self.address(), current::origin(&self.local), call);
         note::submitted(&self.local, result.any(), self.number);
         let cell = result.any().unheld();
         match self.held_back.pass(entry, cell, arguments.is_empty()) {
@@ -210,7 +212,7 @@ impl<A: Send + 'static> Strand<A> {
             let _ = self.end.set(Error::actor_died(self.call.function.name(), why));
         }
         let job = Last { strand: Arc::as_ptr(self) };
-        let (_, entry) = Ref::<()>::task(job, true, self.address(), FamilyId::NONE, self.call);
+        let (_, entry) = Ref::<()>::task(job, true, self.address(), Origin::NONE, self.call);
         if self.post(entry) {
             Arc::clone(self).queue();
         }

@@ -21,7 +21,7 @@
 //!
 //! [`SeedSequence::spawn`] makes a seed for each task from one for all; [`Pcg64::jumped`] makes
 //! generators that are far apart in one stream. Both give the same numbers on 1 and on 64 CPUs, if each
-//! task has its own.
+//! task has its own. [`mobula::rng`](crate::rng) gives each its own unasked, by the first way.
 //!
 //! # What is equal, and to what
 //!
@@ -74,6 +74,7 @@ pub use integers::Integer;
 pub use pcg64::Pcg64;
 pub use pcg64_dxsm::Pcg64Dxsm;
 pub use philox::Philox;
+pub(crate) use pool::Pool;
 pub use population::Population;
 pub use real::Real;
 pub use seed::{Seed, SeedNumber};

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::halves::{Halves, rand_traits};
 use super::pcg64_dxsm::{STRIDE, two_numbers};
+use super::pool::Pool;
 use super::{Seed, SeedSequence};
 
 /// The bit generator of `np.random.default_rng`: `np.random.PCG64`, bit for bit.
@@ -36,6 +37,11 @@ impl Pcg64 {
 
     fn from_seed_sequence(seed: &SeedSequence) -> Self {
         Self::from_state(seed.state())
+    }
+
+    /// The generator of the seed sequence that has this pool.
+    pub(crate) fn from_pool(pool: &Pool) -> Self {
+        Self::from_state(pool.state())
     }
 
     fn from_state(words: [u64; 4]) -> Self {

@@ -5,9 +5,11 @@
 //!
 //! Invariant: what a pool is depends on the words that it absorbed, in order, and on nothing else. So a
 //! child's pool is its parent's, with the words of one more index absorbed: it costs the same at any
-//! depth of a tree.
+//! depth of a tree. And a pool says all that there is to say of the streams below it, in five words.
 
 use smallvec::SmallVec;
+
+use super::StateWord;
 
 /// Words in a pool, unless asked otherwise: as many bits as a UUID has.
 pub(super) const WORDS: usize = 4;
@@ -23,7 +25,7 @@ const SHIFT: u32 = 16;
 
 /// The words, and where the hash that feeds them has come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Pool {
+pub(crate) struct Pool {
     words: SmallVec<[u32; WORDS]>,
     hash: Hash,
 }
@@ -55,9 +57,18 @@ impl Pool {
     }
 
     /// Mixes one more word into all words.
-    pub(super) fn absorb(&mut self, word: u32) {
+    fn absorb(&mut self, word: u32) {
         for to in 0..self.words.len() {
             self.stir(to, word);
+        }
+    }
+
+    /// Becomes the pool of the child of this index: NumPy's spawn key, one index longer.
+    pub(crate) fn descend(&mut self, index: u64) {
+        self.absorb(index as u32);
+        let high = (index >> 32) as u32;
+        if high != 0 {
+            self.absorb(high);
         }
     }
 
@@ -72,6 +83,12 @@ impl Pool {
     pub(super) fn output(&self) -> impl Iterator<Item = u32> {
         let mut hash = Hash { constant: OUTPUT_FIRST };
         self.words.iter().cycle().map(move |word| hash.next(*word, OUTPUT_FACTOR))
+    }
+
+    /// What a generator with `N` words of state starts from.
+    pub(super) fn state<const N: usize>(&self) -> [u64; N] {
+        let mut words = self.output();
+        std::array::from_fn(|_| u64::from_words(&mut words))
     }
 }
 

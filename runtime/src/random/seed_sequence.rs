@@ -124,19 +124,18 @@ impl SeedSequence {
         self.clone().descend(&[index])
     }
 
+    /// What the streams below are made of.
+    pub(crate) fn into_pool(self) -> Pool {
+        self.pool
+    }
+
     /// The descendant at the end of a way: `SeedSequence(entropy, spawn_key=key + way)`.
     pub fn descendant(&self, way: &[u64]) -> Self {
         self.clone().descend(way)
     }
 
     fn descend(mut self, way: &[u64]) -> Self {
-        for index in way {
-            self.pool.absorb(*index as u32);
-            let high = (*index >> 32) as u32;
-            if high != 0 {
-                self.pool.absorb(high);
-            }
-        }
+        way.iter().for_each(|index| self.pool.descend(*index));
         self.spawn_key.extend_from_slice(way);
         self.children = 0;
         self
@@ -150,8 +149,7 @@ impl SeedSequence {
 
     /// What a generator with `N` words of state starts from.
     pub(super) fn state<const N: usize>(&self) -> [u64; N] {
-        let mut words = self.pool.output();
-        std::array::from_fn(|_| u64::from_words(&mut words))
+        self.pool.state()
     }
 }
 

@@ -8,6 +8,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
 use super::Header;
+use crate::local::place::Place;
 use crate::local::{deferred, ids};
 
 /// A cell that is ours to end.
@@ -65,6 +66,8 @@ pub(super) unsafe fn free(cell: NonNull<Header>) {
 pub(super) unsafe fn free_empty(cell: NonNull<Header>) {
     // SAFETY: by the caller's promise the cell is still there, and only ours.
     let header = unsafe { cell.as_ref() };
+    // SAFETY: nobody else can reach it, and it is not dropped with its memory.
+    unsafe { Place::drop_at(&raw const *header.place) };
     let extra = header.extra.load(Ordering::Acquire);
     if !extra.is_null() {
         // SAFETY: `AnyRef::extra` made it from a box, and nobody else can reach it.

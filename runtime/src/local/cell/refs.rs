@@ -14,7 +14,7 @@ use super::doomed::{Doomed, drop_shallow, free_empty};
 use super::{AnyRef, Cell, Header, Job, NoJob, Promise, Typed, Unstarted};
 use crate::error::Error;
 use crate::function::Call;
-use crate::local::family::FamilyId;
+use crate::local::caller::Origin;
 use crate::local::queue::Entry;
 use crate::local::state::State;
 use crate::local::value::Value;
@@ -39,11 +39,11 @@ impl<T: Send + Sync + 'static> Ref<T> {
         job: J,
         ready: bool,
         home: usize,
-        family: FamilyId,
+        origin: Origin,
         call: Call,
     ) -> (Self, Entry) {
         let cell =
-            Cell::<T, _>::allocate(State::task(ready), Value::Empty, job, home, family, call);
+            Cell::<T, _>::allocate(State::task(ready), Value::Empty, job, home, origin, call);
         // SAFETY: the state counts one entry for the queue.
         let entry = unsafe { Entry::from_pointer(cell.cast()) };
         (Self::from_cell(cell), entry)
@@ -53,11 +53,11 @@ impl<T: Send + Sync + 'static> Ref<T> {
     pub(crate) fn unstarted<J: Job<T>>(
         job: J,
         home: usize,
-        family: FamilyId,
+        origin: Origin,
         call: Call,
     ) -> (Self, Unstarted<T, J>) {
         let cell =
-            Cell::<T, _>::allocate(State::task(false), Value::Empty, job, home, family, call);
+            Cell::<T, _>::allocate(State::task(false), Value::Empty, job, home, origin, call);
         (Self::from_cell(cell), Unstarted { cell, marker: PhantomData })
     }
 
@@ -68,15 +68,20 @@ impl<T: Send + Sync + 'static> Ref<T> {
             value.into(),
             NoJob,
             0,
-            FamilyId::NONE,
+            Origin::NONE,
             call,
         ))
     }
 
     /// A cell, and the right to complete it; `actor`: the address of the one whose call it is, or 0.
     pub(crate) fn promise(call: Call, actor: usize) -> (Self, Promise<T>) {
-        let (state, family) = (State::promise(), FamilyId::NONE);
-        let cell = Cell::<T, _>::allocate(state, Value::Empty, NoJob, actor, family, call);
+        Self::birth(Origin::NONE, call, actor)
+    }
+
+    /// As `promise`, for what is called like a task.
+    pub(crate) fn birth(origin: Origin, call: Call, actor: usize) -> (Self, Promise<T>) {
+        let state = State::promise();
+        let cell = Cell::<T, _>::allocate(state, Value::Empty, NoJob, actor, origin, call);
         (Self::from_cell(cell), Promise::of(cell))
     }
 

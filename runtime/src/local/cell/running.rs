@@ -11,6 +11,7 @@ use std::task::Waker;
 use super::{AnyRef, Header};
 use crate::function::Hop;
 use crate::local::family::{Family, FamilyId};
+use crate::local::place::Place;
 use crate::observe::Number;
 
 /// A task that somebody runs: good as long as that somebody's promise is.
@@ -78,6 +79,25 @@ impl RunningTask {
         // SAFETY: by the caller's promise the cell lives.
         let header = unsafe { self.0.as_ref() };
         header.state.load().cancels_children() || header.family.is_cancelled()
+    }
+
+    /// Where in the tree of calls it stands.
+    ///
+    /// # Safety
+    /// The task is still running, and so for as long as `'a`.
+    #[inline]
+    pub(crate) unsafe fn place<'a>(self) -> &'a Place {
+        // SAFETY: by the caller's promise the cell lives.
+        &unsafe { self.0.as_ref() }.place
+    }
+
+    /// Which runtime's it is, or which actor's, by the address.
+    ///
+    /// # Safety
+    /// The task is still running.
+    pub(crate) unsafe fn home(self) -> usize {
+        // SAFETY: by the caller's promise the cell lives.
+        unsafe { self.0.as_ref() }.home
     }
 
     /// What submitted it.

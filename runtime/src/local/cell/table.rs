@@ -14,8 +14,8 @@ use super::doomed::free;
 use super::{Cell, Header, Job, Promise, Typed, Vtable};
 use crate::error::Error;
 use crate::function::Call;
+use crate::local::caller::Origin;
 use crate::local::cancelling::cancelled_with_caller;
-use crate::local::family::FamilyId;
 use crate::local::queue::{Entry, EntryVtable};
 use crate::local::state::{Claim, State};
 use crate::local::value::Value;
@@ -38,9 +38,10 @@ impl<T: Send + Sync + 'static, J: Job<T>> Cell<T, J> {
         value: Value<T>,
         job: J,
         home: usize,
-        family: FamilyId,
+        origin: Origin,
         call: Call,
     ) -> NonNull<Header> {
+        let Origin { family, place } = origin;
         let make = || Self {
             typed: Typed {
                 header: Header {
@@ -51,6 +52,7 @@ impl<T: Send + Sync + 'static, J: Job<T>> Cell<T, J> {
                     home,
                     number: AtomicU64::new(0),
                     family,
+                    place: ManuallyDrop::new(place),
                     next: AtomicPtr::default(),
                     extra: AtomicPtr::default(),
                 },
