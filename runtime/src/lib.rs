@@ -38,7 +38,7 @@
 //! them.
 //!
 //! - `function`, `error`, `millis`, `config`: what all others speak of.
-//! - `wire`: values as bytes.
+//! - `wire`, `size`: values as bytes, and how many they take in memory.
 //! - `observe`: the stream of events, of what became of each task.
 //! - `local`: the engine. In it `state`, `cell` and `value` (what a task is), `queue`, `pool` and
 //!   `current` (where it runs), `waiters`, `arguments` and `waiting` (how others wait for it), `job`,
@@ -63,6 +63,7 @@ mod millis;
 mod observe;
 pub mod random;
 mod runtime;
+mod size;
 mod wire;
 
 pub use api::actor::{ActorHandle, ActorOptions, kill};
@@ -82,6 +83,7 @@ pub use local::retries::RetryDelay;
 pub use mobula_macros::remote;
 pub use observe::{Event, EventKind, Events};
 pub use runtime::{EnterGuard, Runtime, ShutdownReport, Unheeded, init};
+pub use size::Size;
 
 /// What most programs use: `use mobula::prelude::*;`.
 pub mod prelude {
@@ -108,6 +110,7 @@ pub mod __private {
     pub use crate::api::split::Split;
     pub use crate::error::{Error, Result, failure::*};
     pub use crate::function::Function;
+    pub use crate::size::estimate as estimated_size;
     pub use crate::{copier, failure};
 
     /// The codec, for its benchmark and for what tests and fuzzes it.

@@ -120,6 +120,11 @@ pub fn decode<'de, T: Deserialize<'de>>(frame: &'de [u8]) -> Result<T> {
     })
 }
 
+/// How many bytes of numbers `value` holds, if it is a vector or the like of numbers.
+pub(crate) fn numbers_in<T: ?Sized>(value: &T) -> Option<usize> {
+    numbers::slice(value).map(|(_, bytes)| bytes.len())
+}
+
 #[cold]
 fn cannot_encode<T: ?Sized>(failure: &Failure) -> Error {
     let name = type_name::<T>();
