@@ -1,12 +1,15 @@
 //! An `impl` block under `#[remote]`.
 //!
 //! `new` makes the actor, and each `pub` method with `&self` or `&mut self` becomes a call on
-//! its handle. Everything else in the block is left alone: private methods help, associated
+//! its handle. `checkpoint` and `restore`, whether they are `pub` or not, also save the state for
+//! a restart. Everything else in the block is left alone: private methods help, associated
 //! functions and constants stay what they are.
 
 use proc_macro2::Ident;
 use syn::visit_mut::VisitMut;
-use syn::{Attribute, ImplItem, ImplItemFn, ItemImpl, ReceiverKind, ReturnType, Type, Visibility};
+use syn::{
+    Attribute, FnArg, ImplItem, ImplItemFn, ItemImpl, ReceiverKind, ReturnType, Type, Visibility,
+};
 
 use crate::error::{Errors, Reported};
 use crate::expand;
@@ -29,6 +32,8 @@ pub(crate) struct Actor {
     pub(crate) constructor: Option<Constructor>,
     /// Its calls.
     pub(crate) methods: Vec<Method>,
+    /// How its state is saved for a restart, if it is.
+    pub(crate) saving: Option<Saving>,
     /// The conditions under which the block exists.
     pub(crate) attributes: Vec<Attribute>,
 }
@@ -39,6 +44,14 @@ pub(crate) struct Constructor {
     pub(crate) vis: Visibility,
     /// What it takes; it returns the actor.
     pub(crate) signature: Result<Signature, Faulty>,
+}
+
+/// The functions `checkpoint` and `restore`.
+pub(crate) struct Saving {
+    /// `fn checkpoint(&self) -> C`
+    pub(crate) checkpoint: Signature,
+    /// `fn restore(&mut self, saved: C)`
+    pub(crate) restore: Signature,
 }
 
 /// A call on the handle.
@@ -87,7 +100,8 @@ pub(crate) fn check(block: &mut ItemImpl, errors: &mut Errors) -> Result<Actor, 
                        `&mut self`";
         errors.report(&block.self_ty, message);
     }
-    Ok(Actor { ty, ident, constructor, methods, attributes: block.attrs.clone() })
+    let saving = check_saving(block, &ty, errors);
+    Ok(Actor { ty, ident, constructor, methods, saving, attributes: block.attrs.clone() })
 }
 
 fn function(item: &ImplItem) -> Option<&ImplItemFn> {
@@ -160,6 +174,41 @@ fn check_constructor(function: &ImplItemFn, ty: &Type, errors: &mut Errors) -> C
     Constructor { vis, signature }
 }
 
+/// Checks how the actor saves its state: by a `checkpoint` that takes nothing and a `restore`. Functions of these
+/// names that take something else are the program's own.
+fn check_saving(block: &ItemImpl, ty: &Type, errors: &mut Errors) -> Option<Saving> {
+    let named = |name: &str| {
+        block.items.iter().filter_map(function).find(|function| function.sig.ident == name)
+    };
+    let (checkpoint, restore) = (named("checkpoint")?, named("restore")?);
+    if !takes(checkpoint, 0) || !matches!(access(checkpoint), Some(Access::Shared)) {
+        return None;
+    }
+    if !takes(restore, 1) || !matches!(access(restore), Some(Access::Exclusive)) {
+        let message = "beside `fn checkpoint(&self) -> C` it is `fn restore(&mut self, saved: C)`, which puts \
+                       back what was saved into an actor just made by `new`";
+        errors.report(&restore.sig, message);
+        return None;
+    }
+    if let Some(token) = checkpoint.sig.asyncness.or(restore.sig.asyncness) {
+        errors.report(token, "what saves and restores an actor is a plain `fn`");
+        return None;
+    }
+    // What is wrong with a call was reported before.
+    let mut reported = Errors::default();
+    let mut signature = |function: &ImplItemFn| {
+        let errors = if is_call(function) { &mut reported } else { &mut *errors };
+        check_signature(function, ty, errors).ok()
+    };
+    Some(Saving { checkpoint: signature(checkpoint)?, restore: signature(restore)? })
+}
+
+/// Whether it has so many parameters beside `self`.
+fn takes(function: &ImplItemFn, parameters: usize) -> bool {
+    function.sig.inputs.iter().filter(|input| matches!(input, FnArg::Typed(_))).count()
+        == parameters
+}
+
 /// Checks a call: how it takes the actor, its name, and what else it takes and returns.
 fn check_method(function: &ImplItemFn, ty: &Type, errors: &mut Errors) -> Method {
     let access = check_receiver(function, errors);
@@ -174,15 +223,19 @@ fn check_method(function: &ImplItemFn, ty: &Type, errors: &mut Errors) -> Method
 }
 
 fn check_receiver(function: &ImplItemFn, errors: &mut Errors) -> Result<Access, Reported> {
-    let receiver = function.sig.receiver();
-    match receiver.map(|receiver| &receiver.kind) {
-        Some(ReceiverKind::Reference(_, None, Some(_))) => Ok(Access::Exclusive),
-        Some(ReceiverKind::Reference(_, None, None)) => Ok(Access::Shared),
-        _ => {
-            let message = "a call leaves the actor where it is: take `&self` or `&mut self`, or \
-                           make the method private";
-            Err(errors.report(receiver, message))
-        }
+    access(function).ok_or_else(|| {
+        let message = "a call leaves the actor where it is: take `&self` or `&mut self`, or make \
+                       the method private";
+        errors.report(function.sig.receiver(), message)
+    })
+}
+
+/// How a method takes the actor, if it leaves it where it is.
+fn access(function: &ImplItemFn) -> Option<Access> {
+    match &function.sig.receiver()?.kind {
+        ReceiverKind::Reference(_, None, Some(_)) => Some(Access::Exclusive),
+        ReceiverKind::Reference(_, None, None) => Some(Access::Shared),
+        _ => None,
     }
 }
 

@@ -172,7 +172,9 @@ fn check(
         (Kind::Amount, _) => format!("`{name}` takes a number"),
         (Kind::Text, _) => format!("`{name}` takes a text"),
         (Kind::Function, _) => format!("`{name}` takes a function"),
-        (Kind::Local | Kind::Returns | Kind::Resource, _) => unreachable!("has no such value"),
+        (Kind::Local | Kind::Flag | Kind::Returns | Kind::Resource, _) => {
+            unreachable!("has no such value")
+        }
     };
     Err(errors.report(value, format!("{wrong}\nwrite `{}`", known.example)))
 }

@@ -132,12 +132,12 @@ impl Signature {
         quote!(#(#checks)*)
     }
 
-    /// Checks that what a call takes by value can be taken again.
-    pub(crate) fn cloneable_arguments(&self, owner: &str) -> TokenStream {
+    /// Checks that what a call takes by value can be taken again, as `option` wants it.
+    pub(crate) fn cloneable_arguments(&self, owner: &str, option: &str) -> TokenStream {
         let owned = self.parameters.iter().filter(|p| p.passing == Passing::Owned);
         let checks = owned.map(|parameter| {
             let name = plain(&parameter.name);
-            cloneable(&format!("argument `{name}` of `{owner}`"), &parameter.ty)
+            cloneable(&format!("argument `{name}` of `{owner}`"), &parameter.ty, option)
         });
         quote!(#(#checks)*)
     }
@@ -159,12 +159,12 @@ pub(crate) fn portable(what: &str, ty: &Type) -> TokenStream {
 }
 
 /// Checks that one type can be cloned, for another try.
-fn cloneable(what: &str, ty: &Type) -> TokenStream {
+fn cloneable(what: &str, ty: &Type, option: &str) -> TokenStream {
     let message = format!("{what} cannot be passed again for another try");
     let label = "`{Self}` needs `Clone`";
-    let note = "derive it, take the argument as a `&` parameter, or leave `max_retries` out";
+    let note = format!("derive it, take the argument as a `&` parameter, or leave `{option}` out");
     let requirement = (quote!(PassedAgain), quote!(::core::clone::Clone));
-    check(ty, requirement, &message, label, note)
+    check(ty, requirement, &message, label, &note)
 }
 
 /// Checks that one type has a trait. Another trait is made anew each time, so that its message can say

@@ -4,7 +4,7 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote};
 
-use crate::actor::{Access, Actor, Constructor, Method};
+use crate::actor::{Access, Actor, Constructor, Method, Saving};
 use crate::attributes;
 use crate::expand;
 use crate::fallback::Returns;
@@ -19,6 +19,7 @@ pub(crate) fn expand(actor: &Actor, options: &Options) -> TokenStream {
     let conditions = attributes::conditions(&actor.attributes);
     let silence = expand::silence();
     let checks = (!options.local).then(|| portable(actor, constructor));
+    let clones = cloneable(actor, constructor, options);
     let calls = calls(actor);
     let (construction, interface) = match &constructor.signature {
         Ok(signature) => {
@@ -31,6 +32,7 @@ pub(crate) fn expand(actor: &Actor, options: &Options) -> TokenStream {
         #silence
         const _: () = {
             #checks
+            #clones
             #interface
             #construction
             #calls
@@ -71,8 +73,13 @@ fn construction(actor: &Actor, options: &Options, signature: &Signature) -> Toke
         quote!(Now(#call))
     };
     let defaults = expand::defaults(options, quote!(::mobula::__private::ActorConfig));
+    let copiers = signature.copiers();
     let body = quote! {
         #defaults
+
+        fn copiers() -> <#markers as ::mobula::__private::Params>::Copiers {
+            #copiers
+        }
 
         fn construct(
             #held: <#markers as ::mobula::__private::Params>::Held,
@@ -88,6 +95,7 @@ fn construction(actor: &Actor, options: &Options, signature: &Signature) -> Toke
 fn implement(actor: &Actor, markers: TokenStream, body: TokenStream) -> TokenStream {
     let (ty, methods) = (&actor.ty, methods_ident(actor));
     let is_async = is_async(actor);
+    let saving = saving(actor);
     let declaration = expand::declaration(&actor.ident, &expand::plain(&actor.ident));
     quote! {
         #[automatically_derived]
@@ -102,6 +110,42 @@ fn implement(actor: &Actor, markers: TokenStream, body: TokenStream) -> TokenStr
             }
 
             #body
+            #saving
+        }
+    }
+}
+
+/// How the state is saved for a restart, if it is.
+fn saving(actor: &Actor) -> TokenStream {
+    let (saved, saves, save, restore) = match &actor.saving {
+        None => {
+            let done = || quote!(::core::result::Result::Ok(()));
+            (quote!(()), false, done(), done())
+        }
+        Some(Saving { checkpoint, restore }) => {
+            let (ty, pattern) = (&actor.ty, restore.held());
+            let value = checkpoint.output.value();
+            let save = checkpoint.call(quote!(<#ty>::checkpoint), quote!(self,));
+            let restore = restore.call(quote!(<#ty>::restore), quote!(self,));
+            let restore = quote! {
+                let #pattern = (saved,);
+                let restored: ::mobula::__private::Result<_> = #restore;
+                restored.map(|_| ())
+            };
+            (quote!(#value), true, save, restore)
+        }
+    };
+    quote! {
+        type Saved = #saved;
+        const SAVES: bool = #saves;
+
+        fn save(&self) -> ::mobula::__private::Result<Self::Saved> {
+            #save
+        }
+
+        #[allow(unused_variables)]
+        fn restore(&mut self, saved: Self::Saved) -> ::mobula::__private::Result<()> {
+            #restore
         }
     }
 }
@@ -141,6 +185,15 @@ fn calls(actor: &Actor) -> TokenStream {
         }
 
         #[automatically_derived]
+        impl ::core::ops::Deref for #ident {
+            type Target = dyn ::mobula::__private::ActorControl;
+
+            fn deref(&self) -> &Self::Target {
+                &self.0
+            }
+        }
+
+        #[automatically_derived]
         impl ::core::convert::AsRef<::mobula::__private::ActorCell<#ty>> for #ident {
             fn as_ref(&self) -> &::mobula::__private::ActorCell<#ty> {
                 &self.0
@@ -157,6 +210,8 @@ fn call(actor: &Actor, method: &Method, signature: &Signature) -> TokenStream {
     let (held, value) = (signature.held(), signature.output.value());
     let this = Ident::new("actor", Span::mixed_site());
     let call = signature.call(quote!(<#ty>::#ident), quote!(#this,));
+    let copiers = signature.copiers();
+    let copiers = (!signature.is_async).then(|| quote!(, || #copiers));
     let (submit, call) = match (method.access, signature.is_async) {
         (Access::Exclusive, false) => ("call_mut", call),
         (Access::Shared, false) => ("call_ref", call),
@@ -171,7 +226,13 @@ fn call(actor: &Actor, method: &Method, signature: &Signature) -> TokenStream {
         #[track_caller]
         #vis fn #ident(&self, #declared) -> ::mobula::__private::ObjectRef<#value> {
             #declaration
-            self.0.#submit::<#markers, #value>(&FUNCTION, #slots, |#this, #held| #call)
+            ::mobula::__private::ActorCell::<#ty>::#submit::<#markers, #value>(
+                &self.0,
+                &FUNCTION,
+                #slots,
+                |#this, #held| #call
+                #copiers
+            )
         }
     }
 }
@@ -201,6 +262,26 @@ fn portable(actor: &Actor, constructor: &Constructor) -> TokenStream {
     quote!(#(#new)* #(#calls)*)
 }
 
+/// Checks that what is needed again for restarts, and for calls that are run again, can be cloned.
+fn cloneable(actor: &Actor, constructor: &Constructor, options: &Options) -> TokenStream {
+    let restarts = options.asks_for("max_restarts");
+    let new =
+        constructor.signature.iter().filter(|_| restarts).map(|signature| {
+            signature.cloneable_arguments(&name(actor, signature), "max_restarts")
+        });
+    let retries = options.asks_for("max_task_retries");
+    let calls = actor.methods.iter().filter(|_| retries).filter_map(|method| {
+        let signature = method.signature.as_ref().ok()?;
+        let conditions = attributes::conditions(&method.attributes);
+        let checks = signature.cloneable_arguments(&name(actor, signature), "max_task_retries");
+        Some(quote! {
+            #(#conditions)*
+            const _: () = { #checks };
+        })
+    });
+    quote!(#(#new)* #(#calls)*)
+}
+
 /// `Counter::add`
 fn name(actor: &Actor, signature: &Signature) -> String {
     format!("{}::{}", expand::plain(&actor.ident), expand::plain(&signature.ident))
@@ -223,6 +304,8 @@ fn faulty_call(method: &Method, faulty: &Faulty) -> TokenStream {
 /// An actor whose constructor was refused.
 fn faulty_construction(actor: &Actor) -> TokenStream {
     let body = quote! {
+        fn copiers() {}
+
         fn construct((): ()) -> ::mobula::__private::Construct<Self> {
             ::core::unreachable!()
         }

@@ -20,7 +20,8 @@ pub(crate) fn expand(function: &Function<'_>, options: &Options) -> TokenStream 
         signature.names(),
     );
     let checks = (!options.local).then(|| portable(function, &name));
-    let clones = options.retries().then(|| signature.cloneable_arguments(&name));
+    let retries = options.asks_for("max_retries");
+    let clones = retries.then(|| signature.cloneable_arguments(&name, "max_retries"));
     let calls = calls(function, &name);
     let task = task(function, options, &name);
     quote! {

@@ -18,6 +18,8 @@ pub(crate) struct Known {
 pub(crate) enum Kind {
     /// None: it is there, and the item is local, or it is not.
     Local,
+    /// None: it is there or not.
+    Flag,
     /// How many results there are.
     Returns,
     /// A whole number, this or more.
@@ -43,8 +45,8 @@ const BOTH: &[Target] = &[Target::Function, Target::Actor];
 /// Every option there is, in the order in which a message lists them.
 #[rustfmt::skip]
 pub(crate) const KNOWN: &[Known] = &[
-    known(BOTH, "num_cpus", Kind::Amount, "num_cpus = 2"),
-    known(BOTH, "resource", Kind::Resource, "resource(\"gpu\", 1.0)"),
+    known(FUNCTIONS, "num_cpus", Kind::Amount, "num_cpus = 2"),
+    known(FUNCTIONS, "resource", Kind::Resource, "resource(\"gpu\", 1.0)"),
     known(FUNCTIONS, "max_retries", Kind::Count(0), "max_retries = 3"),
     known(FUNCTIONS, "retry_if", Kind::Function, "retry_if = is_transient"),
     known(FUNCTIONS, "retry_delay", Kind::Duration, "retry_delay = \"100ms\""),
@@ -53,8 +55,12 @@ pub(crate) const KNOWN: &[Known] = &[
     known(BOTH, "name", Kind::Text, "name = \"fit\""),
     known(ACTORS, "namespace", Kind::Text, "namespace = \"lab\""),
     known(ACTORS, "max_restarts", Kind::Count(0), "max_restarts = 3"),
+    known(ACTORS, "restart_window", Kind::Duration, "restart_window = \"60s\""),
+    known(ACTORS, "max_task_retries", Kind::Count(0), "max_task_retries = 1"),
+    known(ACTORS, "checkpoint_every", Kind::Count(1), "checkpoint_every = 100"),
     known(ACTORS, "max_concurrency", Kind::Count(1), "max_concurrency = 8"),
     known(ACTORS, "max_pending_calls", Kind::Count(1), "max_pending_calls = 1000"),
+    known(ACTORS, "block_when_full", Kind::Flag, "block_when_full"),
     known(FUNCTIONS, "num_returns", Kind::Returns, "num_returns = 2"),
     known(BOTH, "local", Kind::Local, "local"),
 ];
@@ -73,6 +79,7 @@ impl Known {
     pub(crate) fn builder_arity(&self) -> Option<usize> {
         match self.kind {
             Kind::Local | Kind::Returns => None,
+            Kind::Flag => Some(0),
             Kind::Resource => Some(2),
             _ => Some(1),
         }

@@ -111,12 +111,18 @@ mod types;
 /// run beside each other. Private methods and other associated functions stay what they are.
 /// One `async fn` makes the actor an async one, whose calls interleave where they wait.
 ///
+/// A handle also has `stop` and `watch`, see `ActorControl`; a method of the actor of such a name goes
+/// first. An actor with `max_restarts` that has `fn checkpoint(&self) -> C` and
+/// `fn restore(&mut self, saved: C)`, `pub` or not, is restored after a restart: `new` makes it, and
+/// `restore` puts back what `checkpoint` gave last, which was after its last `&mut self` call, or
+/// the last of every `checkpoint_every` of them. Both may return a `Result`.
+///
 /// # Options
 ///
 /// | option | on | value |
 /// | --- | --- | --- |
-/// | `num_cpus = 2` | functions, actors | CPUs that it takes, in parts if need be: `0.5`, or `0` |
-/// | `resource("gpu", 1.0)` | functions, actors | how much it takes of a resource; may come again, for another resource |
+/// | `num_cpus = 2` | functions | CPUs that it takes, in parts if need be: `0.5`, or `0` |
+/// | `resource("gpu", 1.0)` | functions | how much it takes of a resource; may come again, for another resource |
 /// | `max_retries = 3` | functions | how often it is tried again when it fails and `retry_if` says so |
 /// | `retry_if = is_transient` | functions | which failures are worth another try: a path or a closure, of type `Fn(&Error) -> bool` |
 /// | `retry_delay = "100ms"` | functions | how long to wait before another try: a length of time, from which it grows, or an expression of type `RetryDelay` |
@@ -125,8 +131,12 @@ mod types;
 /// | `name = "fit"` | functions, actors | what it is called in errors and events; an actor is found by it |
 /// | `namespace = "lab"` | actors | in which namespace it is found |
 /// | `max_restarts = 3` | actors | how often it is made anew after a crash |
+/// | `restart_window = "60s"` | actors | the time for which `max_restarts` counts, else the whole life: "3 in 60 s" |
+/// | `max_task_retries = 1` | actors | how often a call is run again that crashed it |
+/// | `checkpoint_every = 100` | actors | after how many `&mut self` calls `checkpoint` is called |
 /// | `max_concurrency = 8` | actors | how many of its calls may run at once |
 /// | `max_pending_calls = 1000` | actors | how many of its calls may wait |
+/// | `block_when_full` | actors | a call waits for its place among those instead of failing |
 /// | `num_returns = 2` | functions | how many refs a call returns |
 /// | `local` | functions, actors | it stays in this process, and its types need no serde |
 ///

@@ -77,13 +77,13 @@ impl Options {
         (!self.settings.is_empty()).then(|| quote!(#builder::new()#(#calls)*))
     }
 
-    /// Whether the attribute itself asks for retries; an expression may or may not.
-    pub(crate) fn retries(&self) -> bool {
+    /// Whether the attribute itself gives this option a number other than 0; an expression may or may not.
+    pub(crate) fn asks_for(&self, option: &str) -> bool {
         let asks = |value: &TokenStream| {
             let count = syn::parse2::<syn::LitInt>(value.clone());
             count.is_ok_and(|count| count.base10_digits() != "0")
         };
-        let mut settings = self.settings.iter().filter(|setting| setting.name == "max_retries");
+        let mut settings = self.settings.iter().filter(|setting| setting.name == option);
         settings.any(|setting| setting.values.iter().any(asks))
     }
 
@@ -102,6 +102,10 @@ impl Options {
             Kind::Returns => {
                 self.num_returns = Some(argument.returns(known, errors)?);
                 return Ok(());
+            }
+            Kind::Flag => {
+                argument.no_value(known, errors)?;
+                Vec::new()
             }
             Kind::Resource => argument.resource(known, errors)?,
             kind => vec![argument.single(kind, known, errors)?],

@@ -93,11 +93,12 @@ impl Error {
         Self(Arc::new(Inner { root: Arc::new(root), way: Vec::new(), calls_cut: 0 }))
     }
 
-    /// An actor that is gone, and why.
-    pub(crate) fn actor_died(actor: &str, why: Self) -> Self {
+    /// An actor that is gone, and why; `after`: what came before that.
+    pub(crate) fn actor_died(actor: &str, after: Option<&str>, why: Self) -> Self {
+        let (space, after) = after.map_or(("", ""), |after| (" ", after));
         Self::from_root(Root {
             kind: ErrorKind::ActorDied,
-            message: format!("actor `{actor}` died: {why}"),
+            message: format!("actor `{actor}` died{space}{after}: {why}"),
             raised_at: None,
             payload: Some(Payload {
                 value: Box::new(why),

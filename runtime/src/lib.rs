@@ -66,7 +66,9 @@ mod runtime;
 mod size;
 mod wire;
 
-pub use api::actor::{ActorHandle, ActorOptions, kill};
+pub use api::actor::{
+    ActorControl, ActorEnd, ActorHandle, ActorName, ActorOptions, exit_actor, get_actor, kill,
+};
 pub use api::actor_pool::{ActorPool, PoolMap};
 pub use api::cancel::{Cancel, Cancellable, cancel, cancellable};
 pub use api::context::{Context, check_cancelled, context};
@@ -98,7 +100,8 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::api::actor::{
-        Actor, ActorCell, ActorConfig, ActorHandle, ActorOptions, Construct, start_actor,
+        Actor, ActorCell, ActorConfig, ActorControl, ActorHandle, ActorOptions, Construct,
+        start_actor,
     };
     pub use crate::api::copier::{Copier, CopyEach, CopyNone, Copying};
     pub use crate::api::map::{RemoteMap as Map, map_remote as map};

@@ -3,38 +3,55 @@
 //! The macro implements [`Actor`] for the user's type and makes a struct of methods, to which an
 //! [`ActorHandle`] dereferences, so that `counter.add(5)` is an ordinary method call. Each method hands
 //! its arguments and its body to the [`ActorCell`], which is where the two kinds of actor part.
-
-#![expect(clippy::too_many_arguments, reason = "a call has as many as its constructor")]
+//!
+//! A method's name goes to the actor's own method if it has one of that name, and else to what every handle
+//! can do, [`ActorControl`]: the methods dereference to it.
 
 use std::fmt;
-use std::future::Future;
-use std::marker::PhantomData;
 use std::ops::Deref;
 use std::panic::Location;
-use std::pin::Pin;
+use std::sync::{Arc, Weak};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::api::object::ObjectRef;
-use crate::api::parameter::{Arg, Awaiting, Param, Params};
+use crate::api::parameter::{Awaiting, Params};
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{Call, Function};
 use crate::local::arbiter::{Borrowing, Hosted, HostedHandle, Method};
 use crate::local::arguments::Refs;
 use crate::local::cell::Ref;
-use crate::local::strand::{Strand, StrandHandle};
-use crate::local::{default, pool};
+use crate::local::life::Life;
+pub use crate::local::life::{ActorEnd, Construct};
+pub use crate::local::names::ActorName;
+use crate::local::names::Claimed;
+use crate::local::strand::{Access, Strand, StrandHandle};
+use crate::local::{Local, default, pool};
 use crate::wire;
+
+mod control;
+mod options;
+
+pub use self::control::{ActorControl, exit_actor, kill};
+pub use self::options::{ActorConfig, ActorOptions, get_actor};
 
 /// A type whose `impl` block has `#[remote]`.
 pub trait Actor: Sized + Send + 'static {
     /// The parameters of its constructor.
     type Params: Params;
     /// The calls that its handle offers.
-    type Methods: From<ActorCell<Self>> + AsRef<ActorCell<Self>> + Send + Sync;
+    type Methods: From<ActorCell<Self>>
+        + AsRef<ActorCell<Self>>
+        + Deref<Target = dyn ActorControl>
+        + Send
+        + Sync;
+    /// What its `checkpoint` gives; `()` where it has none.
+    type Saved: Send + 'static;
     /// Whether it has async methods.
     const ASYNC: bool;
+    /// Whether it has `checkpoint` and `restore`.
+    const SAVES: bool;
     /// Its name and place.
     fn function() -> &'static Function;
     /// The options in its attribute.
@@ -43,14 +60,34 @@ pub trait Actor: Sized + Send + 'static {
     }
     /// Its constructor.
     fn construct(held: <Self::Params as Params>::Held) -> Construct<Self>;
+    /// How to make its constructor's arguments once more.
+    fn copiers() -> <Self::Params as Params>::Copiers;
+    /// Its `checkpoint`.
+    fn save(&self) -> Result<Self::Saved>;
+    /// Its `restore`.
+    fn restore(&mut self, saved: Self::Saved) -> Result<()>;
 }
 
-/// A constructor's outcome, now or later.
-pub enum Construct<A> {
-    /// Of a `fn new`.
-    Now(Result<A>),
-    /// Of an `async fn new`.
-    Later(Pin<Box<dyn Future<Output = Result<A>>>>),
+impl<A: Actor> Life for A {
+    type Seed = <A::Params as Params>::Slots;
+    type Saved = A::Saved;
+    const SAVES: bool = A::SAVES;
+
+    fn make(seed: Self::Seed) -> Result<Construct<A>> {
+        A::Params::resolve(seed).map(A::construct)
+    }
+
+    fn copy_seed(seed: &Self::Seed) -> Self::Seed {
+        A::Params::copy(seed, &A::copiers())
+    }
+
+    fn save(&self) -> Result<Self::Saved> {
+        Actor::save(self)
+    }
+
+    fn restore(&mut self, saved: Self::Saved) -> Result<()> {
+        Actor::restore(self, saved)
+    }
 }
 
 /// What the handles of an actor share.
@@ -59,7 +96,7 @@ pub struct ActorCell<A: Actor>(Kind<A>);
 enum Kind<A: Actor> {
     Computes(StrandHandle<A>),
     Waits(HostedHandle<A>),
-    /// Its runtime had ended before it could begin.
+    /// It could not begin.
     Refused(Error),
 }
 
@@ -73,29 +110,77 @@ impl<A: Actor> Clone for ActorCell<A> {
     }
 }
 
+/// What is to be where an actor of the wanted name lives already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    Refuse,
+    Share,
+}
+
 impl<A: Actor> ActorCell<A> {
-    #[track_caller]
-    fn start(slots: <A::Params as Params>::Slots) -> Self {
-        let call = Call { function: A::function(), called_at: Location::caller() };
+    /// Starts an actor; what keeps it from beginning is what its calls will fail with.
+    fn start(
+        slots: <A::Params as Params>::Slots,
+        config: Option<&ActorConfig>,
+        taken: Taken,
+        call: Call,
+    ) -> Self {
+        let started = Self::try_start(slots, config, taken, call);
+        started.unwrap_or_else(|error| Self(Kind::Refused(error.through(call))))
+    }
+
+    fn try_start(
+        slots: <A::Params as Params>::Slots,
+        config: Option<&ActorConfig>,
+        taken: Taken,
+        call: Call,
+    ) -> Result<Self> {
+        let terms = config.map(ActorConfig::terms::<A>).transpose()?.flatten();
+        let named = terms.as_ref().is_some_and(|terms| terms.name.is_some());
+        if taken == Taken::Share && !named {
+            let message = "get_or_create finds an actor by its name: give it one, with `.name(..)`";
+            return Err(Error::new(ErrorKind::Config, message));
+        }
         let local = default::current();
         if local.pool().is_closed() {
-            return Self(Kind::Refused(pool::shut_down_before("it began").through(call)));
+            return Err(pool::shut_down_before("it began"));
         }
+        let anew = terms.as_ref().is_some_and(|terms| terms.max_restarts > 0);
+        let slots = if anew { prepare::<A>(slots)? } else { slots };
         let arguments = awaiting::<A::Params>(&slots);
-        let construct = move || A::Params::resolve(slots).map(A::construct);
         if A::ASYNC {
+            let construct = || A::Params::resolve(slots).map(A::construct);
             let construct = async move || match construct()? {
                 Construct::Now(actor) => actor,
                 Construct::Later(actor) => actor.await,
             };
-            Self(Kind::Waits(Hosted::start(local, construct, arguments, call)))
-        } else {
-            let construct = move || match construct()? {
-                Construct::Now(actor) => actor,
-                Construct::Later(_) => unreachable!("an async constructor makes an async actor"),
-            };
-            Self(Kind::Computes(Strand::start(local, construct, arguments, call)))
+            return Ok(Self(Kind::Waits(Hosted::start(local, construct, arguments, call))));
         }
+        match (Strand::start(local, slots, terms, arguments, call), taken) {
+            (Claimed::Started(handle), _) | (Claimed::Taken(handle, _), Taken::Share) => {
+                Ok(Self(Kind::Computes(handle)))
+            }
+            (Claimed::Taken(_, error), Taken::Refuse) | (Claimed::Foreign(error), _) => Err(error),
+        }
+    }
+
+    /// The actor of that name.
+    fn find(name: &ActorName) -> Result<Self> {
+        let find = |local: &Arc<Local>| {
+            if A::ASYNC {
+                return Err(not_for_async("name"));
+            }
+            let handle = local.names().find::<Weak<Strand<A>>>(name)?;
+            Ok(Self(Kind::Computes(handle)))
+        };
+        default::with_current_if_any(|local| match local {
+            Some(local) => find(local),
+            None => {
+                let message =
+                    format!("no actor with the name {name} lives: no runtime was started");
+                Err(Error::new(ErrorKind::ActorDied, message))
+            }
+        })
     }
 
     /// Calls a `&mut self` method.
@@ -105,22 +190,26 @@ impl<A: Actor> ActorCell<A> {
         function: &'static Function,
         slots: P::Slots,
         body: fn(&mut A, P::Held) -> Result<T>,
+        copiers: fn() -> P::Copiers,
     ) -> ObjectRef<T> {
         let call = Call { function, called_at: Location::caller() };
-        let arguments = awaiting::<P>(&slots);
         match &self.0 {
             Kind::Computes(handle) => {
-                let body = move |actor: &mut A| body(actor, P::resolve(slots)?);
-                handle.strand().call(body, arguments, call)
+                let body = move |actor: Access<'_, A>, held| match actor {
+                    Access::Alone(actor) => body(actor, held),
+                    Access::Shared(_) => unreachable!("the method has `&mut self`"),
+                };
+                call_strand::<A, P, T, false>(handle.strand(), slots, body, copiers, call)
             }
             Kind::Waits(handle) => {
+                let arguments = awaiting::<P>(&slots);
                 let resolve = move || Ok((P::resolve(slots)?, body));
                 let method = Method::Alone(|actor, (held, body): (_, fn(&mut A, P::Held) -> _)| {
                     Box::pin(std::future::ready(body(actor, held)))
                 });
                 handle.hosted().call(method, resolve, arguments, call)
             }
-            Kind::Refused(error) => Ref::complete(Err(error.clone().through(call)), call),
+            Kind::Refused(error) => refused(error, call),
         }
         .into()
     }
@@ -132,22 +221,26 @@ impl<A: Actor> ActorCell<A> {
         function: &'static Function,
         slots: P::Slots,
         body: fn(&A, P::Held) -> Result<T>,
+        copiers: fn() -> P::Copiers,
     ) -> ObjectRef<T> {
         let call = Call { function, called_at: Location::caller() };
-        let arguments = awaiting::<P>(&slots);
         match &self.0 {
             Kind::Computes(handle) => {
-                let body = move |actor: &mut A| body(actor, P::resolve(slots)?);
-                handle.strand().call(body, arguments, call)
+                let body = move |actor: Access<'_, A>, held| match actor {
+                    Access::Shared(actor) => body(actor, held),
+                    Access::Alone(actor) => body(actor, held),
+                };
+                call_strand::<A, P, T, true>(handle.strand(), slots, body, copiers, call)
             }
             Kind::Waits(handle) => {
+                let arguments = awaiting::<P>(&slots);
                 let resolve = move || Ok((P::resolve(slots)?, body));
                 let method = Method::Shared(|actor, (held, body): (_, fn(&A, P::Held) -> _)| {
                     Box::pin(std::future::ready(body(actor, held)))
                 });
                 handle.hosted().call(method, resolve, arguments, call)
             }
-            Kind::Refused(error) => Ref::complete(Err(error.clone().through(call)), call),
+            Kind::Refused(error) => refused(error, call),
         }
         .into()
     }
@@ -187,7 +280,7 @@ impl<A: Actor> ActorCell<A> {
             Kind::Waits(handle) => {
                 handle.hosted().call(method, move || P::resolve(slots), arguments, call)
             }
-            Kind::Refused(error) => Ref::complete(Err(error.clone().through(call)), call),
+            Kind::Refused(error) => refused(error, call),
             Kind::Computes(_) => unreachable!("an actor with async methods is an async actor"),
         }
         .into()
@@ -209,15 +302,78 @@ fn awaiting<P: Params>(slots: &P::Slots) -> Refs {
     awaiting.refs
 }
 
-/// Starts an actor.
+/// The call of an actor that could not begin.
+fn refused<T: Send + Sync + 'static>(why: &Error, call: Call) -> Ref<T> {
+    Ref::complete(Err(why.clone().through(call)), call)
+}
+
+/// What an option is answered with that async actors do not have.
+fn not_for_async(option: &str) -> Error {
+    let message = format!("an actor with async methods does not take {option}");
+    Error::new(ErrorKind::Engine, message)
+}
+
+/// The constructor's arguments, such that they can be copied for each restart.
+///
+/// # Errors
+/// `Config`: one of them cannot be.
+fn prepare<A: Actor>(slots: <A::Params as Params>::Slots) -> Result<<A::Params as Params>::Slots> {
+    A::Params::prepare(slots, &A::copiers()).map_err(|parameter| {
+        let message = format!(
+            "max_restarts needs argument `{parameter}` of `new` again for each restart, and its type \
+             cannot be cloned: derive `Clone` for it, or take it as a `&` parameter"
+        );
+        Error::new(ErrorKind::Config, message)
+    })
+}
+
+/// Calls an actor that computes. Its arguments are kept for another try where there may be one.
+fn call_strand<A: Actor, P: Params, T: Send + Sync + 'static, const SHARED: bool>(
+    strand: &Arc<Strand<A>>,
+    slots: P::Slots,
+    body: impl Fn(Access<'_, A>, P::Held) -> Result<T> + Send + 'static,
+    copiers: fn() -> P::Copiers,
+    call: Call,
+) -> Ref<T> {
+    let arguments = awaiting::<P>(&slots);
+    if strand.max_task_retries() > 0 {
+        let copiers = copiers();
+        let prepared = P::prepare(slots, &copiers).map_err(|parameter| {
+            let message = format!(
+                "max_task_retries needs argument `{parameter}` again for each try, and its type cannot be \
+                 cloned: derive `Clone` for it, or take it as a `&` parameter"
+            );
+            Error::new(ErrorKind::Config, message)
+        });
+        let mut slots = match prepared {
+            Ok(slots) => Some(slots),
+            Err(error) => return strand.refuse(error, call),
+        };
+        let body = move |actor: Access<'_, A>, last: bool| {
+            let again = slots.as_ref().filter(|_| !last).map(|slots| P::copy(slots, &copiers));
+            let slots = again.or_else(|| slots.take()).expect("the last try comes once");
+            body(actor, P::resolve(slots)?)
+        };
+        return strand.call::<T, SHARED>(body, arguments, call);
+    }
+    let mut slots = Some(slots);
+    let body = move |actor: Access<'_, A>, _: bool| {
+        body(actor, P::resolve(slots.take().expect("the only try comes once"))?)
+    };
+    strand.call::<T, SHARED>(body, arguments, call)
+}
+
+/// Starts an actor with the options of its attribute.
 #[track_caller]
 pub fn start_actor<A: Actor>(slots: <A::Params as Params>::Slots) -> ActorHandle<A> {
-    ActorHandle { methods: ActorCell::start(slots).into() }
+    let call = Call { function: A::function(), called_at: Location::caller() };
+    ActorCell::start(slots, A::defaults(), Taken::Refuse, call).into()
 }
 
 /// A handle of an actor of type `A`: its methods are the actor's calls, each of which gives an
 /// [`ObjectRef`] at once. Cheap to clone. When the last handle is dropped, the calls made so far are
-/// run, and then the actor's state is dropped.
+/// run, and then the actor's state is dropped. Beside the actor's own methods there are those of
+/// [`ActorControl`], such as `stop` and `watch`.
 ///
 /// ```
 /// use mobula::prelude::*;
@@ -242,6 +398,12 @@ pub fn start_actor<A: Actor>(slots: <A::Params as Params>::Slots) -> ActorHandle
 /// ```
 pub struct ActorHandle<A: Actor> {
     methods: A::Methods,
+}
+
+impl<A: Actor> From<ActorCell<A>> for ActorHandle<A> {
+    fn from(cell: ActorCell<A>) -> Self {
+        Self { methods: cell.into() }
+    }
 }
 
 impl<A: Actor> ActorHandle<A> {
@@ -306,71 +468,4 @@ impl<A: Actor> fmt::Debug for ActorHandle<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ActorHandle<{}>({:#x})", A::function().name(), self.cell().address())
     }
-}
-
-/// Ends an actor after the call that runs now. Calls that have not begun, and later ones, fail with
-/// [`ActorDied`](ErrorKind::ActorDied).
-pub fn kill<A: Actor>(actor: &ActorHandle<A>) {
-    let why = Error::new(ErrorKind::ActorDied, "it was killed");
-    match &actor.cell().0 {
-        Kind::Computes(handle) => handle.strand().end(Some(why)),
-        Kind::Waits(handle) => handle.hosted().end(Some(why)),
-        Kind::Refused(_) => {}
-    }
-}
-
-/// Options of an actor by their names.
-#[derive(Clone, Debug, Default)]
-pub struct ActorConfig {}
-
-impl ActorConfig {
-    /// No options.
-    pub fn new() -> Self {
-        Self::default()
-    }
-}
-
-/// An actor that is being given options, started by `remote(..)` with its constructor's arguments.
-#[must_use = "an actor is started by `.remote(..)`"]
-pub struct ActorOptions<A: Actor, P = <A as Actor>::Params> {
-    marker: PhantomData<fn() -> (A, P)>,
-}
-
-impl<A: Actor> ActorOptions<A> {
-    /// The options of the actor's attribute.
-    #[expect(clippy::new_without_default, reason = "users write `Counter::options()`")]
-    pub fn new() -> Self {
-        Self { marker: PhantomData }
-    }
-}
-
-macro_rules! arities {
-    ($( ($($param:ident $arg:ident),*) )*) => { $(
-        impl<A, $($param: Param + 'static),*> ActorOptions<A, ($($param,)*)>
-        where
-            A: Actor<Params = ($($param,)*)>,
-        {
-            /// Starts the actor with these options.
-            #[track_caller]
-            pub fn remote(self, $($arg: impl Arg<$param>),*) -> ActorHandle<A> {
-                start_actor(($($arg.into_slot(),)*))
-            }
-        }
-    )* };
-}
-
-arities! {
-    ()
-    (P0 a0)
-    (P0 a0, P1 a1)
-    (P0 a0, P1 a1, P2 a2)
-    (P0 a0, P1 a1, P2 a2, P3 a3)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7, P8 a8)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7, P8 a8, P9 a9)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7, P8 a8, P9 a9, P10 a10)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7, P8 a8, P9 a9, P10 a10, P11 a11)
 }

@@ -6,6 +6,7 @@ use crate::api::object::ObjectId;
 use crate::error::Result;
 use crate::local::cell::AnyRef;
 use crate::local::job::TimeLimit;
+use crate::local::runtimes::{self, Owner};
 use crate::local::{cancelling, current, ids, pool};
 use crate::millis::Millis;
 
@@ -94,6 +95,16 @@ impl Context {
     /// Whether it is a call of an actor.
     pub fn is_actor(&self) -> bool {
         self.running.as_ref().is_some_and(|running| running.actor.is_some())
+    }
+
+    /// How often the actor whose call it is was made anew after a crash; 0 where it is no actor's.
+    pub fn restarts(&self) -> u32 {
+        let actor = self.running.as_ref().and_then(|running| running.actor);
+        let mut kept = Vec::new();
+        match runtimes::owner(actor.map_or(0, NonZeroUsize::get), &mut kept) {
+            Some(Owner::Actor(actor)) => actor.restarts(),
+            _ => 0,
+        }
     }
 
     /// Whether somebody cancelled it, or the task that submitted it, or its time is over.

@@ -2,20 +2,24 @@
 //! handle.
 
 use std::any::Any;
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::{Arc, LazyLock, OnceLock, Weak};
 
 use dashmap::DashMap;
 use uuid::Uuid;
 
-use crate::error::{Error, ErrorKind};
 use crate::function::Call;
 use crate::local::cell::AnyRef;
+use crate::local::life::ActorEnd;
 
 /// An actor of any type.
 pub(crate) trait Living: Send + Sync {
     /// Ends the actor after the calls that run now.
-    fn end_at_once(self: Arc<Self>, why: Error);
+    fn end_at_once(self: Arc<Self>, why: ActorEnd);
+    /// Whether it may be called: it has not ended, and is not about to.
+    fn is_callable(&self) -> bool;
+    /// How often it was made anew.
+    fn restarts(&self) -> u32;
     /// Its name and where it was started.
     fn call(&self) -> Call;
     /// See [`HeldBack::missing_before`](crate::local::held_back::HeldBack::missing_before).
@@ -28,30 +32,46 @@ pub(crate) trait Living: Send + Sync {
 
 /// The actors of one runtime, by their addresses.
 #[derive(Default)]
-pub(crate) struct Actors(Mutex<HashMap<usize, Weak<dyn Living>>>);
+pub(crate) struct Actors(DashMap<usize, Weak<dyn Living>, BuildHasherDefault<AddressHasher>>);
 
-impl Actors {
-    fn lock(&self) -> MutexGuard<'_, HashMap<usize, Weak<dyn Living>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+/// Addresses are spread well enough by one multiplication.
+#[derive(Default)]
+struct AddressHasher(u64);
+
+impl Hasher for AddressHasher {
+    fn finish(&self) -> u64 {
+        self.0
     }
 
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("only addresses are hashed")
+    }
+
+    fn write_usize(&mut self, address: usize) {
+        // The golden ratio: it carries every bit into the upper ones, which choose the place.
+        let product = (address as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = product ^ (product >> 32);
+    }
+}
+
+impl Actors {
     pub(crate) fn add(&self, address: usize, actor: Weak<dyn Living>) {
-        self.lock().insert(address, actor);
+        self.0.insert(address, actor);
     }
 
     pub(crate) fn find(&self, address: usize) -> Option<Arc<dyn Living>> {
-        self.lock().get(&address)?.upgrade()
+        self.0.get(&address)?.upgrade()
     }
 
     pub(crate) fn remove(&self, address: usize) {
-        self.lock().remove(&address);
+        drop(self.0.remove(&address));
     }
 
     /// Ends them all: the runtime shuts down.
     pub(crate) fn end_all(&self) {
-        let living: Vec<_> = self.lock().values().filter_map(Weak::upgrade).collect();
+        let living: Vec<_> = self.0.iter().filter_map(|actor| actor.upgrade()).collect();
         for actor in living {
-            actor.end_at_once(Error::new(ErrorKind::ShutDown, "the runtime was shut down"));
+            actor.end_at_once(ActorEnd::ShutDown);
         }
     }
 }

@@ -26,6 +26,7 @@ use crate::local::completion::Completion;
 use crate::local::current::{self, Task};
 use crate::local::held_back::{HeldBack, Pass};
 use crate::local::job::AsTask;
+use crate::local::life::ActorEnd;
 use crate::local::pool::Guest;
 use crate::local::{Local, actors, cancelling, note, panics};
 use crate::millis::Millis;
@@ -283,7 +284,8 @@ impl<A: Send + 'static> Hosted<A> {
                     }
                     Err(why) => {
                         note::ended(number, Some(why.kind()));
-                        let why = Error::actor_died(call.function.name(), why.through(call));
+                        let why =
+                            ActorEnd::NotMade(why.through(call)).to_error(call.function.name());
                         ended.set(why);
                     }
                 }
@@ -345,9 +347,9 @@ impl<A: Send + 'static> Hosted<A> {
     }
 
     /// Ends the actor: at once, after the calls that run now, or (`None`) after all calls made so far.
-    pub(crate) fn end(self: &Arc<Self>, at_once: Option<Error>) {
-        if let Some(why) = at_once {
-            let _ = self.end.set(Error::actor_died(self.call.function.name(), why));
+    pub(crate) fn end(self: &Arc<Self>, at_once: Option<ActorEnd>) {
+        if let Some(how) = at_once {
+            let _ = self.end.set(how.to_error(self.call.function.name()));
         }
         if self.stopped.swap(true, Ordering::AcqRel) {
             return;
@@ -379,8 +381,16 @@ impl<A: Send + 'static> Drop for Hosted<A> {
 }
 
 impl<A: Send + 'static> Living for Hosted<A> {
-    fn end_at_once(self: Arc<Self>, why: Error) {
-        self.end(Some(why));
+    fn end_at_once(self: Arc<Self>, how: ActorEnd) {
+        self.end(Some(how));
+    }
+
+    fn is_callable(&self) -> bool {
+        self.end.get().is_none() && self.handles.load(Ordering::Relaxed) > 0
+    }
+
+    fn restarts(&self) -> u32 {
+        0
     }
 
     fn call(&self) -> Call {
@@ -553,7 +563,8 @@ impl<A: Send + 'static, T: Send + Sync + 'static> Running<'_, A, T> {
             && !returned
             && why.kind() == ErrorKind::Panic
         {
-            ended.set(Error::actor_died(hosted.call.function.name(), why.clone()));
+            let how = ActorEnd::Crashed { error: why.clone(), restarts: 0 };
+            ended.set(how.to_error(hosted.call.function.name()));
         }
         result
     }

@@ -74,6 +74,11 @@ impl<C> HeldBack<C> {
         Pass::Held { caller, number }
     }
 
+    /// Whether none waits. SeqCst: pairs with `release`, whose caller then looks whether that is waited for.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count.load(Ordering::SeqCst) == 0
+    }
+
     /// What the call at this address waits for: the missing arguments of it and of its caller's earlier
     /// ones. None: it is not held back.
     pub(crate) fn missing_before(&self, call: usize) -> Option<Vec<AnyRef>> {
@@ -115,7 +120,7 @@ impl<C> HeldBack<C> {
             drop(callers);
             released.into_iter().for_each(&mut go);
             // Counted down after they went, so that the caller's next call cannot come between.
-            self.count.fetch_sub(count, Ordering::Relaxed);
+            self.count.fetch_sub(count, Ordering::SeqCst);
             callers = self.lock();
         }
     }

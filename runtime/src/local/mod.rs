@@ -18,6 +18,7 @@ use crate::local::actors::Actors;
 use crate::local::arbiter::Arbiters;
 use crate::local::cancelling::Unheeded;
 use crate::local::grant::Grants;
+use crate::local::names::Names;
 use crate::local::outsider::Tree;
 use crate::local::pool::Pool;
 use crate::local::queue::Entry;
@@ -44,7 +45,9 @@ pub(crate) mod held_back;
 pub(crate) mod ids;
 pub(crate) mod job;
 mod lending;
+pub(crate) mod life;
 mod memory;
+pub(crate) mod names;
 pub(crate) mod note;
 mod outsider;
 pub(crate) mod panics;
@@ -54,6 +57,7 @@ mod prioritized;
 pub(crate) mod queue;
 pub(crate) mod request;
 pub(crate) mod retries;
+mod room;
 pub(crate) mod runtimes;
 pub(crate) mod shown;
 #[cfg(all(test, mobula_loom))]
@@ -79,6 +83,7 @@ pub(crate) struct Local {
     tokio_threads: Mutex<Option<tokio::runtime::Runtime>>,
     arbiters: OnceLock<Arbiters>,
     actors: Actors,
+    names: Names,
     resources: Resources,
     grants: Grants,
     unheeded: Unheeded,
@@ -106,6 +111,7 @@ impl Local {
             tokio_threads: Mutex::new(None),
             arbiters: OnceLock::new(),
             actors: Actors::default(),
+            names: Names::default(),
             resources: Resources::new(settings.resources.clone()),
             grants: Grants::default(),
             unheeded: Unheeded::default(),
@@ -161,6 +167,11 @@ impl Local {
     /// The actors that live.
     pub(crate) fn actors(&self) -> &Actors {
         &self.actors
+    }
+
+    /// Those of them that have names.
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
     }
 
     /// Where async actors live.

@@ -12,12 +12,16 @@
 //! | a call  | is queued or has a turn, and this came since                   |
 //!
 //! A call whose arguments are missing is held back before it gets there: see `held_back.rs`.
+//!
+//! What ends an actor beside its own calls is written down first, and then the strand is *nudged*: if it
+//! was idle, it is queued as for a call. A turn that becomes idle looks once more for what was written down
+//! before it did. So either the nudge finds the strand idle, or the turn finds the reason for the nudge.
 
 use std::cell::UnsafeCell;
 use std::collections::VecDeque;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use uuid::Uuid;
 
@@ -27,13 +31,21 @@ use crate::local::actors::{Identity, Living};
 use crate::local::arguments::{Awaited, Refs, Then};
 use crate::local::caller::Origin;
 use crate::local::cell::{AnyRef, Header, Job, Promise, Ref};
-use crate::local::current::{self, Task};
 use crate::local::held_back::{HeldBack, Pass};
+use crate::local::life::{ActorEnd, Life, Terms};
+use crate::local::names::{Claimed, Findable};
 use crate::local::queue::{Entry, EntryHeader, EntryVtable};
+use crate::local::room::Room;
 use crate::local::sync::spin;
-use crate::local::{Local, actors, cancelling, note, panics};
-use crate::millis::Millis;
-use crate::observe::{EventKind, Number};
+use crate::local::{Local, actors, current, note};
+use crate::observe::Number;
+
+mod method;
+mod turn;
+
+pub(crate) use self::method::Access;
+use self::method::Method;
+use self::turn::Turn;
 
 /// How many calls one turn runs before other work gets its chance.
 const CALLS_PER_TURN: usize = 64;
@@ -44,24 +56,51 @@ const BUSY: *mut Header = ptr::without_provenance_mut(1);
 
 /// An actor that computes.
 #[repr(C)]
-pub(crate) struct Strand<A> {
+pub(crate) struct Strand<A: Life> {
     entry: EntryHeader,
     mail: AtomicPtr<Header>,
-    /// Why the actor is to end, once somebody said so.
-    end: OnceLock<Error>,
     turn: UnsafeCell<Turn<A>>,
-    /// Complete once the actor has begun; None where that had to wait for nothing.
-    birth: Option<AnyRef>,
-    held_back: HeldBack<Entry>,
+    /// How the actor is to end, once that is clear.
+    end: OnceLock<Box<ActorEnd>>,
+    /// Whether it has ended.
+    over: AtomicBool,
     /// Handles, and calls that are held back: when the last goes, so does the actor.
     handles: AtomicUsize,
-    identity: Identity,
     local: Arc<Local>,
     call: Call,
     /// The actor's number in the stream of events.
     number: Number,
     batch: Batch,
+    /// What it was asked for at its start, if anything.
+    asked: Option<Box<Asked>>,
+    /// What few actors have.
+    rare: OnceLock<Box<Rare>>,
 }
+
+/// What an actor has that was asked for something at its start.
+struct Asked {
+    terms: Terms,
+    room: Option<Room>,
+    /// How often it was made anew.
+    restarts: AtomicU32,
+}
+
+/// The rarely needed part of a strand.
+#[derive(Default)]
+struct Rare {
+    held_back: HeldBack<Entry>,
+    identity: Identity,
+    /// Complete once the actor has begun, where that has to wait for arguments.
+    birth: OnceLock<AnyRef>,
+    /// Whether it does so, and was not queued yet.
+    unqueued: AtomicBool,
+    /// Whether it takes no more calls, and ends when those made so far are done.
+    stopping: AtomicBool,
+    /// Who is to be told how the actor ended.
+    watchers: Mutex<Vec<Watcher>>,
+}
+
+type Watcher = Box<dyn FnOnce(&ActorEnd) + Send>;
 
 /// What the turn last took out of the mailbox, for those who ask for a call's place. Only the turn writes
 /// the first two, one plain store for each call.
@@ -75,119 +114,191 @@ struct Batch {
 }
 
 /// A counted handle of a strand.
-pub(crate) struct StrandHandle<A: Send + 'static>(Arc<Strand<A>>);
+pub(crate) struct StrandHandle<A: Life>(Arc<Strand<A>>);
 
-impl<A: Send + 'static> StrandHandle<A> {
+impl<A: Life> StrandHandle<A> {
     pub(crate) fn strand(&self) -> &Arc<Strand<A>> {
         &self.0
     }
-}
 
-impl<A: Send + 'static> StrandHandle<A> {
     /// The actor's id, by which [`find`](Self::find) gives another handle as long as there is one.
     pub(crate) fn id(&self) -> Uuid {
-        self.0.identity.findable(|| Arc::downgrade(&self.0))
+        self.0.rare().identity.findable(|| Arc::downgrade(&self.0))
     }
 
     pub(crate) fn find(id: Uuid) -> Option<Self> {
-        actors::find(id, |actor: &Weak<Strand<A>>| {
-            let actor = actor.upgrade()?;
-            let add = |handles| (handles > 0).then_some(handles + 1);
-            actor.handles.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok()?;
-            Some(Self(actor))
-        })
+        actors::find(id, |actor: &Weak<Strand<A>>| actor.upgrade()?.another_handle())
     }
 }
 
-impl<A: Send + 'static> Clone for StrandHandle<A> {
+impl<A: Life> Clone for StrandHandle<A> {
     fn clone(&self) -> Self {
         self.0.handles.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<A: Send + 'static> Drop for StrandHandle<A> {
+impl<A: Life> Drop for StrandHandle<A> {
     fn drop(&mut self) {
-        // AcqRel: the last handle's end comes after whatever others did through theirs.
-        if self.0.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.end(None);
+        // The last handle's end comes after whatever others did through theirs; SeqCst: see `nudge`.
+        if self.0.handles.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.nudge();
         }
     }
 }
 
-/// What belongs to whoever has the turn.
-struct Turn<A> {
-    state: State<A>,
-    /// Calls taken out of the mailbox, in order.
-    next: VecDeque<Entry>,
-}
+impl<A: Life> Findable for Weak<Strand<A>> {
+    type Handle = StrandHandle<A>;
 
-enum State<A> {
-    /// Its constructor, and what tells that it has run.
-    New(Box<dyn FnOnce() -> Result<A> + Send>, Promise<()>),
-    Alive(A),
-    Ended(Error),
+    fn find(&self) -> Option<StrandHandle<A>> {
+        self.upgrade()?.another_handle().filter(|handle| handle.0.is_callable())
+    }
+
+    fn of_any_type(&self) -> Weak<dyn Living> {
+        Weak::<Strand<A>>::clone(self)
+    }
 }
 
 // SAFETY: the turn, and so the actor's state, is touched by one thread at a time: whoever took `mail`
 // from IDLE queued the strand, and only the turn's holder sets it back. Entries are `Send`.
-unsafe impl<A: Send> Send for Strand<A> {}
+unsafe impl<A: Life> Send for Strand<A> {}
 // SAFETY: as above.
-unsafe impl<A: Send> Sync for Strand<A> {}
+unsafe impl<A: Life> Sync for Strand<A> {}
 
-impl<A: Send + 'static> Strand<A> {
+impl<A: Life> Strand<A> {
     const VTABLE: EntryVtable =
         EntryVtable { execute: Self::execute, abandon: Self::abandon_entry };
 
-    /// An actor that begins its life by `construct`, once `arguments` are complete.
+    /// An actor that will be made from `seed`, once `arguments` are complete.
     pub(crate) fn start(
         local: Arc<Local>,
-        construct: impl FnOnce() -> Result<A> + Send + 'static,
+        seed: A::Seed,
+        terms: Option<Terms>,
         arguments: Refs,
         call: Call,
+    ) -> Claimed<StrandHandle<A>> {
+        let name = terms.as_ref().and_then(|terms| terms.name.clone());
+        let names = Arc::clone(&local);
+        let mut arguments = Some(arguments);
+        let make = || Self::unstarted(local, seed, terms, call);
+        let claimed = match name {
+            None => Claimed::Started(make()),
+            Some(name) => names.names().claim(&name, call, || {
+                let handle = make();
+                (Arc::downgrade(&handle.0), handle)
+            }),
+        };
+        if let Claimed::Started(handle) = &claimed {
+            handle.0.begin(arguments.take().unwrap_or_default());
+        }
+        claimed
+    }
+
+    /// An actor that has yet to begin, and is in no queue although it does not look idle.
+    fn unstarted(
+        local: Arc<Local>,
+        seed: A::Seed,
+        terms: Option<Terms>,
+        call: Call,
     ) -> StrandHandle<A> {
-        let origin = Origin { place: current::next_place(&local), ..Origin::NONE };
-        let (birth, promise) = Ref::<()>::birth(origin, call, 0);
-        let birth = (!arguments.is_empty()).then(|| birth.into_any());
-        let state = State::New(Box::new(construct), promise);
-        let turn = Turn { state, next: VecDeque::new() };
-        let strand = Arc::new(Self {
+        let turn = Turn::new(seed, terms.as_ref(), current::next_place(&local));
+        let asked = terms.map(|terms| {
+            let room = terms.max_pending_calls;
+            let room = room.map(|places| Room::new(places, terms.block_when_full));
+            Box::new(Asked { terms, room, restarts: AtomicU32::new(0) })
+        });
+        StrandHandle(Arc::new(Self {
             entry: EntryHeader::new(&Self::VTABLE),
             mail: AtomicPtr::new(BUSY),
-            end: OnceLock::new(),
             turn: UnsafeCell::new(turn),
-            birth: birth.clone(),
-            held_back: HeldBack::default(),
+            end: OnceLock::new(),
+            over: AtomicBool::new(false),
             handles: AtomicUsize::new(1),
-            identity: Identity::default(),
             number: note::new_actor(&local, call),
             local,
             call,
             batch: Batch::default(),
-        });
-        strand.local.actors().add(strand.address(), Arc::downgrade(&strand) as Weak<dyn Living>);
-        let first = Arc::clone(&strand);
-        Awaited::when_ready(arguments, Then::Run(birth, Box::new(move || first.queue())));
-        StrandHandle(strand)
+            asked,
+            rare: OnceLock::new(),
+        }))
+    }
+
+    /// Lets the actor begin when `arguments` are complete. Called once, before anybody else has the strand.
+    fn begin(self: &Arc<Self>, arguments: Refs) {
+        self.local.actors().add(self.address(), Arc::downgrade(self) as Weak<dyn Living>);
+        if arguments.is_empty() {
+            return Arc::clone(self).queue();
+        }
+        // SAFETY: the strand is in no queue and does not look idle, so the turn is ours until `unqueued`.
+        let birth = unsafe { &mut *self.turn.get() }.birth_to_come(self.call);
+        let _ = self.rare().birth.set(birth.clone());
+        // Release: pairs with the swap in `queue_first`.
+        self.rare().unqueued.store(true, Ordering::Release);
+        let first = Arc::clone(self);
+        let then = Then::Run(Some(birth), Box::new(move || first.queue_first()));
+        Awaited::when_ready(arguments, then);
+    }
+
+    /// Queues a strand that waits for its arguments, unless it was before. Only the first to do so has the
+    /// turn to give.
+    fn queue_first(self: Arc<Self>) {
+        let waits = self.rare.get().is_some_and(|rare| rare.unqueued.swap(false, Ordering::AcqRel));
+        if waits {
+            self.queue();
+        }
     }
 
     fn address(self: &Arc<Self>) -> usize {
         Arc::as_ptr(self) as usize
     }
 
-    /// Calls the actor: `body` runs with its state when its turn has come and `arguments` are complete.
-    pub(crate) fn call<T: Send + Sync + 'static>(
+    fn rare(&self) -> &Rare {
+        self.rare.get_or_init(Box::default)
+    }
+
+    fn name(&self) -> &'static str {
+        self.call.function.name()
+    }
+
+    /// How often a call is run again that crashed the actor.
+    pub(crate) fn max_task_retries(&self) -> u32 {
+        self.asked.as_ref().map_or(0, |asked| asked.terms.max_task_retries)
+    }
+
+    /// None: the last is gone.
+    fn another_handle(self: Arc<Self>) -> Option<StrandHandle<A>> {
+        let add = |handles| (handles > 0).then_some(handles + 1);
+        self.handles.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok()?;
+        Some(StrandHandle(self))
+    }
+
+    /// Calls the actor: `body` runs with its state when its turn has come and `arguments` are complete. It is
+    /// told whether it runs for the last time, which it does unless the call may be run again after a crash.
+    pub(crate) fn call<T: Send + Sync + 'static, const SHARED: bool>(
         self: &Arc<Self>,
-        body: impl FnOnce(&mut A) -> Result<T> + Send + 'static,
+        body: impl FnMut(Access<'_, A>, bool) -> Result<T> + Send + 'static,
         arguments: Refs,
         call: Call,
     ) -> Ref<T> {
-        let job = Method { strand: Arc::as_ptr(self), body };
-        let (result, entry) =
-            Ref::task(job, true, self.address(), current::origin(&self.local), call);
+        if (self.asked.is_some() || self.rare.get().is_some())
+            && let Err(error) = self.admit(call)
+        {
+            return self.refuse(error, call);
+        }
+        let job = Method::<A, _, SHARED> { strand: Arc::as_ptr(self), body, attempt: 1 };
+        // What is put back for another try is not ready: it waits for its entry.
+        let ready = self.max_task_retries() == 0;
+        let origin = current::origin(&self.local);
+        let (result, entry) = Ref::task(job, ready, self.address(), origin, call);
         note::submitted(&self.local, result.any(), self.number);
-        let cell = result.any().unheld();
-        match self.held_back.pass(entry, cell, arguments.is_empty()) {
+        let passed = match self.rare.get() {
+            None if arguments.is_empty() => Pass::Go(entry),
+            _ => {
+                let cell = result.any().unheld();
+                self.rare().held_back.pass(entry, cell, arguments.is_empty())
+            }
+        };
+        match passed {
             Pass::Go(entry) => {
                 if self.post(entry) {
                     Arc::clone(self).queue();
@@ -206,15 +317,83 @@ impl<A: Send + 'static> Strand<A> {
         result
     }
 
-    /// Ends the actor: at once, after the call that runs now, or (`None`) after all calls made so far.
-    pub(crate) fn end(self: &Arc<Self>, at_once: Option<Error>) {
-        if let Some(why) = at_once {
-            let _ = self.end.set(Error::actor_died(self.call.function.name(), why));
+    /// Whether one more call may be made, which then has a place.
+    fn admit(self: &Arc<Self>, call: Call) -> Result<()> {
+        if self.rare.get().is_some_and(|rare| rare.stopping.load(Ordering::Relaxed)) {
+            return Err(ActorEnd::Stopped.to_error(self.name()));
         }
-        let job = Last { strand: Arc::as_ptr(self) };
-        let (_, entry) = Ref::<()>::task(job, true, self.address(), Origin::NONE, self.call);
-        if self.post(entry) {
-            Arc::clone(self).queue();
+        match self.room() {
+            Some(room) => room.enter(self.address(), call),
+            None => Ok(()),
+        }
+    }
+
+    fn room(&self) -> Option<&Room> {
+        self.asked.as_ref()?.room.as_ref()
+    }
+
+    /// A call that fails before it begins.
+    pub(crate) fn refuse<T: Send + Sync + 'static>(&self, error: Error, call: Call) -> Ref<T> {
+        let refused = Ref::complete(Err(error.through(call)), call);
+        note::refused(&self.local, refused.any(), self.number);
+        refused
+    }
+
+    /// Ends the actor after the call that runs now.
+    pub(crate) fn end(self: &Arc<Self>, how: ActorEnd) {
+        // SeqCst: see `nudge`.
+        if self.end.set(Box::new(how)).is_ok() {
+            self.nudge();
+            // What it was to begin with is not waited for any more.
+            Arc::clone(self).queue_first();
+        }
+    }
+
+    /// Takes no more calls, and ends the actor after those made so far. The ref completes then.
+    pub(crate) fn stop(self: &Arc<Self>, call: Call) -> Ref<()> {
+        let stopped = self.tell_at_end(call, |_| ());
+        self.rare().stopping.store(true, Ordering::SeqCst);
+        self.nudge();
+        stopped
+    }
+
+    /// Completes when the actor has ended.
+    pub(crate) fn watch(self: &Arc<Self>, call: Call) -> Ref<ActorEnd> {
+        self.tell_at_end(call, ActorEnd::clone)
+    }
+
+    fn tell_at_end<T: Send + Sync + 'static>(
+        self: &Arc<Self>,
+        call: Call,
+        tell: fn(&ActorEnd) -> T,
+    ) -> Ref<T> {
+        // It is no call in the mailbox, but waits for what such a call waits for.
+        let (told, untold) = Ref::unstarted(Told, self.address(), Origin::NONE, call);
+        let watcher = Box::new(move |end: &ActorEnd| {
+            if let Some((Told, promise)) = untold.begin() {
+                promise.complete(Ok(tell(end)));
+            }
+        });
+        self.watchers().push(watcher);
+        // Pairs with the fence in `tell_watchers`: it sees the watcher, or we that it was too late.
+        fence(Ordering::SeqCst);
+        if self.over.load(Ordering::Relaxed) {
+            self.tell_watchers();
+        }
+        told
+    }
+
+    fn watchers(&self) -> std::sync::MutexGuard<'_, Vec<Watcher>> {
+        self.rare().watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The actor is over; tells those who watch.
+    fn tell_watchers(&self) {
+        fence(Ordering::SeqCst);
+        if self.rare.get().is_some() {
+            let watchers = std::mem::take(&mut *self.watchers());
+            let end = self.end.get().expect("an actor that is over has an end");
+            watchers.into_iter().for_each(|tell| tell(end));
         }
     }
 
@@ -239,6 +418,33 @@ impl<A: Send + 'static> Strand<A> {
                 Err(seen) => newest = seen,
             }
         }
+    }
+
+    /// Lets the turn see what was written down just now: handles, `end`, `stopping`, what is held back.
+    fn nudge(self: &Arc<Self>) {
+        fence(Ordering::SeqCst);
+        if self.wake() {
+            Arc::clone(self).queue();
+        }
+    }
+
+    fn has_mail(&self) -> bool {
+        self.mail.load(Ordering::Relaxed) != BUSY
+    }
+
+    /// True: the strand was idle, and the caller has its turn. SeqCst: whoever finds it busy has written down
+    /// before this what the turn looks for after it has set IDLE.
+    fn wake(&self) -> bool {
+        self.mail.compare_exchange(IDLE, BUSY, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    /// Whether an actor that lives, and has no calls, is to end.
+    fn is_to_end(&self) -> bool {
+        self.end.get().is_some()
+            || self.handles.load(Ordering::SeqCst) == 0
+            || self.rare.get().is_some_and(|rare| {
+                rare.stopping.load(Ordering::SeqCst) && rare.held_back.is_empty()
+            })
     }
 
     fn queue(self: Arc<Self>) {
@@ -273,50 +479,21 @@ impl<A: Send + 'static> Strand<A> {
 
     /// # Safety
     /// As for `from_entry`.
-    unsafe fn abandon_entry(entry: Entry, why: Error) -> bool {
+    unsafe fn abandon_entry(entry: Entry, _: Error) -> bool {
         // SAFETY: by the caller's promise.
         let strand = unsafe { Self::from_entry(&entry) };
-        let _ = strand.end.set(why);
+        let _ = strand.end.set(Box::new(ActorEnd::ShutDown));
         // SAFETY: as in `execute`.
         let left = unsafe { strand.take_turn(usize::MAX) };
         debug_assert!(!left, "a turn without bound leaves nothing");
         false
     }
 
-    /// Runs up to `calls_max` calls. True: there are more, and the turn is still ours.
-    ///
-    /// # Safety
-    /// The caller has the turn.
-    unsafe fn take_turn(&self, calls_max: usize) -> bool {
-        let pointer = self.turn.get();
-        // SAFETY: the turn is ours. References into it end before a call runs, because the call makes
-        // its own: see `Method`.
-        unsafe { &mut *pointer }.begin(self);
-        for _ in 0..calls_max {
-            // SAFETY: as above.
-            let turn = unsafe { &mut *pointer };
-            turn.end_if_told(self);
-            if turn.next.is_empty() && !self.take_mail(&mut turn.next) {
-                return false;
-            }
-            let Some(entry) = turn.next.pop_front() else {
-                return false;
-            };
-            let begun = self.batch.size.load(Ordering::Relaxed) - turn.next.len();
-            self.batch.begun.store(begun, Ordering::Relaxed);
-            match &turn.state {
-                State::Ended(why) => drop(entry.abandon(why.clone())),
-                _ => entry.execute(),
-            }
-        }
-        true
-    }
-
     /// Takes what is in the mailbox. False: there was nothing, and the turn is over.
     fn take_mail(&self, into: &mut VecDeque<Entry>) -> bool {
-        // Release: who queues the strand next sees what this turn did.
+        // Release: who queues the strand next sees what this turn did. SeqCst: see `wake`.
         let idle =
-            self.mail.compare_exchange(BUSY, IDLE, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+            self.mail.compare_exchange(BUSY, IDLE, Ordering::SeqCst, Ordering::Relaxed).is_ok();
         if idle {
             return false;
         }
@@ -374,22 +551,35 @@ impl<A: Send + 'static> Strand<A> {
     /// Call `number` of `caller` has its arguments: posts all that now may go.
     fn release(self: &Arc<Self>, caller: usize, number: usize) {
         let mut idle = false;
-        self.held_back.release(caller, number, |entry| idle |= self.post(entry));
+        self.rare().held_back.release(caller, number, |entry| idle |= self.post(entry));
         if idle {
             Arc::clone(self).queue();
+        } else {
+            // Whoever stops the actor may wait for nothing to be held back any more.
+            self.nudge();
         }
     }
 }
 
-impl<A> Drop for Strand<A> {
+impl<A: Life> Drop for Strand<A> {
     fn drop(&mut self) {
         self.local.actors().remove(ptr::from_ref(self) as usize);
     }
 }
 
-impl<A: Send + 'static> Living for Strand<A> {
-    fn end_at_once(self: Arc<Self>, why: Error) {
-        self.end(Some(why));
+impl<A: Life> Living for Strand<A> {
+    fn end_at_once(self: Arc<Self>, how: ActorEnd) {
+        self.end(how);
+    }
+
+    fn is_callable(&self) -> bool {
+        self.end.get().is_none()
+            && self.handles.load(Ordering::Relaxed) > 0
+            && !self.rare.get().is_some_and(|rare| rare.stopping.load(Ordering::Relaxed))
+    }
+
+    fn restarts(&self) -> u32 {
+        self.asked.as_ref().map_or(0, |asked| asked.restarts.load(Ordering::Relaxed))
     }
 
     fn call(&self) -> Call {
@@ -397,11 +587,11 @@ impl<A: Send + 'static> Living for Strand<A> {
     }
 
     fn missing_before(&self, call: usize) -> Option<Vec<AnyRef>> {
-        self.held_back.missing_before(call)
+        self.rare.get()?.held_back.missing_before(call)
     }
 
     fn birth(&self) -> Option<AnyRef> {
-        self.birth.clone()
+        self.rare.get()?.birth.get().cloned()
     }
 
     fn ahead(&self, call: &AnyRef) -> Option<usize> {
@@ -409,111 +599,11 @@ impl<A: Send + 'static> Living for Strand<A> {
     }
 }
 
-impl<A> Turn<A> {
-    /// The first turn makes the actor.
-    fn begin(&mut self, strand: &Strand<A>) {
-        if !matches!(self.state, State::New(..)) || strand.end.get().is_some() {
-            return;
-        }
-        let State::New(construct, promise) =
-            std::mem::replace(&mut self.state, State::Ended(no_state()))
-        else {
-            return;
-        };
-        note::step(strand.number, EventKind::Started);
-        let (call, actor) = (strand.call, ptr::from_ref(strand) as usize);
-        let task = Task::new(promise.task(), call, Millis::ONE, actor);
-        self.state = match current::in_task(task, construct) {
-            Ok(actor) => {
-                note::step(strand.number, EventKind::ActorStarted);
-                State::Alive(actor)
-            }
-            Err(why) => {
-                note::ended(strand.number, Some(why.kind()));
-                note::step(strand.number, EventKind::ActorEnded);
-                let name = strand.call.function.name();
-                State::Ended(Error::actor_died(name, why.through(strand.call)))
-            }
-        };
-        promise.complete(Ok(()));
-    }
+/// What the refs wait for that are told of the end.
+struct Told;
 
-    fn end_if_told(&mut self, strand: &Strand<A>) {
-        if let Some(why) = strand.end.get() {
-            self.end(strand, why.clone());
-        }
-    }
-
-    /// Ends the actor, if it lives, and drops its state.
-    fn end(&mut self, strand: &Strand<A>, why: Error) {
-        if !matches!(self.state, State::Ended(_)) {
-            let state = std::mem::replace(&mut self.state, State::Ended(why));
-            panics::drop_quietly(state);
-            note::step(strand.number, EventKind::ActorEnded);
-        }
-    }
-}
-
-fn no_state() -> Error {
-    Error::new(crate::error::ErrorKind::ActorDied, "the actor has not begun")
-}
-
-/// A method call: it runs in its strand's turn only, which is what makes the state its own.
-struct Method<A, B> {
-    strand: *const Strand<A>,
-    body: B,
-}
-
-// SAFETY: the pointer is followed in the strand's turn only, which keeps the strand alive.
-unsafe impl<A, B: Send> Send for Method<A, B> {}
-
-impl<A, T, B> Job<T> for Method<A, B>
-where
-    A: Send + 'static,
-    T: Send + Sync + 'static,
-    B: FnOnce(&mut A) -> Result<T> + Send + 'static,
-{
-    fn run(self, promise: Promise<T>) {
-        let call = promise.call();
-        // SAFETY: we run in the strand's turn, which keeps it alive.
-        let strand = unsafe { &*self.strand };
-        let task = Task::new(promise.task(), call, Millis::ONE, self.strand as usize);
-        // SAFETY: the turn is ours, and `take_turn` holds no reference into it meanwhile.
-        let turn = unsafe { &mut *strand.turn.get() };
-        let State::Alive(actor) = &mut turn.state else {
-            unreachable!("calls run while the actor lives")
-        };
-        note::step(promise.number(), EventKind::Started);
-        let mut panicked = true;
-        let result = current::in_task(task, || {
-            let result = (self.body)(actor);
-            panicked = false;
-            result
-        });
-        cancelling::note_end(&promise, &result, Some(&strand.local));
-        let result = result.map_err(|error| error.through(call));
-        if panicked && let Err(why) = &result {
-            turn.end(strand, Error::actor_died(strand.call.function.name(), why.clone()));
-        }
-        promise.complete(result);
-    }
-}
-
-/// The end of an actor whose last handle is gone: behind all calls, it drops the state.
-struct Last<A> {
-    strand: *const Strand<A>,
-}
-
-// SAFETY: as for `Method`.
-unsafe impl<A> Send for Last<A> {}
-
-impl<A: Send + 'static> Job<()> for Last<A> {
-    fn run(self, promise: Promise<()>) {
-        // SAFETY: we run in the strand's turn, which keeps it alive.
-        let strand = unsafe { &*self.strand };
-        // SAFETY: the turn is ours, and `take_turn` holds no reference into it meanwhile.
-        let turn = unsafe { &mut *strand.turn.get() };
-        turn.end(strand, no_state());
-        promise.complete(Ok(()));
+impl<T: Send + Sync + 'static> Job<T> for Told {
+    fn run(self, _: Promise<T>) {
+        unreachable!("whoever ends the actor tells of it, and it is never queued")
     }
 }

@@ -1,0 +1,323 @@
+//! What an actor may be asked for at its start, and how it is found by its name.
+
+#![expect(clippy::too_many_arguments, reason = "a call has as many as its constructor")]
+
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::time::Duration;
+
+use crate::api::actor::{Actor, ActorCell, ActorHandle, ActorName, Taken, not_for_async};
+use crate::api::parameter::{Arg, Param};
+use crate::error::{Error, ErrorKind, Result};
+use crate::function::Call;
+use crate::local::life::Terms;
+
+/// Options of an actor by their names. Unset ones are left to the attribute, then to the default.
+#[derive(Clone, Debug, Default)]
+pub struct ActorConfig {
+    name: Option<String>,
+    namespace: Option<String>,
+    max_restarts: Option<u32>,
+    restart_window: Option<Duration>,
+    max_task_retries: Option<u32>,
+    checkpoint_every: Option<u32>,
+    max_concurrency: Option<u32>,
+    max_pending_calls: Option<usize>,
+    block_when_full: bool,
+}
+
+impl ActorConfig {
+    /// No options.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The name by which [`get_actor`] finds it.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// In which namespace its name is. Default: that of those which name none.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = Some(namespace.into());
+        self
+    }
+
+    /// How often it is made anew after a crash. Default: 0.
+    pub fn max_restarts(mut self, max_restarts: u32) -> Self {
+        self.max_restarts = Some(max_restarts);
+        self
+    }
+
+    /// The time for which `max_restarts` counts. Default: the whole life.
+    pub fn restart_window(mut self, restart_window: Duration) -> Self {
+        self.restart_window = Some(restart_window);
+        self
+    }
+
+    /// How often a call is run again that crashed it. Default: 0.
+    pub fn max_task_retries(mut self, max_task_retries: u32) -> Self {
+        self.max_task_retries = Some(max_task_retries);
+        self
+    }
+
+    /// After how many `&mut self` calls its `checkpoint` is called. Default: 1.
+    pub fn checkpoint_every(mut self, checkpoint_every: u32) -> Self {
+        self.checkpoint_every = Some(checkpoint_every);
+        self
+    }
+
+    /// How many of its calls may run at once. Default: 1.
+    pub fn max_concurrency(mut self, max_concurrency: u32) -> Self {
+        self.max_concurrency = Some(max_concurrency);
+        self
+    }
+
+    /// How many of its calls may wait. Default: any number.
+    pub fn max_pending_calls(mut self, max_pending_calls: usize) -> Self {
+        self.max_pending_calls = Some(max_pending_calls);
+        self
+    }
+
+    /// A call waits for its place instead of failing.
+    pub fn block_when_full(mut self) -> Self {
+        self.block_when_full = true;
+        self
+    }
+
+    /// What an actor of type `A` is promised; None: nothing.
+    ///
+    /// # Errors
+    /// `Config`, if the options make no sense; `Engine`, if an async actor does not take one.
+    pub(crate) fn terms<A: Actor>(&self) -> Result<Option<Terms>> {
+        self.check::<A>()?;
+        if A::ASYNC
+            && let Some((option, _)) = self.given().into_iter().find(|(_, given)| *given)
+        {
+            return Err(not_for_async(option));
+        }
+        if self.max_concurrency.is_some_and(|max| max > 1) {
+            let message =
+                "an actor that computes runs one call at a time; leave max_concurrency out";
+            return Err(Error::new(ErrorKind::Engine, message));
+        }
+        let Self { max_restarts, restart_window, max_task_retries, max_pending_calls, .. } = *self;
+        let name = self.name.as_ref().map(|name| {
+            let name = ActorName::new(name);
+            self.namespace.iter().fold(name, |name, namespace| name.namespace(namespace))
+        });
+        let plain = max_restarts.unwrap_or(0) == 0 && name.is_none() && max_pending_calls.is_none();
+        let terms = Terms {
+            name,
+            max_restarts: max_restarts.unwrap_or(0),
+            restart_window,
+            max_task_retries: max_task_retries.unwrap_or(0),
+            max_pending_calls,
+            block_when_full: self.block_when_full,
+            checkpoint_every: self.checkpoint_every.unwrap_or(1),
+        };
+        Ok((!plain).then_some(terms))
+    }
+
+    /// The options, and whether each was given.
+    fn given(&self) -> [(&'static str, bool); 9] {
+        [
+            ("name", self.name.is_some()),
+            ("namespace", self.namespace.is_some()),
+            ("max_restarts", self.max_restarts.is_some()),
+            ("restart_window", self.restart_window.is_some()),
+            ("max_task_retries", self.max_task_retries.is_some()),
+            ("checkpoint_every", self.checkpoint_every.is_some()),
+            ("max_concurrency", self.max_concurrency.is_some()),
+            ("max_pending_calls", self.max_pending_calls.is_some()),
+            ("block_when_full", self.block_when_full),
+        ]
+    }
+
+    /// Whether each option makes sense, by itself and beside the others.
+    fn check<A: Actor>(&self) -> Result<()> {
+        let anew = self.max_restarts.is_some_and(|max| max > 0);
+        let mistakes = [
+            (
+                self.name.as_deref() == Some(""),
+                "the name is empty; leave it out for an actor without one",
+            ),
+            (
+                self.namespace.is_some() && self.name.is_none(),
+                "namespace is given without a name, which is in it",
+            ),
+            (
+                self.restart_window.is_some() && self.max_restarts.is_none(),
+                "restart_window is given without max_restarts, which counts in it",
+            ),
+            (
+                self.restart_window.is_some_and(|window| window.is_zero()),
+                "restart_window is 0; it takes a time, in which max_restarts counts",
+            ),
+            (
+                self.max_task_retries.is_some_and(|max| max > 0) && !anew,
+                "max_task_retries is given without max_restarts: nothing is there to run the call again",
+            ),
+            (self.checkpoint_every == Some(0), "checkpoint_every is 0; it takes 1 or more"),
+            (
+                self.checkpoint_every.is_some() && !(A::SAVES && anew),
+                "checkpoint_every is for actors with max_restarts and the methods `checkpoint` and `restore`",
+            ),
+            (self.max_concurrency == Some(0), "max_concurrency is 0; it takes 1 or more"),
+            (self.max_pending_calls == Some(0), "max_pending_calls is 0; it takes 1 or more"),
+            (
+                self.block_when_full && self.max_pending_calls.is_none(),
+                "block_when_full is given without max_pending_calls, which says what is full",
+            ),
+        ];
+        match mistakes.into_iter().find(|(made, _)| *made) {
+            Some((_, message)) => Err(Error::new(ErrorKind::Config, message)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// An actor that is being given options, started by `remote(..)` with its constructor's arguments.
+///
+/// Options that make no sense, and a name that is taken, are errors of every call of the actor, for a handle is
+/// returned at once.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use mobula::prelude::*;
+///
+/// struct Shaky(u64);
+///
+/// #[remote]
+/// impl Shaky {
+///     pub fn new(start: u64) -> Self {
+///         Self(start)
+///     }
+///     pub fn add(&mut self, by: u64) -> u64 {
+///         assert_ne!(by, 13, "no");
+///         self.0 += by;
+///         self.0
+///     }
+/// }
+///
+/// let minute = Duration::from_secs(60);
+/// let shaky = Shaky::options().name("shaky").max_restarts(3).restart_window(minute).remote(10);
+/// assert_eq!(mobula::get(shaky.add(1))?, 11);
+/// assert_eq!(mobula::get(shaky.add(13)).unwrap_err().kind(), ErrorKind::Panic);
+/// assert_eq!(mobula::get(shaky.add(2))?, 12); // It was made anew.
+///
+/// let same = mobula::get_actor::<Shaky>("shaky")?;
+/// assert_eq!(mobula::get(same.add(1))?, 13);
+/// # Ok::<(), mobula::Error>(())
+/// ```
+#[must_use = "an actor is started by `.remote(..)`"]
+pub struct ActorOptions<A: Actor, P = <A as Actor>::Params> {
+    config: ActorConfig,
+    marker: PhantomData<fn() -> (A, P)>,
+}
+
+impl<A: Actor> ActorOptions<A> {
+    /// The options of the actor's attribute.
+    #[expect(clippy::new_without_default, reason = "users write `Counter::options()`")]
+    pub fn new() -> Self {
+        Self { config: A::defaults().cloned().unwrap_or_default(), marker: PhantomData }
+    }
+}
+
+/// The builder methods are those of [`ActorConfig`]; here they keep the actor's type.
+macro_rules! options {
+    ($( $(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*); )*) => {
+        impl<A: Actor, P> ActorOptions<A, P> { $(
+            $(#[$doc])*
+            pub fn $name(mut self, $($arg: $type),*) -> Self {
+                self.config = self.config.$name($($arg),*);
+                self
+            }
+        )* }
+    };
+}
+
+options! {
+    /// The name by which [`get_actor`] finds the actor, for as long as it has handles and has not ended. A name
+    /// that an actor of the same runtime has is an error, unless the actor is started by `get_or_create`.
+    name(name: impl Into<String>);
+    /// In which namespace its name is.
+    namespace(namespace: impl Into<String>);
+    /// How often the actor is made anew after a crash, which is a panic in one of its methods: from its
+    /// constructor's arguments, which are cloned for each time, and what it has saved. The call that
+    /// panicked fails; calls that have not begun wait. Default: 0, a crash ends the actor.
+    ///
+    /// A constructor that fails at the first time ends the actor; at a restart it uses up another.
+    max_restarts(max_restarts: u32);
+    /// The time for which `max_restarts` counts: no more restarts than that in any such time. Default: the
+    /// actor's whole life.
+    restart_window(restart_window: Duration);
+    /// How often a call is run again that crashed the actor, once that was made anew; its arguments are cloned
+    /// for each try but the last. Default: 0, it fails with [`Panic`](ErrorKind::Panic).
+    max_task_retries(max_task_retries: u32);
+    /// For an actor with `max_restarts` that has the methods `checkpoint(&self) -> C` and
+    /// `restore(&mut self, saved: C)`: after how many `&mut self` calls its state is saved. Default: 1, after
+    /// each, so a restart loses nothing but what the crashed call did. The call's result waits for it.
+    checkpoint_every(checkpoint_every: u32);
+    /// How many `&self` calls of the actor may run at once. Default: 1. Calls with `&mut self` always run alone.
+    max_concurrency(max_concurrency: u32);
+    /// How many calls of the actor may wait for their turn; one more fails with
+    /// [`PendingCallsLimit`](ErrorKind::PendingCallsLimit). Default: any number.
+    max_pending_calls(max_pending_calls: usize);
+    /// A call that finds `max_pending_calls` waiting waits, too, until there is a place: it returns no ref
+    /// before. A task that does so lays its CPU down.
+    block_when_full();
+}
+
+macro_rules! arities {
+    ($( ($($param:ident $arg:ident),*) )*) => { $(
+        impl<A, $($param: Param + 'static),*> ActorOptions<A, ($($param,)*)>
+        where
+            A: Actor<Params = ($($param,)*)>,
+        {
+            /// Starts the actor with these options.
+            #[track_caller]
+            pub fn remote(self, $($arg: impl Arg<$param>),*) -> ActorHandle<A> {
+                let call = Call { function: A::function(), called_at: Location::caller() };
+                let slots = ($($arg.into_slot(),)*);
+                ActorCell::start(slots, Some(&self.config), Taken::Refuse, call).into()
+            }
+
+            /// A handle of the actor of this type that has the name, if one lives; else starts it. Of several
+            /// that do this at the same time one starts it, and all get handles of the same actor.
+            #[track_caller]
+            pub fn get_or_create(self, $($arg: impl Arg<$param>),*) -> ActorHandle<A> {
+                let call = Call { function: A::function(), called_at: Location::caller() };
+                let slots = ($($arg.into_slot(),)*);
+                ActorCell::start(slots, Some(&self.config), Taken::Share, call).into()
+            }
+        }
+    )* };
+}
+
+arities! {
+    ()
+    (P0 a0)
+    (P0 a0, P1 a1)
+    (P0 a0, P1 a1, P2 a2)
+    (P0 a0, P1 a1, P2 a2, P3 a3)
+    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4)
+    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5)
+    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6)
+    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7)
+    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7, P8 a8)
+    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7, P8 a8, P9 a9)
+    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7, P8 a8, P9 a9, P10 a10)
+    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7, P8 a8, P9 a9, P10 a10, P11 a11)
+}
+
+/// A handle of the actor of that name, in the current runtime. An [`ActorName`] also names a namespace:
+/// `get_actor::<Counter>(ActorName::new("c").namespace("lab"))`.
+///
+/// # Errors
+/// `ActorDied`: no actor of that name lives; `Value`: it is of another type.
+pub fn get_actor<A: Actor>(name: impl Into<ActorName>) -> Result<ActorHandle<A>> {
+    ActorCell::find(&name.into()).map(ActorHandle::from)
+}

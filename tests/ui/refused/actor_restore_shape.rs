@@ -1,0 +1,29 @@
+use mobula::remote;
+
+struct Counter {
+    value: u64,
+}
+
+#[remote(max_restarts = 3)]
+impl Counter {
+    pub fn new(value: u64) -> Self {
+        Self { value }
+    }
+
+    pub fn value(&self) -> u64 {
+        self.value
+    }
+
+    fn checkpoint(&self) -> u64 {
+        self.value
+    }
+
+    fn restore(value: u64) -> Self {
+        Self { value }
+    }
+}
+
+fn main() {
+    let counter = Counter::remote(1);
+    let _: u64 = mobula::get(counter.value()).unwrap();
+}
