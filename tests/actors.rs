@@ -194,12 +194,19 @@ fn ping(fussy: ActorHandle<Fussy>) -> mobula::Result<u8> {
     get(fussy.ping())
 }
 
+#[remote]
+fn ping_borrowed(fussy: &ActorHandle<Fussy>) -> mobula::Result<u8> {
+    get(fussy.ping())
+}
+
 #[test]
 fn handles_travel() {
     let runtime = Runtime::new(Config::new().num_cpus(1)).unwrap();
     let _entered = runtime.enter();
     let fussy = Fussy::remote(0);
     assert_eq!(get(ping::remote(fussy.clone())).unwrap(), 1);
+    assert_eq!(get(ping::remote(&fussy)).unwrap(), 1);
+    assert_eq!(get(ping_borrowed::remote(&fussy)).unwrap(), 1);
     let text = serde_json::to_string(&fussy).unwrap();
     let same: ActorHandle<Fussy> = serde_json::from_str(&text).unwrap();
     assert_eq!(same, fussy);

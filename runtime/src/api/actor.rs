@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::api::object::ObjectRef;
-use crate::api::parameter::{Awaiting, Params};
+use crate::api::parameter::{Arg, Awaiting, Borrowed, Lent, Owned, Params, Slot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{Call, Function};
 use crate::local::arbiter::{Borrowing, Hosted, HostedHandle, Method};
@@ -432,6 +432,19 @@ impl<A: Actor> PartialEq for ActorHandle<A> {
 }
 
 impl<A: Actor> Eq for ActorHandle<A> {}
+
+/// A reference to a handle is passed as another handle, like a reference to a ref.
+impl<A: Actor> Arg<Owned<ActorHandle<A>>> for &ActorHandle<A> {
+    fn into_slot(self) -> Slot<ActorHandle<A>> {
+        Arg::<Owned<ActorHandle<A>>>::into_slot(self.clone())
+    }
+}
+
+impl<A: Actor> Arg<Borrowed<ActorHandle<A>>> for &ActorHandle<A> {
+    fn into_slot(self) -> Slot<Lent<ActorHandle<A>, ActorHandle<A>>> {
+        Arg::<Borrowed<ActorHandle<A>>>::into_slot(self.clone())
+    }
+}
 
 /// Serialized, a handle becomes the actor's id; it can be read back in the process that holds the actor,
 /// as long as some handle lives.
