@@ -55,6 +55,8 @@ extern crate self as mobula;
 mod readme {}
 
 mod api;
+#[cfg(feature = "linalg")]
+pub mod blas;
 mod config;
 mod error;
 mod function;
@@ -83,6 +85,8 @@ pub use config::{Config, Engine};
 pub use error::{Error, ErrorKind, Result};
 pub use local::retries::RetryDelay;
 pub use mobula_macros::remote;
+#[cfg(feature = "linalg")]
+pub use ndarray_linalg as linalg;
 pub use observe::{Event, EventKind, Events};
 pub use runtime::{EnterGuard, Runtime, ShutdownReport, Unheeded, init};
 pub use size::Size;

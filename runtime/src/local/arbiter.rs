@@ -28,7 +28,7 @@ use crate::local::held_back::{HeldBack, Pass};
 use crate::local::job::AsTask;
 use crate::local::life::ActorEnd;
 use crate::local::pool::Guest;
-use crate::local::{Local, actors, cancelling, note, panics};
+use crate::local::{Local, actors, budget, cancelling, note, panics};
 use crate::millis::Millis;
 use crate::observe::{EventKind, Number};
 
@@ -52,7 +52,10 @@ impl Arbiters {
             let arbiters: Vec<_> = (0..count).map(|_| Arbiter::new()).collect();
             let numbered = |arbiter: &Arbiter| {
                 let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-                arbiter.spawn_fn(move || HERE.set(number));
+                arbiter.spawn_fn(move || {
+                    HERE.set(number);
+                    budget::waits();
+                });
                 (number, arbiter.handle())
             };
             let handles = arbiters.iter().map(numbered).collect();

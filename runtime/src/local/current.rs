@@ -14,7 +14,7 @@ use crate::local::job::TimeLimit;
 use crate::local::place::Place;
 use crate::local::pool::Cpu;
 use crate::local::queue::Entry;
-use crate::local::{Local, default, outsider, panics, runtimes, waits};
+use crate::local::{Local, budget, default, outsider, panics, runtimes, waits};
 use crate::millis::Millis;
 use crate::observe::Number;
 use crate::random::Pool;
@@ -113,7 +113,14 @@ pub(crate) fn take_cpu() -> Option<Box<Cpu>> {
     // SAFETY: `set_cpu` put a box there, and we took it out.
     let cpu = unsafe { Box::from_raw(cpu.as_ptr()) };
     cpu.shown().set(None);
+    budget::computes_with(0);
     Some(cpu)
+}
+
+/// Gives this thread a CPU, while it holds none, to go on with.
+pub(crate) fn set_cpu_to_compute(cpu: Box<Cpu>) {
+    set_cpu(cpu);
+    budget::computes_with(1);
 }
 
 /// Gives this thread a CPU, while it holds none.
@@ -130,6 +137,7 @@ pub(crate) fn share() -> Option<Millis> {
 
 /// Changes the part; gives the one before.
 pub(crate) fn set_share(part: Option<Millis>) -> Option<Millis> {
+    budget::computes_with(usize::from(part.is_some()));
     HERE.with(|here| here.share.replace(part))
 }
 
@@ -171,6 +179,7 @@ pub(crate) fn push_to_cpu(home: usize, entry: Entry) -> Result<(), Entry> {
 /// Notes that this thread is one of a runtime's own tokio threads.
 pub(super) fn mark_as_tokio() {
     HERE.with(|here| here.on_tokio.set(true));
+    budget::waits();
 }
 
 /// Whether it is one, and polls an async task: then it may block, but has to tell tokio.

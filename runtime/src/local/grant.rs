@@ -14,7 +14,7 @@ use crate::config::Engine;
 use crate::local::lending::{self, Lending};
 use crate::local::pool::{self, Cpu};
 use crate::local::queue::Entry;
-use crate::local::{Local, current};
+use crate::local::{Local, budget, current};
 use crate::millis::Millis;
 
 /// What the grants of one runtime share.
@@ -46,7 +46,10 @@ pub(crate) fn queue(local: &Arc<Local>, entry: Entry, cpus: Millis, priority: i3
 /// Runs `run` with that many CPUs on a thread that holds one. What asked for less was brought to where
 /// it runs by `queue`.
 pub(crate) fn with_cpus<R>(local: &Arc<Local>, cpus: Millis, run: impl FnOnce() -> R) -> R {
-    if cpus <= Millis::ONE || local.settings().engine == Engine::Inline {
+    if local.settings().engine == Engine::Inline {
+        return budget::with(cpus.whole_part().max(1), run);
+    }
+    if cpus <= Millis::ONE {
         return run();
     }
     let _wide = Wide::collect(local, cpus.whole_part() - 1);
@@ -70,7 +73,9 @@ impl Wide {
 impl Drop for Wide {
     fn drop(&mut self) {
         let take = |cpu: Option<&Cpu>| cpu.map(|cpu| cpu.take_further(self.collected));
-        current::with_cpu(take).into_iter().flatten().for_each(pool::lay_down);
+        let back = current::with_cpu(take);
+        budget::computes_with(1 + current::with_cpu(|cpu| cpu.map_or(0, Cpu::further)));
+        back.into_iter().flatten().for_each(pool::lay_down);
     }
 }
 
@@ -90,4 +95,5 @@ pub(super) fn collect(local: &Arc<Local>, count: usize) {
         let cpu = local.pool().pick_up();
         current::with_cpu(|own| own.expect("the thread holds a CPU").add_further(cpu));
     }
+    budget::computes_with(1 + current::with_cpu(|cpu| cpu.map_or(0, Cpu::further)));
 }

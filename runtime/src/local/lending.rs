@@ -177,7 +177,7 @@ impl Ticket {
             }
         });
         if lends {
-            current::set_cpu(back.recv().expect("what is lent comes back"));
+            current::set_cpu_to_compute(back.recv().expect("what is lent comes back"));
         }
     }
 

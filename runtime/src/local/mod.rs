@@ -30,6 +30,7 @@ pub(crate) mod actors;
 pub(crate) mod arbiter;
 pub(crate) mod arguments;
 pub(crate) mod blocker;
+mod budget;
 pub(crate) mod caller;
 pub(crate) mod cancelling;
 pub(crate) mod cell;
@@ -105,6 +106,7 @@ const ARBITERS_MAX: usize = 4;
 impl Local {
     pub(crate) fn new(settings: Settings) -> Arc<Self> {
         panics::install_hook();
+        budget::start();
         let local = Arc::new_cyclic(|this| Self {
             pool: Pool::new(settings.num_cpus, settings.spin, this),
             tokio: OnceLock::new(),
@@ -322,7 +324,7 @@ impl Scheduled {
     pub(crate) fn now(self) {
         match self {
             Self::Queued => {}
-            Self::Here(entry) => pool::with_stack(|| entry.execute()),
+            Self::Here(entry) => pool::with_stack(|| budget::with(1, || entry.execute())),
             Self::Refused(entry) => drop(entry.abandon(pool::shut_down_before("the call"))),
         }
     }

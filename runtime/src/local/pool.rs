@@ -23,7 +23,7 @@ use crate::local::pool::seat::Seat;
 use crate::local::prioritized::Prioritized;
 use crate::local::queue::Entry;
 use crate::local::shown::Shown;
-use crate::local::{Local, current};
+use crate::local::{Local, budget, current};
 
 mod blocking;
 mod seat;
@@ -499,6 +499,7 @@ impl Pool {
                 self.searching.fetch_add(1, Ordering::SeqCst);
                 *searching = true;
             }
+            budget::computes_with(0);
             let until = Instant::now() + self.spin;
             loop {
                 for _ in 0..32 {
@@ -516,6 +517,7 @@ impl Pool {
         });
         if found.is_some() && *searching {
             *searching = false;
+            budget::computes_with(1);
             current::with_cpu(|cpu| cpu.inspect(|cpu| cpu.shown.tick()).is_some());
             self.found_work();
         }

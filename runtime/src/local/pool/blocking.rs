@@ -66,7 +66,7 @@ struct Asleep {
 
 impl Drop for Asleep {
     fn drop(&mut self) {
-        current::set_cpu(self.local.pool().wake_up(&self.seat));
+        current::set_cpu_to_compute(self.local.pool().wake_up(&self.seat));
         grant::collect(&self.local, self.further);
     }
 }
@@ -163,7 +163,7 @@ pub(crate) fn with_a_cpu<R>(local: &Arc<Local>, run: impl FnOnce() -> R) -> Opti
             let cpu = pool.take_idle(&mut desk)?;
             desk.guests += 1;
             drop(desk);
-            current::set_cpu(cpu);
+            current::set_cpu_to_compute(cpu);
             let _lay_down = LayDown(pool);
             Some(run())
         }
