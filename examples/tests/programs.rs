@@ -91,6 +91,20 @@ fn the_bootstrap_is_the_same_on_any_number_of_cpus_and_engine() {
 }
 
 #[test]
+#[cfg(feature = "linalg")]
+fn linear_algebra_prints_a_row_for_each_number_of_cpus() {
+    let mut command = example("linear_algebra");
+    let text =
+        printed(&command.args(["--size", "60", "--num-cpus", "3"]).output().expect("it runs"));
+    assert!(text.starts_with("OpenBLAS "), "{text}");
+    let cpus = |line: &str| line.split_whitespace().next()?.parse().ok();
+    let rows: Vec<u32> = text.lines().skip(2).filter_map(cpus).collect();
+    assert_eq!(rows, [1, 2, 3], "{text}");
+    let line = refused(&example("linear_algebra").args(["--size", "0"]).output().expect("it runs"));
+    assert!(line.contains("--size"), "{line}");
+}
+
+#[test]
 fn loo_forest_reports_and_draws() {
     let picture = scratch("svg");
     let mut command = example("loo_forest");

@@ -39,6 +39,7 @@
 //!
 //! - `function`, `error`, `millis`, `config`: what all others speak of.
 //! - `wire`, `size`: values as bytes, and how many they take in memory.
+//! - `blas`, with the feature `linalg`: threads of linear algebra that fit the grant.
 //! - `observe`: the stream of events, of what became of each task.
 //! - `local`: the engine. In it `state`, `cell` and `value` (what a task is), `queue`, `pool` and
 //!   `current` (where it runs), `waiters`, `arguments` and `waiting` (how others wait for it), `job`,

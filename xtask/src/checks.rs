@@ -22,7 +22,11 @@ pub(crate) fn run(shell: &Shell) -> Result<()> {
 }
 
 fn run_all(shell: &Shell, steps: &mut Steps, tally: &mut Tally) -> Result<()> {
-    steps.run("system libraries", || system::provide_openblas(shell))?;
+    let mut has_openblas = false;
+    steps.run("system libraries", || {
+        has_openblas = system::provide_openblas(shell);
+        Ok(())
+    })?;
     steps.run("format", || {
         component(shell, "fmt", "rustfmt")?;
         Ok(cmd!(shell, "cargo fmt --all --check").run()?)
@@ -33,6 +37,9 @@ fn run_all(shell: &Shell, steps: &mut Steps, tally: &mut Tally) -> Result<()> {
         Ok(lints.args(["--", "-D", "warnings"]).run()?)
     })?;
     steps.run("tests", || tests(cmd!(shell, "cargo test --workspace --no-fail-fast"), tally))?;
+    if has_openblas {
+        steps.run("linear algebra", || linear_algebra(shell, tally))?;
+    }
     steps.run("stress", || tests(stress::command(shell, stress::OPERATIONS), tally))?;
     steps.run("models", || {
         // Another flag for all crates, so another folder: this must not rebuild what the others use.
@@ -49,6 +56,24 @@ fn run_all(shell: &Shell, steps: &mut Steps, tally: &mut Tally) -> Result<()> {
         let benchmarks = cmd!(shell, "cargo run --release --package mobula-bench");
         Ok(benchmarks.args(["--", "--quick"]).run()?)
     })
+}
+
+/// Lints and tests of what needs OpenBLAS, which no other step builds.
+fn linear_algebra(shell: &Shell, tally: &mut Tally) -> Result<()> {
+    let with_it = ["--features", "linalg"];
+    let packages = ["mobula", "mobula-tests", "mobula-examples", "mobula-bench"];
+    let packages = packages.into_iter().flat_map(|package| ["--package", package]);
+    let lints = cmd!(shell, "cargo clippy --all-targets").args(packages).args(with_it);
+    lints.args(["--", "-D", "warnings"]).run()?;
+    for test in [
+        "--package mobula-tests --test blas",
+        "--package mobula --doc",
+        "--package mobula-examples --test programs --examples",
+    ] {
+        let test = cmd!(shell, "cargo test").args(test.split(' ')).args(with_it);
+        tests(test, tally)?;
+    }
+    Ok(())
 }
 
 /// Fails with the cure where a part of the Rust toolchain is missing.

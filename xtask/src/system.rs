@@ -7,13 +7,15 @@ use xshell::{Shell, cmd};
 const PACKAGES: [&str; 2] = ["libopenblas-dev", "pkg-config"];
 
 /// Sees that the system has OpenBLAS, by apt where that can be done. Where it
-/// cannot, says what to install; only linear algebra needs it.
-pub(crate) fn provide_openblas(shell: &Shell) -> Result<()> {
+/// cannot, says what to install; only linear algebra needs it. Tells whether it
+/// is there.
+pub(crate) fn provide_openblas(shell: &Shell) -> bool {
     if has_openblas(shell) {
         println!("OpenBLAS is installed");
-        return Ok(());
+        return true;
     }
-    if let Err(error) = install(shell) {
+    let installed = install(shell);
+    if let Err(error) = &installed {
         eprintln!("warning: OpenBLAS is missing and was not installed: {error:#}");
         eprintln!(
             "warning: on Debian and Ubuntu, `apt-get install {}` as root installs it; \
@@ -21,7 +23,7 @@ pub(crate) fn provide_openblas(shell: &Shell) -> Result<()> {
             PACKAGES.join(" ")
         );
     }
-    Ok(())
+    installed.is_ok()
 }
 
 fn has_openblas(shell: &Shell) -> bool {

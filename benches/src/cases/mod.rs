@@ -15,14 +15,14 @@ pub(crate) struct Group {
 /// Declares the modules of single cases and those of groups, and lists what is
 /// in them.
 macro_rules! cases {
-    (single { $($single:ident,)* } groups { $($group:ident,)* }) => {
+    (single { $($single:ident,)* } groups { $($(#[$condition:meta])* $group:ident,)* }) => {
         $(mod $single;)*
-        $(mod $group;)*
+        $($(#[$condition])* mod $group;)*
 
         /// The cases that belong to no group.
         pub(crate) const SINGLE: &[Case] = &[$($single::CASE),*];
 
-        pub(crate) const GROUPS: &[Group] = &[$($group::GROUP),*];
+        pub(crate) const GROUPS: &[Group] = &[$($(#[$condition])* $group::GROUP),*];
     };
 }
 
@@ -44,6 +44,8 @@ cases! {
         envelope,
         metg,
         random,
+        #[cfg(feature = "linalg")]
+        blas_tasks,
     }
 }
 
