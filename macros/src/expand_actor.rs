@@ -211,7 +211,6 @@ fn call(actor: &Actor, method: &Method, signature: &Signature) -> TokenStream {
     let this = Ident::new("actor", Span::mixed_site());
     let call = signature.call(quote!(<#ty>::#ident), quote!(#this,));
     let copiers = signature.copiers();
-    let copiers = (!signature.is_async).then(|| quote!(, || #copiers));
     let (submit, call) = match (method.access, signature.is_async) {
         (Access::Exclusive, false) => ("call_mut", call),
         (Access::Shared, false) => ("call_ref", call),
@@ -230,8 +229,8 @@ fn call(actor: &Actor, method: &Method, signature: &Signature) -> TokenStream {
                 &self.0,
                 &FUNCTION,
                 #slots,
-                |#this, #held| #call
-                #copiers
+                |#this, #held| #call,
+                || #copiers,
             )
         }
     }

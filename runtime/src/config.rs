@@ -61,6 +61,7 @@ pub struct Config {
     events: Option<bool>,
     event_buffer: Option<usize>,
     seed: Option<u64>,
+    block_warning: Option<Duration>,
 }
 
 /// Settings that were checked and hold.
@@ -74,6 +75,8 @@ pub(crate) struct Settings {
     pub(crate) event_buffer: Option<usize>,
     /// What all streams of random numbers are made from.
     pub(crate) seed: u64,
+    /// After which time a method is told of that blocks the thread of async actors.
+    pub(crate) block_warning: Duration,
     /// How long a thread without work looks for some before it sleeps.
     pub(crate) spin: Duration,
 }
@@ -81,6 +84,11 @@ pub(crate) struct Settings {
 /// Long enough that a steady stream of short tasks finds its threads awake, short enough that an
 /// idle program costs nothing one can measure.
 const SPIN: Duration = Duration::from_micros(20);
+
+/// Longer than a thread waits for a CPU on a busy machine, far shorter than anybody likes to wait.
+const BLOCK_WARNING: Duration = Duration::from_secs(1);
+/// Shorter than that, looking would cost more than it tells.
+const BLOCK_WARNING_MIN: Duration = Duration::from_millis(1);
 
 impl Config {
     /// Settings that leave everything to the environment and the defaults.
@@ -125,6 +133,14 @@ impl Config {
         self
     }
 
+    /// How long a method of an async actor may keep its thread before it is told of, by name, on the standard
+    /// error stream and in the [`ShutdownReport`](crate::ShutdownReport): meanwhile no other async actor there
+    /// goes on. Default: `MOBULA_BLOCK_WARNING`, in seconds, else one second.
+    pub fn block_warning(mut self, after: Duration) -> Self {
+        self.block_warning = Some(after);
+        self
+    }
+
     /// Where tasks run. Default: `MOBULA_ENGINE`, else [`Engine::Threads`].
     pub fn engine(mut self, engine: Engine) -> Self {
         self.engine = Some(engine);
@@ -150,7 +166,9 @@ impl Config {
         let resources = self.resolve_resources(environment("MOBULA_RESOURCES"))?;
         let event_buffer = self.resolve_events(&environment)?;
         let seed = self.resolve_seed(environment("MOBULA_SEED"))?;
-        Ok(Settings { num_cpus, engine, resources, event_buffer, seed, spin: SPIN })
+        let block_warning = self.resolve_block_warning(environment("MOBULA_BLOCK_WARNING"))?;
+        let spin = SPIN;
+        Ok(Settings { num_cpus, engine, resources, event_buffer, seed, block_warning, spin })
     }
 
     fn resolve_seed(&self, variable: Option<String>) -> Result<u64> {
@@ -166,6 +184,20 @@ impl Config {
                 Error::new(ErrorKind::Config, message)
             }),
         }
+    }
+
+    fn resolve_block_warning(&self, variable: Option<String>) -> Result<Duration> {
+        let (setting, given, text) = match (self.block_warning, variable) {
+            (Some(after), _) => ("block_warning", Some(after), format!("{after:?}")),
+            (None, None) => return Ok(BLOCK_WARNING),
+            (None, Some(text)) => {
+                let seconds = text.trim().parse().ok();
+                let after = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+                ("MOBULA_BLOCK_WARNING", after, text)
+            }
+        };
+        let given = given.filter(|after| *after >= BLOCK_WARNING_MIN);
+        given.ok_or_else(|| invalid(setting, &text, "a time of at least 0.001 seconds"))
     }
 
     fn resolve_events(

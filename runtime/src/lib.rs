@@ -84,6 +84,7 @@ pub use api::rng::{TaskRng, rng};
 pub use api::wait::{AsCompleted, ObjectFuture, as_completed, wait};
 pub use config::{Config, Engine};
 pub use error::{Error, ErrorKind, Result};
+pub use local::arbiter::Blocking;
 pub use local::retries::RetryDelay;
 pub use mobula_macros::remote;
 #[cfg(feature = "linalg")]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::error::Result;
 use crate::function::Hop;
+use crate::local::arbiter::Blocking;
 use crate::local::{Local, current, default};
 use crate::observe::Events;
 
@@ -101,7 +102,14 @@ impl Runtime {
             events: self.events(),
             unheeded: named.into_iter().map(Unheeded).collect(),
             unheeded_count,
+            blocking: self.blocking(),
         }
+    }
+
+    /// The methods of async actors that have kept their thread, and so all other async actors there, for longer
+    /// than [`Config::block_warning`] allows: the first hundred.
+    pub fn blocking(&self) -> Vec<Blocking> {
+        self.local.blockings().get()
     }
 
     /// Returns how many tasks never began.
@@ -149,6 +157,8 @@ pub struct ShutdownReport {
     pub unheeded: Vec<Unheeded>,
     /// How many there were.
     pub unheeded_count: usize,
+    /// The methods of async actors that blocked their thread; see [`Runtime::blocking`].
+    pub blocking: Vec<Blocking>,
 }
 
 /// A task that did not stop when it was cancelled. Shown with the place that it was called from.

@@ -19,14 +19,15 @@ use crate::api::object::ObjectRef;
 use crate::api::parameter::{Arg, Awaiting, Borrowed, Lent, Owned, Params, Slot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{Call, Function};
-use crate::local::arbiter::{Borrowing, Hosted, HostedHandle, Method};
 use crate::local::arguments::Refs;
 use crate::local::cell::Ref;
 use crate::local::life::Life;
 pub use crate::local::life::{ActorEnd, Construct};
 pub use crate::local::names::ActorName;
 use crate::local::names::Claimed;
-use crate::local::strand::{Access, Strand, StrandHandle};
+use crate::local::strand::{
+    Access, Body, Borrowing, HostedCall, HostedHandle, Method, Strand, StrandHandle, Waits,
+};
 use crate::local::{Local, default, pool};
 use crate::wire;
 
@@ -148,30 +149,33 @@ impl<A: Actor> ActorCell<A> {
         let anew = terms.as_ref().is_some_and(|terms| terms.max_restarts > 0);
         let slots = if anew { prepare::<A>(slots)? } else { slots };
         let arguments = awaiting::<A::Params>(&slots);
-        if A::ASYNC {
-            let construct = || A::Params::resolve(slots).map(A::construct);
-            let construct = async move || match construct()? {
-                Construct::Now(actor) => actor,
-                Construct::Later(actor) => actor.await,
-            };
-            return Ok(Self(Kind::Waits(Hosted::start(local, construct, arguments, call))));
-        }
-        match (Strand::start(local, slots, terms, arguments, call), taken) {
-            (Claimed::Started(handle), _) | (Claimed::Taken(handle, _), Taken::Share) => {
-                Ok(Self(Kind::Computes(handle)))
+        fn claimed<H>(claimed: Claimed<H>, taken: Taken) -> Result<H> {
+            match (claimed, taken) {
+                (Claimed::Started(handle), _) | (Claimed::Taken(handle, _), Taken::Share) => {
+                    Ok(handle)
+                }
+                (Claimed::Taken(_, error), Taken::Refuse) | (Claimed::Foreign(error), _) => {
+                    Err(error)
+                }
             }
-            (Claimed::Taken(_, error), Taken::Refuse) | (Claimed::Foreign(error), _) => Err(error),
         }
+        Ok(Self(if A::ASYNC {
+            let started = Strand::start(local, slots, terms, arguments, call);
+            Kind::Waits(claimed(started, taken)?)
+        } else {
+            let started = Strand::start(local, slots, terms, arguments, call);
+            Kind::Computes(claimed(started, taken)?)
+        }))
     }
 
     /// The actor of that name.
     fn find(name: &ActorName) -> Result<Self> {
         let find = |local: &Arc<Local>| {
-            if A::ASYNC {
-                return Err(not_for_async("name"));
-            }
-            let handle = local.names().find::<Weak<Strand<A>>>(name)?;
-            Ok(Self(Kind::Computes(handle)))
+            Ok(Self(if A::ASYNC {
+                Kind::Waits(local.names().find::<Weak<Strand<A, Waits<A>>>>(name)?)
+            } else {
+                Kind::Computes(local.names().find::<Weak<Strand<A>>>(name)?)
+            }))
         };
         default::with_current_if_any(|local| match local {
             Some(local) => find(local),
@@ -202,12 +206,7 @@ impl<A: Actor> ActorCell<A> {
                 call_strand::<A, P, T, false>(handle.strand(), slots, body, copiers, call)
             }
             Kind::Waits(handle) => {
-                let arguments = awaiting::<P>(&slots);
-                let resolve = move || Ok((P::resolve(slots)?, body));
-                let method = Method::Alone(|actor, (held, body): (_, fn(&mut A, P::Held) -> _)| {
-                    Box::pin(std::future::ready(body(actor, held)))
-                });
-                handle.hosted().call(method, resolve, arguments, call)
+                call_hosted::<A, P, T>(handle, slots, Body::Alone(body), copiers, call)
             }
             Kind::Refused(error) => refused(error, call),
         }
@@ -233,12 +232,7 @@ impl<A: Actor> ActorCell<A> {
                 call_strand::<A, P, T, true>(handle.strand(), slots, body, copiers, call)
             }
             Kind::Waits(handle) => {
-                let arguments = awaiting::<P>(&slots);
-                let resolve = move || Ok((P::resolve(slots)?, body));
-                let method = Method::Shared(|actor, (held, body): (_, fn(&A, P::Held) -> _)| {
-                    Box::pin(std::future::ready(body(actor, held)))
-                });
-                handle.hosted().call(method, resolve, arguments, call)
+                call_hosted::<A, P, T>(handle, slots, Body::Shared(body), copiers, call)
             }
             Kind::Refused(error) => refused(error, call),
         }
@@ -252,8 +246,10 @@ impl<A: Actor> ActorCell<A> {
         function: &'static Function,
         slots: P::Slots,
         body: for<'a> fn(&'a mut A, P::Held) -> Borrowing<'a, T>,
+        copiers: fn() -> P::Copiers,
     ) -> ObjectRef<T> {
-        self.call_async::<P, T>(function, slots, Method::Alone(body), Location::caller())
+        let call = Call { function, called_at: Location::caller() };
+        self.call_async::<P, T>(slots, Body::AloneLater(body), copiers, call)
     }
 
     /// Calls an async `&self` method.
@@ -263,23 +259,21 @@ impl<A: Actor> ActorCell<A> {
         function: &'static Function,
         slots: P::Slots,
         body: for<'a> fn(&'a A, P::Held) -> Borrowing<'a, T>,
+        copiers: fn() -> P::Copiers,
     ) -> ObjectRef<T> {
-        self.call_async::<P, T>(function, slots, Method::Shared(body), Location::caller())
+        let call = Call { function, called_at: Location::caller() };
+        self.call_async::<P, T>(slots, Body::SharedLater(body), copiers, call)
     }
 
     fn call_async<P: Params, T: Send + Sync + 'static>(
         &self,
-        function: &'static Function,
         slots: P::Slots,
-        method: Method<A, P::Held, T>,
-        called_at: &'static Location<'static>,
+        body: Body<A, P::Held, T>,
+        copiers: fn() -> P::Copiers,
+        call: Call,
     ) -> ObjectRef<T> {
-        let call = Call { function, called_at };
-        let arguments = awaiting::<P>(&slots);
         match &self.0 {
-            Kind::Waits(handle) => {
-                handle.hosted().call(method, move || P::resolve(slots), arguments, call)
-            }
+            Kind::Waits(handle) => call_hosted::<A, P, T>(handle, slots, body, copiers, call),
             Kind::Refused(error) => refused(error, call),
             Kind::Computes(_) => unreachable!("an actor with async methods is an async actor"),
         }
@@ -289,7 +283,7 @@ impl<A: Actor> ActorCell<A> {
     fn address(&self) -> usize {
         match &self.0 {
             Kind::Computes(handle) => std::sync::Arc::as_ptr(handle.strand()) as usize,
-            Kind::Waits(handle) => std::sync::Arc::as_ptr(handle.hosted()) as usize,
+            Kind::Waits(handle) => std::sync::Arc::as_ptr(handle.strand()) as usize,
             Kind::Refused(_) => std::ptr::from_ref(self) as usize,
         }
     }
@@ -305,12 +299,6 @@ fn awaiting<P: Params>(slots: &P::Slots) -> Refs {
 /// The call of an actor that could not begin.
 fn refused<T: Send + Sync + 'static>(why: &Error, call: Call) -> Ref<T> {
     Ref::complete(Err(why.clone().through(call)), call)
-}
-
-/// What an option is answered with that async actors do not have.
-fn not_for_async(option: &str) -> Error {
-    let message = format!("an actor with async methods does not take {option}");
-    Error::new(ErrorKind::Engine, message)
 }
 
 /// The constructor's arguments, such that they can be copied for each restart.
@@ -337,30 +325,63 @@ fn call_strand<A: Actor, P: Params, T: Send + Sync + 'static, const SHARED: bool
 ) -> Ref<T> {
     let arguments = awaiting::<P>(&slots);
     if strand.max_task_retries() > 0 {
-        let copiers = copiers();
-        let prepared = P::prepare(slots, &copiers).map_err(|parameter| {
-            let message = format!(
-                "max_task_retries needs argument `{parameter}` again for each try, and its type cannot be \
-                 cloned: derive `Clone` for it, or take it as a `&` parameter"
-            );
-            Error::new(ErrorKind::Config, message)
-        });
-        let mut slots = match prepared {
-            Ok(slots) => Some(slots),
+        let mut resolve = match each_try::<P>(slots, copiers()) {
+            Ok(resolve) => resolve,
             Err(error) => return strand.refuse(error, call),
         };
-        let body = move |actor: Access<'_, A>, last: bool| {
-            let again = slots.as_ref().filter(|_| !last).map(|slots| P::copy(slots, &copiers));
-            let slots = again.or_else(|| slots.take()).expect("the last try comes once");
-            body(actor, P::resolve(slots)?)
-        };
-        return strand.call::<T, SHARED>(body, arguments, call);
+        let body = move |actor: Access<'_, A>, last: bool| body(actor, resolve(last)?);
+        return strand.call(|strand| Method::<A, _, SHARED>::new(strand, body), arguments, call);
     }
     let mut slots = Some(slots);
     let body = move |actor: Access<'_, A>, _: bool| {
         body(actor, P::resolve(slots.take().expect("the only try comes once"))?)
     };
-    strand.call::<T, SHARED>(body, arguments, call)
+    strand.call(|strand| Method::<A, _, SHARED>::new(strand, body), arguments, call)
+}
+
+/// As `call_strand`, of an actor that waits.
+fn call_hosted<A: Actor, P: Params, T: Send + Sync + 'static>(
+    handle: &HostedHandle<A>,
+    slots: P::Slots,
+    body: Body<A, P::Held, T>,
+    copiers: fn() -> P::Copiers,
+    call: Call,
+) -> Ref<T> {
+    let strand = handle.strand();
+    let arguments = awaiting::<P>(&slots);
+    if strand.max_task_retries() > 0 {
+        return match each_try::<P>(slots, copiers()) {
+            Ok(resolve) => {
+                strand.call(|strand| HostedCall::new(strand, resolve, body), arguments, call)
+            }
+            Err(error) => strand.refuse(error, call),
+        };
+    }
+    let mut slots = Some(slots);
+    let resolve = move |_| P::resolve(slots.take().expect("the only try comes once"));
+    strand.call(|strand| HostedCall::new(strand, resolve, body), arguments, call)
+}
+
+/// The arguments once more for each try of a call; told that it is the last, it uses them up.
+///
+/// # Errors
+/// `Config`: one of them cannot be copied.
+fn each_try<P: Params>(
+    slots: P::Slots,
+    copiers: P::Copiers,
+) -> Result<impl FnMut(bool) -> Result<P::Held> + Send + 'static> {
+    let prepared = P::prepare(slots, &copiers).map_err(|parameter| {
+        let message = format!(
+            "max_task_retries needs argument `{parameter}` again for each try, and its type cannot be \
+             cloned: derive `Clone` for it, or take it as a `&` parameter"
+        );
+        Error::new(ErrorKind::Config, message)
+    });
+    let mut slots = Some(prepared?);
+    Ok(move |last: bool| {
+        let again = slots.as_ref().filter(|_| !last).map(|slots| P::copy(slots, &copiers));
+        P::resolve(again.or_else(|| slots.take()).expect("the last try comes once"))
+    })
 }
 
 /// Starts an actor with the options of its attribute.

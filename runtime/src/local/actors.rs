@@ -28,6 +28,8 @@ pub(crate) trait Living: Send + Sync {
     fn birth(&self) -> Option<AnyRef>;
     /// How many calls are before this one in the mailbox, beside the one that runs.
     fn ahead(&self, call: &AnyRef) -> Option<usize>;
+    /// The number of the arbiter on whose thread its calls run.
+    fn arbiter(&self) -> Option<usize>;
 }
 
 /// The actors of one runtime, by their addresses.

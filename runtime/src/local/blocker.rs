@@ -7,7 +7,6 @@ use std::thread::ThreadId;
 
 use crate::local::Local;
 use crate::local::actors::Living;
-use crate::local::arbiter;
 use crate::local::cell::AnyRef;
 use crate::local::request::Shortage;
 use crate::local::runtimes::{self, Owner};
@@ -70,7 +69,7 @@ impl Blocker {
     }
 
     fn of_call(any: &AnyRef, actor: Arc<dyn Living>, waits: &Waits) -> Self {
-        let on_arbiter = arbiter::home_of(any.home());
+        let on_arbiter = actor.arbiter();
         // A call of an actor that computes runs only while it has the turn. Whether one of an actor that waits
         // goes on is up to its arbiter's thread.
         if any.is_running() && on_arbiter.is_none() {

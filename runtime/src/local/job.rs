@@ -193,14 +193,26 @@ pin_project_lite::pin_project! {
         future: Option<F>,
         own: Own,
         wakes: Wakes,
+        // Whether the last poll returned, and did not panic.
+        returned: bool,
     }
 }
 
 impl<F> AsTask<F> {
     /// The task's promise outlives what this makes.
     pub(crate) fn new(task: Task, local: Arc<Local>, future: F) -> Self {
+        Self::begun(task, local, future, Own::default())
+    }
+
+    /// As `new`, of a future that was polled as that task already, with this of its own.
+    pub(crate) fn begun(task: Task, local: Arc<Local>, future: F, own: Own) -> Self {
         let wakes = Wakes { running: task.running, last: None, watch: None };
-        Self { task, local, future: Some(future), own: Own::default(), wakes }
+        Self { task, local, future: Some(future), own, wakes, returned: false }
+    }
+
+    /// Whether the future has returned: if it is done and has not, it panicked, or was cancelled.
+    pub(crate) fn has_returned(&self) -> bool {
+        self.returned
     }
 }
 
@@ -210,15 +222,19 @@ impl<T, F: Future<Output = Result<T>>> Future for AsTask<F> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
         let mut this = self.project();
         let _entered = current::enter(Arc::clone(this.local));
+        let mut returned = false;
         let mut done = current::in_task_with(this.task, this.own, || {
             let Some(future) = this.future.as_mut().as_pin_mut() else {
                 unreachable!("a task is not polled once it is done")
             };
-            match future.poll(context) {
+            let polled = future.poll(context);
+            returned = true;
+            match polled {
                 Poll::Ready(result) => result.map(Some),
                 Poll::Pending => Ok(None),
             }
         });
+        *this.returned = returned;
         if matches!(done, Ok(None)) {
             this.wakes.renew(context.waker());
             if this.wakes.is_cancelled() {

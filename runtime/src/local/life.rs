@@ -94,6 +94,8 @@ pub(crate) struct Terms {
     pub(crate) restart_window: Option<Duration>,
     /// How often a call is run again that crashed the actor.
     pub(crate) max_task_retries: u32,
+    /// How many calls may run side by side.
+    pub(crate) max_concurrency: Option<u32>,
     /// How many calls may wait.
     pub(crate) max_pending_calls: Option<usize>,
     /// Whether a caller waits where so many do; else its call fails.

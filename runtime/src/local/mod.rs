@@ -6,16 +6,16 @@
 //! Whoever needs the value waits in the cell's own list (`waiters.rs`, `group.rs`, `waiting.rs`), or
 //! runs the task itself. Values stay in their cell until they are shared (`value.rs`).
 //!
-//! An actor is a mailbox that the pool drains (`strand.rs`), or a guest of an actix arbiter
-//! (`arbiter.rs`).
+//! An actor is a mailbox (`strand.rs`) that the pool drains, or an actix arbiter where it waits
+//! (`strand/hosted.rs`, `arbiter.rs`).
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::config::{Engine, Settings};
 use crate::local::actors::Actors;
-use crate::local::arbiter::Arbiters;
+use crate::local::arbiter::{Arbiters, Blockings};
 use crate::local::cancelling::Unheeded;
 use crate::local::grant::Grants;
 use crate::local::names::Names;
@@ -90,6 +90,8 @@ pub(crate) struct Local {
     unheeded: Unheeded,
     /// Where each call has its place, and its random numbers from.
     tree: Tree,
+    blockings: Blockings,
+    this: Weak<Self>,
     /// Told when the runtime closes.
     closing: tokio::sync::Notify,
 }
@@ -118,6 +120,8 @@ impl Local {
             grants: Grants::default(),
             unheeded: Unheeded::default(),
             tree: Tree::new(SeedSequence::new(settings.seed).into_pool()),
+            blockings: Blockings::default(),
+            this: Weak::clone(this),
             closing: tokio::sync::Notify::new(),
             recorder: settings.event_buffer.map(Recorder::start),
             settings,
@@ -166,6 +170,11 @@ impl Local {
         &self.tree
     }
 
+    /// The methods that kept an arbiter's thread for too long.
+    pub(crate) fn blockings(&self) -> &Blockings {
+        &self.blockings
+    }
+
     /// The actors that live.
     pub(crate) fn actors(&self) -> &Actors {
         &self.actors
@@ -178,7 +187,8 @@ impl Local {
 
     /// Where async actors live.
     pub(crate) fn arbiters(&self) -> &Arbiters {
-        self.arbiters.get_or_init(|| Arbiters::start(self.settings.num_cpus.min(ARBITERS_MAX)))
+        self.arbiters
+            .get_or_init(|| Arbiters::start(self.settings.num_cpus.min(ARBITERS_MAX), &self.this))
     }
 
     /// What tells this runtime's tasks from another's.

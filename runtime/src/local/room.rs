@@ -98,6 +98,11 @@ impl Room {
         }
     }
 
+    /// A call whose turn had come waits again, beside as many as have come since.
+    pub(crate) fn come_back(&self) {
+        self.taken.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// Gives places to those in the line.
     #[cold]
     fn admit(&self) {

@@ -34,18 +34,23 @@ use crate::local::cell::{AnyRef, Header, Job, Promise, Ref};
 use crate::local::held_back::{HeldBack, Pass};
 use crate::local::life::{ActorEnd, Life, Terms};
 use crate::local::names::{Claimed, Findable};
+use crate::local::place::Place;
 use crate::local::queue::{Entry, EntryHeader, EntryVtable};
 use crate::local::room::Room;
 use crate::local::sync::spin;
 use crate::local::{Local, actors, current, note};
-use crate::observe::Number;
+use crate::observe::{EventKind, Number};
 
+mod birth;
+mod hosted;
 mod method;
 mod turn;
 
+use self::birth::Birth;
+pub(crate) use self::hosted::{Body, Borrowing, Call as HostedCall, HostedHandle, Waits};
 pub(crate) use self::method::Access;
-use self::method::Method;
-use self::turn::Turn;
+pub(crate) use self::method::Method;
+pub(crate) use self::turn::Turn;
 
 /// How many calls one turn runs before other work gets its chance.
 const CALLS_PER_TURN: usize = 64;
@@ -54,12 +59,46 @@ const IDLE: *mut Header = ptr::null_mut();
 /// No header is at this address: headers are aligned to more than 1.
 const BUSY: *mut Header = ptr::without_provenance_mut(1);
 
-/// An actor that computes.
+/// At which end of a queue a strand is put.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// It comes soon.
+    Front,
+    /// It comes after what is there.
+    Back,
+}
+
+/// A kind of actor: where it has its turns, and what is done in them. The type is what belongs to the turn.
+pub(crate) trait Kind<A: Life>: Sized + 'static {
+    /// What the turn shares with calls that go on without it.
+    type Aside;
+    /// Whether its calls begin and end in one order.
+    const IN_ORDER: bool;
+    fn new(seed: A::Seed, terms: Option<&Terms>, place: Place) -> Self;
+    fn aside(local: &Arc<Local>) -> Self::Aside;
+    /// The constructor's call.
+    fn birth(&mut self) -> &mut Birth;
+    /// Puts a strand whose turn it is to be where that comes.
+    fn queue(strand: Arc<Strand<A, Self>>, side: Side);
+    /// Runs up to `calls_max` calls. True: there are more, and the turn is still the caller's.
+    ///
+    /// # Safety
+    /// The caller has the turn.
+    unsafe fn take(strand: &Strand<A, Self>, calls_max: usize) -> bool;
+    /// On which arbiter it has its turns.
+    fn arbiter(_: &Self::Aside) -> Option<usize> {
+        None
+    }
+}
+
+/// An actor.
 #[repr(C)]
-pub(crate) struct Strand<A: Life> {
+pub(crate) struct Strand<A: Life, T: Kind<A> = Turn<A>> {
     entry: EntryHeader,
     mail: AtomicPtr<Header>,
-    turn: UnsafeCell<Turn<A>>,
+    turn: UnsafeCell<T>,
+    /// What the turn shares with calls that go on without it.
+    aside: T::Aside,
     /// How the actor is to end, once that is clear.
     end: OnceLock<Box<ActorEnd>>,
     /// Whether it has ended.
@@ -114,10 +153,10 @@ struct Batch {
 }
 
 /// A counted handle of a strand.
-pub(crate) struct StrandHandle<A: Life>(Arc<Strand<A>>);
+pub(crate) struct StrandHandle<A: Life, T: Kind<A> = Turn<A>>(Arc<Strand<A, T>>);
 
-impl<A: Life> StrandHandle<A> {
-    pub(crate) fn strand(&self) -> &Arc<Strand<A>> {
+impl<A: Life, T: Kind<A>> StrandHandle<A, T> {
+    pub(crate) fn strand(&self) -> &Arc<Strand<A, T>> {
         &self.0
     }
 
@@ -127,18 +166,18 @@ impl<A: Life> StrandHandle<A> {
     }
 
     pub(crate) fn find(id: Uuid) -> Option<Self> {
-        actors::find(id, |actor: &Weak<Strand<A>>| actor.upgrade()?.another_handle())
+        actors::find(id, |actor: &Weak<Strand<A, T>>| actor.upgrade()?.another_handle())
     }
 }
 
-impl<A: Life> Clone for StrandHandle<A> {
+impl<A: Life, T: Kind<A>> Clone for StrandHandle<A, T> {
     fn clone(&self) -> Self {
         self.0.handles.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<A: Life> Drop for StrandHandle<A> {
+impl<A: Life, T: Kind<A>> Drop for StrandHandle<A, T> {
     fn drop(&mut self) {
         // The last handle's end comes after whatever others did through theirs; SeqCst: see `nudge`.
         if self.0.handles.fetch_sub(1, Ordering::SeqCst) == 1 {
@@ -147,25 +186,25 @@ impl<A: Life> Drop for StrandHandle<A> {
     }
 }
 
-impl<A: Life> Findable for Weak<Strand<A>> {
-    type Handle = StrandHandle<A>;
+impl<A: Life, T: Kind<A>> Findable for Weak<Strand<A, T>> {
+    type Handle = StrandHandle<A, T>;
 
-    fn find(&self) -> Option<StrandHandle<A>> {
+    fn find(&self) -> Option<StrandHandle<A, T>> {
         self.upgrade()?.another_handle().filter(|handle| handle.0.is_callable())
     }
 
     fn of_any_type(&self) -> Weak<dyn Living> {
-        Weak::<Strand<A>>::clone(self)
+        Weak::<Strand<A, T>>::clone(self)
     }
 }
 
 // SAFETY: the turn, and so the actor's state, is touched by one thread at a time: whoever took `mail`
 // from IDLE queued the strand, and only the turn's holder sets it back. Entries are `Send`.
-unsafe impl<A: Life> Send for Strand<A> {}
+unsafe impl<A: Life, T: Kind<A>> Send for Strand<A, T> {}
 // SAFETY: as above.
-unsafe impl<A: Life> Sync for Strand<A> {}
+unsafe impl<A: Life, T: Kind<A>> Sync for Strand<A, T> {}
 
-impl<A: Life> Strand<A> {
+impl<A: Life, T: Kind<A>> Strand<A, T> {
     const VTABLE: EntryVtable =
         EntryVtable { execute: Self::execute, abandon: Self::abandon_entry };
 
@@ -176,7 +215,7 @@ impl<A: Life> Strand<A> {
         terms: Option<Terms>,
         arguments: Refs,
         call: Call,
-    ) -> Claimed<StrandHandle<A>> {
+    ) -> Claimed<StrandHandle<A, T>> {
         let name = terms.as_ref().and_then(|terms| terms.name.clone());
         let names = Arc::clone(&local);
         let mut arguments = Some(arguments);
@@ -200,8 +239,8 @@ impl<A: Life> Strand<A> {
         seed: A::Seed,
         terms: Option<Terms>,
         call: Call,
-    ) -> StrandHandle<A> {
-        let turn = Turn::new(seed, terms.as_ref(), current::next_place(&local));
+    ) -> StrandHandle<A, T> {
+        let turn = T::new(seed, terms.as_ref(), current::next_place(&local));
         let asked = terms.map(|terms| {
             let room = terms.max_pending_calls;
             let room = room.map(|places| Room::new(places, terms.block_when_full));
@@ -211,6 +250,7 @@ impl<A: Life> Strand<A> {
             entry: EntryHeader::new(&Self::VTABLE),
             mail: AtomicPtr::new(BUSY),
             turn: UnsafeCell::new(turn),
+            aside: T::aside(&local),
             end: OnceLock::new(),
             over: AtomicBool::new(false),
             handles: AtomicUsize::new(1),
@@ -230,7 +270,7 @@ impl<A: Life> Strand<A> {
             return Arc::clone(self).queue();
         }
         // SAFETY: the strand is in no queue and does not look idle, so the turn is ours until `unqueued`.
-        let birth = unsafe { &mut *self.turn.get() }.birth_to_come(self.call);
+        let birth = unsafe { &mut *self.turn.get() }.birth().announce(self.call);
         let _ = self.rare().birth.set(birth.clone());
         // Release: pairs with the swap in `queue_first`.
         self.rare().unqueued.store(true, Ordering::Release);
@@ -252,6 +292,16 @@ impl<A: Life> Strand<A> {
         Arc::as_ptr(self) as usize
     }
 
+    /// # Panics
+    /// Never: every strand is in an `Arc`.
+    fn to_arc(&self) -> Arc<Self> {
+        let pointer = ptr::from_ref(self);
+        // SAFETY: strands are made by `unstarted`, in an `Arc`, and we have a borrow of this one.
+        unsafe { Arc::increment_strong_count(pointer) };
+        // SAFETY: that is the count of this one.
+        unsafe { Arc::from_raw(pointer) }
+    }
+
     fn rare(&self) -> &Rare {
         self.rare.get_or_init(Box::default)
     }
@@ -266,29 +316,29 @@ impl<A: Life> Strand<A> {
     }
 
     /// None: the last is gone.
-    fn another_handle(self: Arc<Self>) -> Option<StrandHandle<A>> {
+    fn another_handle(self: Arc<Self>) -> Option<StrandHandle<A, T>> {
         let add = |handles| (handles > 0).then_some(handles + 1);
         self.handles.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok()?;
         Some(StrandHandle(self))
     }
 
-    /// Calls the actor: `body` runs with its state when its turn has come and `arguments` are complete. It is
-    /// told whether it runs for the last time, which it does unless the call may be run again after a crash.
-    pub(crate) fn call<T: Send + Sync + 'static, const SHARED: bool>(
+    /// Calls the actor: the job that `make` gives is run in the strand's turn, when that has come and
+    /// `arguments` are complete.
+    pub(crate) fn call<V: Send + Sync + 'static, J: Job<V>>(
         self: &Arc<Self>,
-        body: impl FnMut(Access<'_, A>, bool) -> Result<T> + Send + 'static,
+        make: impl FnOnce(*const Self) -> J,
         arguments: Refs,
         call: Call,
-    ) -> Ref<T> {
+    ) -> Ref<V> {
         if (self.asked.is_some() || self.rare.get().is_some())
             && let Err(error) = self.admit(call)
         {
             return self.refuse(error, call);
         }
-        let job = Method::<A, _, SHARED> { strand: Arc::as_ptr(self), body, attempt: 1 };
         // What is put back for another try is not ready: it waits for its entry.
-        let ready = self.max_task_retries() == 0;
+        let ready = T::IN_ORDER && self.max_task_retries() == 0;
         let origin = current::origin(&self.local);
+        let job = make(Arc::as_ptr(self));
         let (result, entry) = Ref::task(job, ready, self.address(), origin, call);
         note::submitted(&self.local, result.any(), self.number);
         let passed = match self.rare.get() {
@@ -333,7 +383,7 @@ impl<A: Life> Strand<A> {
     }
 
     /// A call that fails before it begins.
-    pub(crate) fn refuse<T: Send + Sync + 'static>(&self, error: Error, call: Call) -> Ref<T> {
+    pub(crate) fn refuse<V: Send + Sync + 'static>(&self, error: Error, call: Call) -> Ref<V> {
         let refused = Ref::complete(Err(error.through(call)), call);
         note::refused(&self.local, refused.any(), self.number);
         refused
@@ -362,11 +412,11 @@ impl<A: Life> Strand<A> {
         self.tell_at_end(call, ActorEnd::clone)
     }
 
-    fn tell_at_end<T: Send + Sync + 'static>(
+    fn tell_at_end<V: Send + Sync + 'static>(
         self: &Arc<Self>,
         call: Call,
-        tell: fn(&ActorEnd) -> T,
-    ) -> Ref<T> {
+        tell: fn(&ActorEnd) -> V,
+    ) -> Ref<V> {
         // It is no call in the mailbox, but waits for what such a call waits for.
         let (told, untold) = Ref::unstarted(Told, self.address(), Origin::NONE, call);
         let watcher = Box::new(move |end: &ActorEnd| {
@@ -394,6 +444,37 @@ impl<A: Life> Strand<A> {
             let watchers = std::mem::take(&mut *self.watchers());
             let end = self.end.get().expect("an actor that is over has an end");
             watchers.into_iter().for_each(|tell| tell(end));
+        }
+    }
+
+    /// Sets how the actor ends, unless that is set; gives how.
+    fn ends(&self, how: ActorEnd) -> &ActorEnd {
+        let _ = self.end.set(Box::new(how));
+        self.end.get().expect("just set")
+    }
+
+    /// How an actor ends to which no call can come any more.
+    fn end_of_calls(&self) -> ActorEnd {
+        match self.handles.load(Ordering::SeqCst) {
+            0 => ActorEnd::Unreachable,
+            _ => ActorEnd::Stopped,
+        }
+    }
+
+    /// The state is gone: tells everybody. The caller has the turn.
+    fn has_ended(&self) {
+        note::step(self.number, EventKind::ActorEnded);
+        if let Some(name) = self.asked.as_ref().and_then(|asked| asked.terms.name.as_ref()) {
+            self.local.names().forget(name, ptr::from_ref(self).addr());
+        }
+        self.over.store(true, Ordering::Relaxed);
+        self.tell_watchers();
+    }
+
+    /// It was made anew, for the last time as number `count`.
+    fn count_restart(&self, count: u32) {
+        if let Some(asked) = &self.asked {
+            asked.restarts.store(count, Ordering::Relaxed);
         }
     }
 
@@ -448,11 +529,10 @@ impl<A: Life> Strand<A> {
     }
 
     fn queue(self: Arc<Self>) {
-        let local = Arc::clone(&self.local);
-        local.schedule(self.into_entry()).now();
+        T::queue(self, Side::Front);
     }
 
-    fn into_entry(self: Arc<Self>) -> Entry {
+    pub(crate) fn into_entry(self: Arc<Self>) -> Entry {
         let pointer = NonNull::new(Arc::into_raw(self).cast_mut()).expect("an Arc is not null");
         // SAFETY: a strand begins with its entry header, and the entry holds our count.
         unsafe { Entry::from_pointer(pointer.cast()) }
@@ -471,9 +551,8 @@ impl<A: Life> Strand<A> {
         // SAFETY: by the caller's promise.
         let strand = unsafe { Self::from_entry(&entry) };
         // SAFETY: a strand in a queue has its turn with whoever takes it out.
-        if unsafe { strand.take_turn(CALLS_PER_TURN) } {
-            let local = Arc::clone(&strand.local);
-            local.schedule_last(strand.into_entry()).now();
+        if unsafe { T::take(&strand, CALLS_PER_TURN) } {
+            T::queue(strand, Side::Back);
         }
     }
 
@@ -484,7 +563,7 @@ impl<A: Life> Strand<A> {
         let strand = unsafe { Self::from_entry(&entry) };
         let _ = strand.end.set(Box::new(ActorEnd::ShutDown));
         // SAFETY: as in `execute`.
-        let left = unsafe { strand.take_turn(usize::MAX) };
+        let left = unsafe { T::take(&strand, usize::MAX) };
         debug_assert!(!left, "a turn without bound leaves nothing");
         false
     }
@@ -561,13 +640,13 @@ impl<A: Life> Strand<A> {
     }
 }
 
-impl<A: Life> Drop for Strand<A> {
+impl<A: Life, T: Kind<A>> Drop for Strand<A, T> {
     fn drop(&mut self) {
         self.local.actors().remove(ptr::from_ref(self) as usize);
     }
 }
 
-impl<A: Life> Living for Strand<A> {
+impl<A: Life, T: Kind<A>> Living for Strand<A, T> {
     fn end_at_once(self: Arc<Self>, how: ActorEnd) {
         self.end(how);
     }
@@ -595,7 +674,11 @@ impl<A: Life> Living for Strand<A> {
     }
 
     fn ahead(&self, call: &AnyRef) -> Option<usize> {
-        Self::ahead(self, call)
+        T::IN_ORDER.then(|| Self::ahead(self, call))?
+    }
+
+    fn arbiter(&self) -> Option<usize> {
+        T::arbiter(&self.aside)
     }
 }
 

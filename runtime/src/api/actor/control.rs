@@ -2,7 +2,7 @@
 
 use std::panic::Location;
 
-use crate::api::actor::{Actor, ActorCell, ActorEnd, ActorHandle, Kind, not_for_async, refused};
+use crate::api::actor::{Actor, ActorCell, ActorEnd, ActorHandle, Kind};
 use crate::api::object::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{Call, Function};
@@ -72,7 +72,7 @@ impl<A: Actor> ActorControl for ActorCell<A> {
         let call = Call { function: &STOP, called_at };
         match &self.0 {
             Kind::Computes(handle) => handle.strand().stop(call),
-            Kind::Waits(_) => refused(&not_for_async("stop"), call),
+            Kind::Waits(handle) => handle.strand().stop(call),
             Kind::Refused(_) => Ref::complete(Ok(()), call),
         }
         .into()
@@ -82,7 +82,7 @@ impl<A: Actor> ActorControl for ActorCell<A> {
         let call = Call { function: &WATCH, called_at };
         match &self.0 {
             Kind::Computes(handle) => handle.strand().watch(call),
-            Kind::Waits(_) => refused(&not_for_async("watch"), call),
+            Kind::Waits(handle) => handle.strand().watch(call),
             Kind::Refused(error) => Ref::complete(Ok(ActorEnd::NotMade(error.clone())), call),
         }
         .into()
@@ -104,7 +104,7 @@ impl<A: Actor> ActorControl for ActorHandle<A> {
 pub fn kill<A: Actor>(actor: &ActorHandle<A>) {
     match &actor.cell().0 {
         Kind::Computes(handle) => handle.strand().end(ActorEnd::Killed),
-        Kind::Waits(handle) => handle.hosted().end(Some(ActorEnd::Killed)),
+        Kind::Waits(handle) => handle.strand().end(ActorEnd::Killed),
         Kind::Refused(_) => {}
     }
 }

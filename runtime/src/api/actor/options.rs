@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::panic::Location;
 use std::time::Duration;
 
-use crate::api::actor::{Actor, ActorCell, ActorHandle, ActorName, Taken, not_for_async};
+use crate::api::actor::{Actor, ActorCell, ActorHandle, ActorName, Taken};
 use crate::api::parameter::{Arg, Param};
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::Call;
@@ -89,15 +89,10 @@ impl ActorConfig {
     /// What an actor of type `A` is promised; None: nothing.
     ///
     /// # Errors
-    /// `Config`, if the options make no sense; `Engine`, if an async actor does not take one.
+    /// `Config`, if the options make no sense; `Engine`, if the kind of actor does not take one.
     pub(crate) fn terms<A: Actor>(&self) -> Result<Option<Terms>> {
         self.check::<A>()?;
-        if A::ASYNC
-            && let Some((option, _)) = self.given().into_iter().find(|(_, given)| *given)
-        {
-            return Err(not_for_async(option));
-        }
-        if self.max_concurrency.is_some_and(|max| max > 1) {
+        if !A::ASYNC && self.max_concurrency.is_some_and(|max| max > 1) {
             let message =
                 "an actor that computes runs one call at a time; leave max_concurrency out";
             return Err(Error::new(ErrorKind::Engine, message));
@@ -107,32 +102,22 @@ impl ActorConfig {
             let name = ActorName::new(name);
             self.namespace.iter().fold(name, |name, namespace| name.namespace(namespace))
         });
-        let plain = max_restarts.unwrap_or(0) == 0 && name.is_none() && max_pending_calls.is_none();
+        let max_concurrency = self.max_concurrency.filter(|_| A::ASYNC);
+        let plain = max_restarts.unwrap_or(0) == 0
+            && name.is_none()
+            && max_concurrency.is_none()
+            && max_pending_calls.is_none();
         let terms = Terms {
             name,
             max_restarts: max_restarts.unwrap_or(0),
             restart_window,
             max_task_retries: max_task_retries.unwrap_or(0),
+            max_concurrency,
             max_pending_calls,
             block_when_full: self.block_when_full,
             checkpoint_every: self.checkpoint_every.unwrap_or(1),
         };
         Ok((!plain).then_some(terms))
-    }
-
-    /// The options, and whether each was given.
-    fn given(&self) -> [(&'static str, bool); 9] {
-        [
-            ("name", self.name.is_some()),
-            ("namespace", self.namespace.is_some()),
-            ("max_restarts", self.max_restarts.is_some()),
-            ("restart_window", self.restart_window.is_some()),
-            ("max_task_retries", self.max_task_retries.is_some()),
-            ("checkpoint_every", self.checkpoint_every.is_some()),
-            ("max_concurrency", self.max_concurrency.is_some()),
-            ("max_pending_calls", self.max_pending_calls.is_some()),
-            ("block_when_full", self.block_when_full),
-        ]
     }
 
     /// Whether each option makes sense, by itself and beside the others.

@@ -20,12 +20,19 @@ pub(crate) enum Access<'a, A> {
 }
 
 /// A call. `SHARED`: of a method with `&self`.
-pub(super) struct Method<A: Life, B, const SHARED: bool> {
-    pub(super) strand: *const Strand<A>,
+pub(crate) struct Method<A: Life, B, const SHARED: bool> {
+    strand: *const Strand<A>,
     /// It is told whether it runs for the last time, and then uses the arguments up.
-    pub(super) body: B,
+    body: B,
     /// Which try this is, counted from 1.
-    pub(super) attempt: u32,
+    attempt: u32,
+}
+
+impl<A: Life, B, const SHARED: bool> Method<A, B, SHARED> {
+    /// A call of that strand.
+    pub(crate) fn new(strand: *const Strand<A>, body: B) -> Self {
+        Self { strand, body, attempt: 1 }
+    }
 }
 
 // SAFETY: the pointer is followed in the strand's turn only, which keeps the strand alive.
@@ -121,7 +128,12 @@ impl<A: Life, B, const SHARED: bool> Method<A, B, SHARED> {
         note::step(promise.number(), EventKind::Retried { attempt: self.attempt });
         // SAFETY: this is the cell's job, and calls are begun by their entries only.
         match unsafe { promise.put_back(self) } {
-            Ok(entry) => turn.next.push_front(entry),
+            Ok(entry) => {
+                if let Some(room) = strand.room() {
+                    room.come_back();
+                }
+                turn.next.push_front(entry);
+            }
             Err((job, promise)) => {
                 panics::drop_quietly(job);
                 let why = Error::new(ErrorKind::Cancelled, "it was cancelled before another try");

@@ -2,32 +2,29 @@
 
 use std::collections::VecDeque;
 use std::ptr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::Strand;
+use super::birth::Birth;
+use super::{Kind, Side, Strand};
 use crate::error::{Error, Result};
-use crate::function::Call;
-use crate::local::caller::Origin;
-use crate::local::cell::{AnyRef, Promise, Ref};
+use crate::local::cell::Promise;
 use crate::local::current::{self, Task};
 use crate::local::life::{ActorEnd, Construct, Life, Restarts, Terms};
 use crate::local::place::Place;
 use crate::local::queue::Entry;
-use crate::local::{note, panics};
+use crate::local::{Local, note, panics};
 use crate::millis::Millis;
 use crate::observe::EventKind;
 
 /// What belongs to whoever has the turn.
-pub(super) struct Turn<A: Life> {
+pub(crate) struct Turn<A: Life> {
     pub(super) state: State<A>,
     /// Calls taken out of the mailbox, in order.
     pub(super) next: VecDeque<Entry>,
-    /// Tells that the actor has begun, where somebody may ask.
-    birth: Option<Promise<()>>,
+    birth: Birth,
     supervised: Option<Box<Supervised<A>>>,
-    /// Where the constructor's call stands in the tree of calls: a restart draws the same random numbers.
-    place: Place,
 }
 
 pub(super) enum State<A: Life> {
@@ -40,48 +37,86 @@ pub(super) enum State<A: Life> {
 }
 
 /// What it takes to make an actor anew.
-struct Supervised<A: Life> {
-    seed: A::Seed,
-    restarts: Restarts,
+pub(crate) struct Supervised<A: Life> {
+    pub(crate) seed: A::Seed,
+    pub(crate) restarts: Restarts,
     /// What the actor saved last.
-    saved: Option<A::Saved>,
+    pub(crate) saved: Option<A::Saved>,
     /// How many calls may have changed the state since.
-    changes: u32,
+    pub(crate) changes: u32,
     checkpoint_every: u32,
 }
 
-impl<A: Life> Turn<A> {
-    pub(super) fn new(seed: A::Seed, terms: Option<&Terms>, place: Place) -> Self {
-        let (next, birth) = Default::default();
-        let restarts = terms.filter(|terms| terms.max_restarts > 0);
-        let Some(terms) = restarts else {
-            let state = State::Unborn(Some(seed));
-            return Self { state, next, birth, supervised: None, place };
+impl<A: Life> Kind<A> for Turn<A> {
+    type Aside = ();
+    const IN_ORDER: bool = true;
+
+    fn new(seed: A::Seed, terms: Option<&Terms>, place: Place) -> Self {
+        let (seed, supervised) = Supervised::of(seed, terms);
+        let (next, birth) = (VecDeque::new(), Birth::new(place));
+        Self { state: State::Unborn(seed), next, birth, supervised }
+    }
+
+    fn aside(_: &Arc<Local>) {}
+
+    fn birth(&mut self) -> &mut Birth {
+        &mut self.birth
+    }
+
+    fn queue(strand: Arc<Strand<A>>, side: Side) {
+        let local = Arc::clone(&strand.local);
+        let entry = strand.into_entry();
+        match side {
+            Side::Front => local.schedule(entry),
+            Side::Back => local.schedule_last(entry),
+        }
+        .now();
+    }
+
+    unsafe fn take(strand: &Strand<A>, calls_max: usize) -> bool {
+        // SAFETY: by the caller's promise.
+        unsafe { strand.take_turn(calls_max) }
+    }
+}
+
+impl<A: Life> Supervised<A> {
+    /// Of an actor that is to be made from `seed`; gives that back where it is needed once only.
+    pub(crate) fn of(seed: A::Seed, terms: Option<&Terms>) -> (Option<A::Seed>, Option<Box<Self>>) {
+        let Some(terms) = terms.filter(|terms| terms.max_restarts > 0) else {
+            return (Some(seed), None);
         };
-        let supervised = Supervised {
+        let supervised = Self {
             seed,
             restarts: Restarts::new(terms.max_restarts, terms.restart_window),
             saved: None,
             changes: 0,
             checkpoint_every: terms.checkpoint_every,
         };
-        let supervised = Some(Box::new(supervised));
-        Self { state: State::Unborn(None), next, birth, supervised, place }
+        (None, Some(Box::new(supervised)))
     }
 
-    /// What completes when the actor has begun, or has ended without.
-    pub(super) fn birth_to_come(&mut self, call: Call) -> AnyRef {
-        let (birth, promise) = self.birth_of(call);
-        self.birth = Some(promise);
-        birth.into_any()
+    /// A call that may have changed the state has returned: saves that, if it is time to.
+    pub(crate) fn changed(&mut self, actor: &A) -> Result<()> {
+        self.changes += 1;
+        if self.changes >= self.checkpoint_every {
+            self.changes = 0;
+            self.saved = Some(actor.save()?);
+        }
+        Ok(())
     }
 
-    /// The constructor's call, as a task.
-    fn birth_of(&self, call: Call) -> (Ref<()>, Promise<()>) {
-        let origin = Origin { place: self.place.clone(), ..Origin::NONE };
-        Ref::birth(origin, call, 0)
+    /// Puts what was saved last into an actor that was made anew. Runs the program's code.
+    pub(crate) fn restore(&mut self, actor: &mut A) -> Result<()> {
+        if let Some(saved) = self.saved.take() {
+            actor.restore(saved)?;
+            // What was saved is used up, and may be needed again.
+            self.saved = Some(actor.save()?);
+        }
+        Ok(())
     }
+}
 
+impl<A: Life> Turn<A> {
     /// Ends the actor if it is told to, and makes it if it has to be made. False: that has to be asked
     /// again.
     #[inline]
@@ -111,8 +146,7 @@ impl<A: Life> Turn<A> {
             unreachable!("an actor begins once")
         };
         note::step(strand.number, EventKind::Started);
-        let promise = self.birth.take();
-        let promise = promise.unwrap_or_else(|| self.birth_of(strand.call).1);
+        let promise = self.birth.begin(strand.call);
         let kept = self.supervised.as_ref().map(|supervised| &supervised.seed);
         let made = in_constructor(strand, &promise, || {
             let seed = seed.or_else(|| kept.map(A::copy_seed));
@@ -133,26 +167,20 @@ impl<A: Life> Turn<A> {
 
     /// Makes the actor once more after a crash.
     fn begin_anew(&mut self, strand: &Strand<A>) {
-        let (_, promise) = self.birth_of(strand.call);
+        let promise = self.birth.begin(strand.call);
         let Some(supervised) = &mut self.supervised else {
             unreachable!("an actor that is not to be made anew ends when it crashes")
         };
         let had_saved = supervised.saved.is_some();
         let made = in_constructor(strand, &promise, || {
             let mut actor = make::<A>(A::copy_seed(&supervised.seed))?;
-            if let Some(saved) = supervised.saved.take() {
-                actor.restore(saved)?;
-                // What was saved is used up, and may be needed again.
-                supervised.saved = Some(actor.save()?);
-            }
+            supervised.restore(&mut actor)?;
             Ok(actor)
         });
         promise.complete(Ok(()));
         match made {
             Ok(actor) => {
-                strand.asked.iter().for_each(|asked| {
-                    asked.restarts.store(supervised.restarts.count(), Ordering::Relaxed);
-                });
+                strand.count_restart(supervised.restarts.count());
                 supervised.changes = 0;
                 note::step(strand.number, EventKind::ActorRestarted);
                 self.state = State::Alive(actor);
@@ -187,12 +215,7 @@ impl<A: Life> Turn<A> {
         let (State::Alive(actor), Some(supervised)) = (&self.state, &mut self.supervised) else {
             return Ok(());
         };
-        supervised.changes += 1;
-        if supervised.changes >= supervised.checkpoint_every {
-            supervised.changes = 0;
-            supervised.saved = Some(actor.save()?);
-        }
-        Ok(())
+        supervised.changed(actor)
     }
 
     /// Ends the actor, if it has not ended, and drops its state.
@@ -200,20 +223,11 @@ impl<A: Life> Turn<A> {
         if matches!(self.state, State::Ended(_)) {
             return;
         }
-        let _ = strand.end.set(Box::new(how));
-        let how = strand.end.get().expect("just set");
-        let ended = State::Ended(how.to_error(strand.name()));
+        let ended = State::Ended(strand.ends(how).to_error(strand.name()));
         panics::drop_quietly(std::mem::replace(&mut self.state, ended));
         panics::drop_quietly(self.supervised.take());
-        if let Some(birth) = self.birth.take() {
-            birth.complete(Ok(()));
-        }
-        note::step(strand.number, EventKind::ActorEnded);
-        if let Some(name) = strand.asked.as_ref().and_then(|asked| asked.terms.name.as_ref()) {
-            strand.local.names().forget(name, ptr::from_ref(strand).addr());
-        }
-        strand.over.store(true, Ordering::Relaxed);
-        strand.tell_watchers();
+        self.birth.give_up();
+        strand.has_ended();
     }
 }
 
@@ -282,8 +296,7 @@ impl<A: Life> Strand<A> {
         if self.end.get().is_none() && self.has_mail() {
             return true;
         }
-        let last = self.handles.load(Ordering::SeqCst) == 0;
-        turn.end(self, if last { ActorEnd::Unreachable } else { ActorEnd::Stopped });
+        turn.end(self, self.end_of_calls());
         true
     }
 }
