@@ -172,7 +172,7 @@ fn check(
         (Kind::Amount, _) => format!("`{name}` takes a number"),
         (Kind::Text, _) => format!("`{name}` takes a text"),
         (Kind::Function, _) => format!("`{name}` takes a function"),
-        (Kind::Local | Kind::Flag | Kind::Returns | Kind::Resource, _) => {
+        (Kind::Local | Kind::Flag | Kind::Stream | Kind::Returns | Kind::Resource, _) => {
             unreachable!("has no such value")
         }
     };

@@ -5,7 +5,7 @@
 //! the caller expects. None of them ever runs, for the report has ended the build.
 
 use proc_macro2::{Ident, TokenStream};
-use quote::{format_ident, quote};
+use quote::{ToTokens, format_ident, quote};
 use syn::{ItemFn, Visibility};
 
 use crate::attributes;
@@ -24,7 +24,10 @@ pub(crate) fn function(item: &ItemFn, options: &Options, refused: Refused) -> To
     let (ident, vis) = (&faulty.ident, &item.vis);
     let conditions = attributes::conditions(&item.attrs);
     let silence = expand::silence();
-    let returns = Returns::of(&faulty, options.num_returns);
+    let returns = match options.stream {
+        Some(_) => Returns::of_stream(&faulty),
+        None => Returns::of(&faulty, options.num_returns),
+    };
     let remote = returns.method(vis, &format_ident!("remote"), None, faulty.arity);
     let builder = format_ident!("__{}Options", expand::plain(ident));
     let builder_type = returns.builder(&builder, Target::Function, faulty.arity);
@@ -58,7 +61,7 @@ pub(crate) fn function(item: &ItemFn, options: &Options, refused: Refused) -> To
 /// What a form returns, and the type parameters that leave it to the caller.
 pub(crate) struct Returns {
     ty: TokenStream,
-    open: Vec<Ident>,
+    open: Vec<TokenStream>,
 }
 
 impl Returns {
@@ -66,7 +69,8 @@ impl Returns {
     pub(crate) fn of(faulty: &Faulty, num_returns: Option<usize>) -> Self {
         match (num_returns, &faulty.output) {
             (Some(count), _) => {
-                let open: Vec<_> = (0..count).map(|i| format_ident!("Output{i}")).collect();
+                let open = (0..count).map(|i| format_ident!("Output{i}").into_token_stream());
+                let open: Vec<_> = open.collect();
                 let ty = quote!((#(::mobula::__private::ObjectRef<#open>),*));
                 Self { ty, open }
             }
@@ -76,7 +80,21 @@ impl Returns {
             }
             (None, None) => Self {
                 ty: quote!(::mobula::__private::ObjectRef<Output>),
-                open: vec![format_ident!("Output")],
+                open: vec![quote!(Output)],
+            },
+        }
+    }
+
+    /// What a call of a faulty function that streams would return.
+    fn of_stream(faulty: &Faulty) -> Self {
+        match &faulty.output {
+            Some(output) => {
+                let value = output.value();
+                Self::exactly(quote!(::mobula::__private::ObjectStream<#value>))
+            }
+            None => Self {
+                ty: quote!(::mobula::__private::ObjectStream<Output>),
+                open: vec![quote!(Output: ::core::marker::Send + ::core::marker::Sync + 'static)],
             },
         }
     }

@@ -1,10 +1,13 @@
 //! A function under `#[remote]`.
 
+use std::borrow::Cow;
+
 use syn::{ItemFn, Type};
 
 use crate::error::Errors;
 use crate::options::Options;
 use crate::signature::{Faulty, Signature};
+use crate::stream::{self, Source};
 use crate::types;
 
 /// A function that can run as a task.
@@ -15,6 +18,8 @@ pub(crate) struct Function<'a> {
     pub(crate) signature: Signature,
     /// The types of its results, one for each `ObjectRef` that `num_returns` asks for.
     pub(crate) parts: Option<Vec<Type>>,
+    /// How its items come, if it streams: then the signature's result is an item.
+    pub(crate) source: Option<Source>,
 }
 
 /// Why there is no task: a faulty signature, or an item that stands in the wrong place.
@@ -42,10 +47,17 @@ pub(crate) fn check<'a>(
         errors.report(&item.sig.ident, message);
         return Err(Refused::Place);
     }
-    let signature = Signature::check(&item.sig, errors).map_err(Refused::Signature)?;
+    let (declared, source) = match &options.stream {
+        None => (Cow::Borrowed(&item.sig), None),
+        Some(_) => match stream::check(&item.sig, errors) {
+            Ok((items, source)) => (Cow::Owned(items), Some(source)),
+            Err(_) => return Err(Refused::Signature(Faulty::of(&item.sig))),
+        },
+    };
+    let signature = Signature::check(&declared, errors).map_err(Refused::Signature)?;
     let parts = options.num_returns.map(|wanted| signature.output.parts(wanted, errors));
     match parts.transpose() {
-        Ok(parts) => Ok(Function { item, signature, parts }),
+        Ok(parts) => Ok(Function { item, signature, parts, source }),
         Err(_) => Err(Refused::Signature(Faulty::of(&item.sig))),
     }
 }

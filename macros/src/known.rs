@@ -20,6 +20,8 @@ pub(crate) enum Kind {
     Local,
     /// None: it is there or not.
     Flag,
+    /// None: the function's results come one after the other.
+    Stream,
     /// How many results there are.
     Returns,
     /// A whole number, this or more.
@@ -62,6 +64,8 @@ pub(crate) const KNOWN: &[Known] = &[
     known(ACTORS, "max_pending_calls", Kind::Count(1), "max_pending_calls = 1000"),
     known(ACTORS, "block_when_full", Kind::Flag, "block_when_full"),
     known(FUNCTIONS, "num_returns", Kind::Returns, "num_returns = 2"),
+    known(FUNCTIONS, "stream", Kind::Stream, "stream"),
+    known(FUNCTIONS, "max_unread", Kind::Count(1), "max_unread = 16"),
     known(BOTH, "local", Kind::Local, "local"),
 ];
 
@@ -78,7 +82,7 @@ impl Known {
     /// How many arguments the builder's method of that name has, if there is one.
     pub(crate) fn builder_arity(&self) -> Option<usize> {
         match self.kind {
-            Kind::Local | Kind::Returns => None,
+            Kind::Local | Kind::Stream | Kind::Returns => None,
             Kind::Flag => Some(0),
             Kind::Resource => Some(2),
             _ => Some(1),

@@ -6,7 +6,7 @@
 //! 2. **Check.** `function` and `actor` turn the item into what the expansion needs: a
 //!    `signature` with its `parameter`s and its `output`. Whatever cannot run remotely is
 //!    reported here (`error`), at the tokens that have to change.
-//! 3. **Expand.** `expand_function` and `expand_actor` write the remote form beside the user's
+//! 3. **Expand.** `expand_function`, `expand_stream` and `expand_actor` write the remote form beside the user's
 //!    item, which stays as it is. They share the phrases of `expand`.
 //! 4. **Fall back.** Where a check failed, `fallback` writes a form of the same shape that does
 //!    nothing, so that the callers of a faulty item are not blamed for it.
@@ -29,6 +29,7 @@ mod error;
 mod expand;
 mod expand_actor;
 mod expand_function;
+mod expand_stream;
 mod fallback;
 mod function;
 mod known;
@@ -36,6 +37,7 @@ mod options;
 mod output;
 mod parameter;
 mod signature;
+mod stream;
 mod suggestion;
 mod types;
 
@@ -77,6 +79,10 @@ mod types;
 /// **Results** are owned. A function whose return type is named `Result` gives what is in its
 /// `Ok`, the first argument of that type; an `Err` makes the call fail with an error of kind
 /// `Task`, from which `downcast_ref` brings it back. With `num_returns = 2` a result `(A, B)` becomes two refs, one for each part.
+///
+/// With `stream` the function returns `impl Iterator<Item = T>`, and a call gives an `ObjectStream<T>`: a ref for
+/// each item, as it is produced. Where `T` is a `Result`, the refs are to what is in its `Ok`, and an `Err` makes
+/// that one ref fail. A function that returns `impl Stream<Item = T>` waits for its items, as an `async fn` does.
 ///
 /// An `fn` computes, on a thread that is its own for that time; an `async fn` waits, and shares
 /// its thread.
@@ -138,6 +144,8 @@ mod types;
 /// | `max_pending_calls = 1000` | actors | how many of its calls may wait |
 /// | `block_when_full` | actors | a call waits for its place among those instead of failing |
 /// | `num_returns = 2` | functions | how many refs a call returns |
+/// | `stream` | functions | its results come one after the other, each with a ref |
+/// | `max_unread = 4` | functions that stream | how many items may be there unread before it waits for its reader |
 /// | `local` | functions, actors | it stays in this process, and its types need no serde |
 ///
 /// A value may be any expression, except that of `num_returns`. Options that are set for one
@@ -173,7 +181,10 @@ fn expand_item(
         Ok(Item::Fn(function)) => {
             let options = Options::parse(arguments, Target::Function, &mut errors);
             let remote = match function::check(&function, &options, &mut errors) {
-                Ok(checked) => expand_function::expand(&checked, &options),
+                Ok(checked) => match checked.source {
+                    None => expand_function::expand(&checked, &options),
+                    Some(source) => expand_stream::expand(&checked, source, &options),
+                },
                 Err(refused) => fallback::function(&function, &options, refused),
             };
             quote!(#item #remote)

@@ -28,6 +28,8 @@ pub(crate) enum Target {
 pub(crate) struct Options {
     /// The call stays in this process: its types need no serde.
     pub(crate) local: bool,
+    /// The results come one after the other: where the attribute says so.
+    pub(crate) stream: Option<Ident>,
     /// How many `ObjectRef`s a call returns, if not one.
     pub(crate) num_returns: Option<usize>,
     settings: Vec<Setting>,
@@ -65,7 +67,40 @@ impl Options {
             // What is wrong with a value has been reported, and the item goes on without it.
             let _ = options.take(known, argument, errors);
         }
+        options.fit(errors);
         options
+    }
+
+    /// Removes what does not go together.
+    fn fit(&mut self, errors: &mut Errors) {
+        let Some(stream) = &self.stream else {
+            self.settings.retain(|Setting { name, .. }| {
+                let fits = name != "max_unread";
+                if !fits {
+                    errors.report(name, "only a stream has unread items: add `stream`");
+                }
+                fits
+            });
+            return;
+        };
+        if self.num_returns.take().is_some() {
+            let message = "a stream gives a ref for each item: leave `num_returns` out";
+            errors.report(stream, message);
+        }
+        self.settings.retain(|Setting { name, .. }| {
+            let message = match name.to_string().as_str() {
+                "max_retries" | "retry_if" | "retry_delay" => {
+                    "a stream is not tried again, for its reader has some of its items already"
+                }
+                "timeout" => {
+                    "how long a stream takes is up to its reader, so it has no time limit: stop \
+                     it by dropping it"
+                }
+                _ => return true,
+            };
+            errors.report(name, message);
+            false
+        });
     }
 
     /// The builder, set: `Options::new().num_cpus(2.0)`. Nothing if nothing was set.
@@ -97,6 +132,10 @@ impl Options {
         let values = match known.kind {
             Kind::Local => {
                 self.local = true;
+                return argument.no_value(known, errors);
+            }
+            Kind::Stream => {
+                self.stream = Some(argument.name.clone());
                 return argument.no_value(known, errors);
             }
             Kind::Returns => {

@@ -6,6 +6,7 @@ use syn::{ReturnType, Type};
 
 use crate::error::{Errors, Reported};
 use crate::expand::at;
+use crate::stream;
 use crate::types::{self, Tie};
 
 /// The result of a call.
@@ -92,6 +93,11 @@ impl Output {
 fn refuse_tied(ty: &Type, errors: &mut Errors) -> Result<(), Reported> {
     let (place, message): (&dyn ToTokens, _) = match types::tie(ty) {
         None => return Ok(()),
+        Some(Tie::ImplTrait(place)) if stream::items(ty).is_some() => (
+            place,
+            "a remote result is stored, and an iterator cannot be: add `stream` to `#[remote]` for a \
+             ref to each item, or return a `Vec`",
+        ),
         Some(Tie::ImplTrait(place)) => (
             place,
             "a remote result is stored, so its type needs a name: write one instead of \

@@ -81,6 +81,7 @@ pub use api::map::{Map, map};
 pub use api::object::{ObjectId, ObjectRef, put};
 pub use api::remote::{TaskOptions, spawn};
 pub use api::rng::{TaskRng, rng};
+pub use api::stream::{ObjectStream, StreamOptions};
 pub use api::wait::{AsCompleted, ObjectFuture, as_completed, wait};
 pub use config::{Config, Engine};
 pub use error::{Error, ErrorKind, Result};
@@ -117,6 +118,9 @@ pub mod __private {
     pub use crate::api::portable::{Fallible, Portable};
     pub use crate::api::remote::{Body, RemoteFn, TaskOptions, submit};
     pub use crate::api::split::Split;
+    pub use crate::api::stream::{
+        ObjectStream, StreamBody, StreamConfig, StreamFn, StreamOptions, next_of, submit_stream,
+    };
     pub use crate::error::{Error, Result, failure::*};
     pub use crate::function::Function;
     pub use crate::size::estimate as estimated_size;

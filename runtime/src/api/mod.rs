@@ -15,4 +15,5 @@ pub(crate) mod portable;
 pub(crate) mod remote;
 pub(crate) mod rng;
 pub(crate) mod split;
+pub(crate) mod stream;
 pub(crate) mod wait;

@@ -87,6 +87,15 @@ impl Options {
     /// # Errors
     /// `Config`, if an amount makes no sense.
     pub(crate) fn request(&self) -> Result<Option<Request>> {
+        let request = self.whole_request()?;
+        Ok((!request.is_plain()).then_some(request))
+    }
+
+    /// What the engine is asked for, be it nothing but a turn.
+    ///
+    /// # Errors
+    /// `Config`, if an amount makes no sense.
+    pub(crate) fn whole_request(&self) -> Result<Request> {
         let Self { name, num_cpus, resources, timeout, priority, .. } = self;
         let amount = |what: &str, amount: f64, allowed: &str| {
             let refused =
@@ -113,12 +122,8 @@ impl Options {
             })
             .collect::<Result<Amounts>>()?;
         let priority = priority.unwrap_or(0);
-        let plain = name.is_none() && cpus == Millis::ONE && resources.is_empty();
-        let retries = self.retries()?;
-        let plain = plain && timeout.is_none() && priority == 0 && retries.is_none();
-        let (name, time_limit) = (name.clone(), *timeout);
-        let request = Request { name, cpus, resources, priority, time_limit, retries };
-        Ok((!plain).then_some(request))
+        let (name, time_limit, retries) = (name.clone(), *timeout, self.retries()?);
+        Ok(Request { name, cpus, resources, priority, time_limit, retries })
     }
 
     /// When the task is tried again; None: never.

@@ -23,6 +23,7 @@ use crate::local::outsider::Tree;
 use crate::local::pool::Pool;
 use crate::local::queue::Entry;
 use crate::local::request::Resources;
+use crate::local::stream::Streams;
 use crate::observe::{Events, Recorder};
 use crate::random::SeedSequence;
 
@@ -67,6 +68,7 @@ mod state;
 #[cfg(all(test, mobula_loom))]
 mod state_loom;
 pub(crate) mod strand;
+pub(crate) mod stream;
 mod sync;
 pub(crate) mod value;
 pub(crate) mod waiters;
@@ -87,6 +89,7 @@ pub(crate) struct Local {
     names: Names,
     resources: Resources,
     grants: Grants,
+    streams: Streams,
     unheeded: Unheeded,
     /// Where each call has its place, and its random numbers from.
     tree: Tree,
@@ -118,6 +121,7 @@ impl Local {
             names: Names::default(),
             resources: Resources::new(settings.resources.clone()),
             grants: Grants::default(),
+            streams: Streams::default(),
             unheeded: Unheeded::default(),
             tree: Tree::new(SeedSequence::new(settings.seed).into_pool()),
             blockings: Blockings::default(),
@@ -158,6 +162,11 @@ impl Local {
 
     pub(crate) fn grants(&self) -> &Grants {
         &self.grants
+    }
+
+    /// The streams that are produced here.
+    pub(crate) fn streams(&self) -> &Streams {
+        &self.streams
     }
 
     /// The tasks that did not stop when they were asked to.
@@ -272,8 +281,20 @@ impl Local {
     pub(crate) fn spawn_future(&self, future: impl Future<Output = ()> + Send + 'static) {
         match self.settings.engine {
             Engine::Threads => drop(self.tokio().spawn(future)),
-            Engine::Inline => run_to_end(future, self.tokio()),
+            Engine::Inline => self.run_to_end(future),
         }
+    }
+
+    /// Polls a future here and now, until it is done. Tokio refuses to block on a future inside another; a
+    /// thread of its own may.
+    pub(crate) fn run_to_end<R: Send>(&self, future: impl Future<Output = R> + Send) -> R {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return self.tokio().block_on(future);
+        }
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| self.tokio().block_on(future));
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
     }
 
     fn tokio(&self) -> &tokio::runtime::Handle {
@@ -301,6 +322,7 @@ impl Local {
         self.pool.refuse();
         self.resources.close();
         self.closing.notify_waiters();
+        self.streams.stop_all();
         self.actors.end_all();
         let never_begun = self.pool.close();
         if let Some(arbiters) = self.arbiters.get() {
@@ -338,14 +360,4 @@ impl Scheduled {
             Self::Refused(entry) => drop(entry.abandon(pool::shut_down_before("the call"))),
         }
     }
-}
-
-/// Tokio refuses to block on a future inside another; a thread of its own may.
-fn run_to_end(future: impl Future<Output = ()> + Send, tokio: &tokio::runtime::Handle) {
-    if tokio::runtime::Handle::try_current().is_err() {
-        return tokio.block_on(future);
-    }
-    std::thread::scope(|scope| {
-        scope.spawn(|| tokio.block_on(future));
-    });
 }

@@ -31,6 +31,13 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    /// Whether it asks for nothing but a turn.
+    pub(crate) fn is_plain(&self) -> bool {
+        let Self { name, cpus, resources, priority, time_limit, retries } = self;
+        let plain = name.is_none() && *cpus == Millis::ONE && resources.is_empty();
+        plain && time_limit.is_none() && *priority == 0 && retries.is_none()
+    }
+
     /// Whether this try, counted from 1, is the last one.
     pub(crate) fn is_last(&self, attempt: u32) -> bool {
         self.retries.as_ref().is_none_or(|retries| retries.is_last(attempt))

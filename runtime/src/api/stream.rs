@@ -1,0 +1,371 @@
+//! Streams: a call that gives many refs, one after the other, as they are produced.
+//!
+//! The macro implements [`StreamFn`] for a function with `stream`; its [`StreamBody`] makes a future that goes
+//! through the function's iterator and hands each item to an [`Outlet`]. `local/stream.rs` is what is between
+//! that and the [`ObjectStream`].
+
+#![expect(clippy::too_many_arguments, reason = "a call has as many as its function")]
+
+use std::fmt;
+use std::iter::FusedIterator;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+
+use crate::api::object::ObjectRef;
+use crate::api::options::Options;
+use crate::api::parameter::{Arg, Awaiting, Param, Params};
+use crate::api::remote::submit_task;
+use crate::config::Engine;
+use crate::error::{Error, ErrorKind, Result};
+use crate::function::{Call, Function};
+use crate::local::cell::Ref;
+use crate::local::completion::Completion;
+use crate::local::job::Await;
+use crate::local::request::Claim;
+use crate::local::stream::{Inlet, Next, Outlet, Produce, Producer, Shared};
+use crate::local::waiting::{self, Ended};
+use crate::local::{cancelling, current, default};
+
+/// How many items may be there unread, unless `max_unread` says otherwise.
+const UNREAD_MAX: usize = 16;
+
+/// The refs that a call with `#[remote(stream)]` gives, one for each item, as they are produced.
+///
+/// It is an iterator, which waits for the next ref, and a `futures::Stream`. Each ref is ready when it comes.
+/// Where an item is an `Err`, or the producer panics or is cancelled, a ref comes in its place of which
+/// [`get`](crate::get) gives the failure; after a panic and the like it is the last one.
+///
+/// The producer is at most `max_unread` items ahead (16, unless the option says otherwise). Then it waits, and
+/// holds no thread, no CPU and none of what it asked for. Dropped, the stream stops the producer, and cancels
+/// what that has submitted.
+///
+/// ```
+/// use mobula::prelude::*;
+///
+/// #[remote(stream)]
+/// fn squares(n: u64) -> impl Iterator<Item = u64> {
+///     (0..n).map(|x| x * x)
+/// }
+///
+/// let mut sum = 0;
+/// for square in squares::remote(5) {
+///     sum += mobula::get(square)?;
+/// }
+/// assert_eq!(sum, 30);
+///
+/// // An endless one is stopped by not reading on.
+/// let mut some = squares::options().max_unread(2).remote(u64::MAX);
+/// assert_eq!(mobula::get(some.nth(3).unwrap())?, 9);
+/// # Ok::<(), mobula::Error>(())
+/// ```
+///
+/// Iterators and streams have methods of the same names. In async code a pinned one has those of a stream only:
+///
+/// ```
+/// use futures::StreamExt;
+/// use mobula::prelude::*;
+///
+/// #[remote(stream)]
+/// fn squares(n: u64) -> impl Iterator<Item = u64> {
+///     (0..n).map(|x| x * x)
+/// }
+///
+/// # futures::executor::block_on(async {
+/// let mut squares = std::pin::pin!(squares::remote(5));
+/// while let Some(square) = squares.next().await {
+///     println!("{}", square.await?);
+/// }
+/// # Ok::<(), mobula::Error>(())
+/// # })?;
+/// # Ok::<(), mobula::Error>(())
+/// ```
+#[must_use = "a stream that is dropped stops its producer"]
+pub struct ObjectStream<T: Send + Sync + 'static> {
+    inlet: Inlet<T>,
+    /// What `poll_next` waits for.
+    later: Option<Pin<Box<Completion>>>,
+    /// Set when the reader's wait could never have ended.
+    given_up: bool,
+}
+
+impl<T: Send + Sync + 'static> ObjectStream<T> {
+    fn new(shared: Arc<Shared<T>>, task: Ref<()>) -> Self {
+        Self { inlet: Inlet::new(shared, task.into_any()), later: None, given_up: false }
+    }
+
+    fn failed(error: Error, call: Call) -> Self {
+        let shared = Shared::new(call, call.into(), UNREAD_MAX);
+        Self::new(shared, Ref::complete(Err(error.through(call)), call))
+    }
+
+    /// Asks the producer to stop, and whatever it has submitted. The items that it has yielded can still be
+    /// read; behind them comes a failure of the kind [`Cancelled`](ErrorKind::Cancelled), unless it had ended.
+    pub fn cancel(&self) {
+        let _ = cancelling::cancel(&self.inlet.task, true);
+    }
+
+    fn give_up(&mut self, why: Error) -> ObjectRef<T> {
+        self.given_up = true;
+        Ref::complete(Err(why), self.inlet.task.call()).into()
+    }
+}
+
+impl<T: Send + Sync + 'static> Iterator for ObjectStream<T> {
+    type Item = ObjectRef<T>;
+
+    /// The next ref; waits until there is one. A wait that can never end gives a failure of the kind
+    /// [`Deadlock`](ErrorKind::Deadlock), and nothing after it.
+    fn next(&mut self) -> Option<ObjectRef<T>> {
+        while !self.given_up {
+            match self.inlet.next() {
+                Next::Item(item) => return Some(item.into()),
+                Next::End => return None,
+                Next::Later(later) => match waiting::wait(later.any(), None) {
+                    Err(Ended::Never(why)) => return Some(self.give_up(why)),
+                    Ok(()) | Err(Ended::TimedOut) => {}
+                },
+            }
+        }
+        None
+    }
+}
+
+impl<T: Send + Sync + 'static> FusedIterator for ObjectStream<T> {}
+
+impl<T: Send + Sync + 'static> Stream for ObjectStream<T> {
+    type Item = ObjectRef<T>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<ObjectRef<T>>> {
+        loop {
+            if let Some(later) = &mut self.later {
+                if later.as_mut().poll(context).is_pending() {
+                    return Poll::Pending;
+                }
+                self.later = None;
+            }
+            match self.inlet.next() {
+                Next::Item(item) => return Poll::Ready(Some(item.into())),
+                Next::End => return Poll::Ready(None),
+                Next::Later(later) => {
+                    self.later = Some(Box::pin(Completion::of(later.into_any())));
+                }
+            }
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> fmt::Debug for ObjectStream<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ObjectStream({})", self.inlet.task.hop())
+    }
+}
+
+/// A function with `#[remote(stream)]`.
+pub trait StreamFn: Sized + 'static {
+    /// Its parameters.
+    type Params: Params;
+    /// The `T` of `ObjectStream<T>`.
+    type Item: Send + Sync + 'static;
+    /// Its name and place.
+    fn function() -> &'static Function;
+    /// The options in its attribute.
+    fn defaults() -> Option<&'static StreamConfig> {
+        None
+    }
+    /// The function itself.
+    fn body() -> StreamBody<Self>;
+}
+
+/// What the arguments of `F` are while it runs.
+type Held<F> = <<F as StreamFn>::Params as Params>::Held;
+/// What the arguments of `F` are until it runs.
+type Slots<F> = <<F as StreamFn>::Params as Params>::Slots;
+
+/// Makes the future that produces.
+type Make<F> = fn(Held<F>, Outlet<<F as StreamFn>::Item>) -> Producer;
+
+/// The function itself: its items are computed, or waited for.
+pub enum StreamBody<F: StreamFn> {
+    /// It returns an iterator.
+    Compute(Make<F>),
+    /// It returns a stream of its own.
+    Await(Make<F>),
+}
+
+/// What is next in a stream of the program's.
+pub async fn next_of<S: Stream>(mut stream: Pin<&mut S>) -> Option<S::Item> {
+    std::future::poll_fn(|context| stream.as_mut().poll_next(context)).await
+}
+
+/// Calls a function that streams.
+#[track_caller]
+pub fn submit_stream<F: StreamFn>(slots: Slots<F>) -> ObjectStream<F::Item> {
+    let call = Call { function: F::function(), called_at: Location::caller() };
+    submit_call::<F>(slots, F::defaults().cloned().unwrap_or_default(), call)
+}
+
+fn submit_call<F: StreamFn>(
+    slots: Slots<F>,
+    config: StreamConfig,
+    call: Call,
+) -> ObjectStream<F::Item> {
+    let claim = config.claim();
+    let (claim, unread_max) = match claim {
+        Ok(claim) => claim,
+        Err(error) => return ObjectStream::failed(error, call),
+    };
+    let hop = match &claim.request().name {
+        Some(name) => call.named(Arc::clone(name)),
+        None => call.into(),
+    };
+    let shared = Shared::new(call, hop, unread_max);
+    let mut awaiting = Awaiting::default();
+    F::Params::awaited(&slots, &mut awaiting);
+    let outlet = Outlet::new(Arc::clone(&shared), Arc::clone(claim.local()));
+    let (body, waits) = match F::body() {
+        StreamBody::Compute(body) => (body, false),
+        StreamBody::Await(body) => (body, true),
+    };
+    if waits && claim.request().asks_for_cpus() {
+        let message = "a stream that waits computes on no CPU of the pool; leave num_cpus out";
+        return ObjectStream::failed(Error::new(ErrorKind::Engine, message), call);
+    }
+    let make = move || Ok(body(F::Params::resolve(slots)?, outlet));
+    let task = if waits && claim.local().settings().engine == Engine::Threads {
+        let mut make = Some(make);
+        let make = move |_| (make.take().expect("a stream is not tried again"))();
+        let (local, of_job) = (Arc::clone(claim.local()), Some(Arc::clone(&claim)));
+        let job = Await { make, local, claim: of_job, attempt: 1 };
+        submit_task(job, awaiting, call, Some(claim), current::next_place)
+    } else {
+        let job = Produce::new(make, waits, Arc::clone(&shared), Arc::clone(&claim));
+        submit_task(job, awaiting, call, Some(claim), current::next_place)
+    };
+    ObjectStream::new(shared, task)
+}
+
+/// Options of a stream by their names. Unset ones are left to the attribute, then to the default.
+#[derive(Clone, Default)]
+pub struct StreamConfig {
+    options: Options,
+    unread_max: Option<usize>,
+}
+
+impl StreamConfig {
+    /// No options.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many items may be there that nobody has read. Default: 16.
+    pub fn max_unread(mut self, max_unread: usize) -> Self {
+        self.unread_max = Some(max_unread);
+        self
+    }
+
+    /// What the producer asks for, and how far it may be ahead.
+    fn claim(&self) -> Result<(Arc<Claim>, usize)> {
+        let unread_max = self.unread_max.unwrap_or(UNREAD_MAX);
+        if unread_max == 0 {
+            let message = "max_unread is 0; it takes a number from 1";
+            return Err(Error::new(ErrorKind::Config, message));
+        }
+        let request = self.options.whole_request()?;
+        Ok((Claim::new(request, &default::current())?, unread_max))
+    }
+}
+
+/// A call of a stream that is being given options, ended by `remote(..)` with the function's arguments.
+#[must_use = "a call is made by `.remote(..)`"]
+pub struct StreamOptions<F: StreamFn, P = <F as StreamFn>::Params> {
+    config: StreamConfig,
+    marker: PhantomData<fn() -> (F, P)>,
+}
+
+impl<F: StreamFn> StreamOptions<F> {
+    /// The options of the function's attribute.
+    #[expect(clippy::new_without_default, reason = "users write `f::options()`")]
+    pub fn new() -> Self {
+        Self { config: F::defaults().cloned().unwrap_or_default(), marker: PhantomData }
+    }
+}
+
+impl<F: StreamFn, P> StreamOptions<F, P> {
+    /// How many items may be there that nobody has read.
+    pub fn max_unread(mut self, max_unread: usize) -> Self {
+        self.config = self.config.max_unread(max_unread);
+        self
+    }
+}
+
+/// Those that a stream has of a task's.
+macro_rules! options {
+    ($( $(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*); )*) => {
+        impl StreamConfig { $(
+            $(#[$doc])*
+            pub fn $name(mut self, $($arg: $type),*) -> Self {
+                self.options = self.options.$name($($arg),*);
+                self
+            }
+        )* }
+
+        impl<F: StreamFn, P> StreamOptions<F, P> { $(
+            $(#[$doc])*
+            pub fn $name(mut self, $($arg: $type),*) -> Self {
+                self.config = self.config.$name($($arg),*);
+                self
+            }
+        )* }
+    };
+}
+
+options! {
+    /// A name for the task, in errors and contexts.
+    name(name: impl Into<String>);
+    /// How many CPUs the task takes while it produces.
+    num_cpus(num_cpus: impl Into<f64>);
+    /// How much of a named resource the task takes while it produces.
+    resource(name: impl Into<String>, amount: impl Into<f64>);
+    /// Which of several waiting tasks goes first: the one with the highest.
+    priority(priority: i32);
+}
+
+macro_rules! arities {
+    ($( ($($param:ident $arg:ident),*) )*) => { $(
+        impl<F, $($param: Param + 'static),*> StreamOptions<F, ($($param,)*)>
+        where
+            F: StreamFn<Params = ($($param,)*)>,
+        {
+            /// Calls the function with these options.
+            #[track_caller]
+            pub fn remote(self, $($arg: impl Arg<$param>),*) -> ObjectStream<F::Item> {
+                let call = Call { function: F::function(), called_at: Location::caller() };
+                submit_call::<F>(($($arg.into_slot(),)*), self.config, call)
+            }
+        }
+    )* };
+}
+
+arities! {
+    ()
+    (P0 a0)
+    (P0 a0, P1 a1)
+    (P0 a0, P1 a1, P2 a2)
+    (P0 a0, P1 a1, P2 a2, P3 a3)
+    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4)
+    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5)
+    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6)
+    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7)
+    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7, P8 a8)
+    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7, P8 a8, P9 a9)
+    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7, P8 a8, P9 a9, P10 a10)
+    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7, P8 a8, P9 a9, P10 a10, P11 a11)
+}

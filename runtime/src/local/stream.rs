@@ -1,0 +1,469 @@
+//! Streams: what a producer has yielded and its reader has not taken, and who waits for whom.
+//!
+//! A producer is a future that awaits room after each item. One that computes awaits nothing else, and is
+//! polled on the pool, as a task ([`Produce`]). Where its reader is too far behind, the task is put back as if it
+//! had not begun, and the reader queues it again: in between it has no thread, no CPU, and nothing that it asked
+//! for. One that waits is on tokio, and is woken; with the inline engine it is polled like one that computes.
+//!
+//! | `room`   | the producer                                                        |
+//! |----------|---------------------------------------------------------------------|
+//! | None     | runs, is queued, or has ended                                       |
+//! | `Parked` | was put back, and has its entry here                                |
+//! | `Waker`  | is a future at its await                                            |
+//!
+//! The producer goes on when half of what may be unread was taken, so that it yields several at a time. All of
+//! this changes under one lock, under which nothing of the program's runs.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::function::{Call, Hop};
+use crate::local::arguments::{Awaited, Refs, Then};
+use crate::local::cell::{AnyRef, Job, Promise, Ref};
+use crate::local::current::{self, Own, Task};
+use crate::local::pool::Guest;
+use crate::local::queue::Entry;
+use crate::local::request::Claim;
+use crate::local::{Local, cancelling, grant, note, panics, pool};
+use crate::observe::EventKind;
+
+/// The future that produces.
+pub(crate) type Producer = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+
+/// What the two ends of a stream share.
+pub(crate) struct Shared<T: Send + Sync + 'static> {
+    call: Call,
+    hop: Hop,
+    /// How many items may be there unread.
+    unread_max: usize,
+    state: Mutex<State<T>>,
+}
+
+struct State<T: Send + Sync + 'static> {
+    unread: VecDeque<Ref<T>>,
+    room: Option<Room>,
+    /// Set when the producer finds no room.
+    full: bool,
+    /// The reader, if it waits.
+    reader: Option<Promise<()>>,
+    /// Why the producer is to stop.
+    stop: Option<Error>,
+    ended: bool,
+}
+
+/// How a producer that waits for room goes on.
+enum Room {
+    Parked(Parked),
+    Waker(Waker),
+}
+
+impl Room {
+    fn open(self) {
+        match self {
+            Self::Parked(parked) => parked.queue(),
+            Self::Waker(waker) => waker.wake(),
+        }
+    }
+}
+
+/// What the reader finds.
+pub(crate) enum Next<T> {
+    Item(Ref<T>),
+    /// Nothing yet: something, once this is complete.
+    Later(Ref<()>),
+    /// There is nothing more.
+    End,
+}
+
+impl<T: Send + Sync + 'static> Shared<T> {
+    pub(crate) fn new(call: Call, hop: Hop, unread_max: usize) -> Arc<Self> {
+        let state = State {
+            unread: VecDeque::new(),
+            room: None,
+            full: false,
+            reader: None,
+            stop: None,
+            ended: false,
+        };
+        Arc::new(Self { call, hop, unread_max, state: Mutex::new(state) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is next, for the reader.
+    pub(crate) fn next(&self) -> Next<T> {
+        let mut state = self.lock();
+        if let Some(item) = state.unread.pop_front() {
+            let enough = state.unread.len() <= self.unread_max / 2;
+            let room = if enough { state.room.take() } else { None };
+            drop(state);
+            if let Some(room) = room {
+                room.open();
+            }
+            return Next::Item(item);
+        }
+        if state.ended {
+            return Next::End;
+        }
+        let (later, reader) = Ref::<()>::promise(self.call, 0);
+        let before = state.reader.replace(reader);
+        drop(state);
+        // A reader that gave up waiting.
+        drop(before);
+        Next::Later(later)
+    }
+
+    /// Lets the reader have an item, unless the producer is to stop.
+    fn push(&self, item: Result<T>) -> Result<()> {
+        if let Some(task) = current::task()
+            // SAFETY: the thread is running the task at this very moment.
+            && unsafe { task.running.look_whether_cancelled() }
+        {
+            return Err(cancelling::cancelled_while_running());
+        }
+        let (object, promise) = Ref::<T>::promise(self.call, 0);
+        promise.complete(item.map_err(|error| error.through(self.hop.clone())));
+        self.add(object)
+    }
+
+    fn add(&self, object: Ref<T>) -> Result<()> {
+        let mut state = self.lock();
+        if let Some(stop) = &state.stop {
+            let stop = stop.clone();
+            drop(state);
+            return Err(stop);
+        }
+        state.unread.push_back(object);
+        let reader = state.reader.take();
+        drop(state);
+        if let Some(reader) = reader {
+            reader.complete(Ok(()));
+        }
+        Ok(())
+    }
+
+    /// Whether the producer may go on; if not, it is told by `waker` when it may. One that is parked has a
+    /// waker that does nothing.
+    fn poll_room(&self, waker: &Waker) -> Poll<Result<()>> {
+        let mut state = self.lock();
+        if let Some(stop) = &state.stop {
+            return Poll::Ready(Err(stop.clone()));
+        }
+        if state.unread.len() < self.unread_max {
+            return Poll::Ready(Ok(()));
+        }
+        state.full = true;
+        let before = state.room.replace(Room::Waker(waker.clone()));
+        drop(state);
+        drop(before);
+        Poll::Pending
+    }
+
+    /// Whether it was for room that the producer, polled just now, was pending. There may be room by now.
+    fn was_full(&self) -> bool {
+        std::mem::take(&mut self.lock().full)
+    }
+
+    /// The producer was put back, and waits until there is room.
+    fn park(&self, parked: Parked) {
+        let mut state = self.lock();
+        let waits = state.stop.is_none() && state.unread.len() > self.unread_max / 2;
+        let room = Room::Parked(parked);
+        let (before, room) = match waits {
+            true => (state.room.replace(room), None),
+            false => (state.room.take(), Some(room)),
+        };
+        drop(state);
+        drop(before);
+        if let Some(room) = room {
+            room.open();
+        }
+    }
+
+    /// Stops the producer when it wants to yield the next item, or where it waits for room.
+    fn stop(&self, why: Error) {
+        let mut state = self.lock();
+        state.stop.get_or_insert(why);
+        let room = state.room.take();
+        drop(state);
+        if let Some(room) = room {
+            room.open();
+        }
+    }
+
+    /// The producer has ended; an error comes in the place of what it would have yielded.
+    fn finish(&self, failure: Option<Error>) {
+        let last = failure.map(|error| Ref::complete(Err(error), self.call));
+        let mut state = self.lock();
+        state.unread.extend(last);
+        state.ended = true;
+        let reader = state.reader.take();
+        drop(state);
+        if let Some(reader) = reader {
+            reader.complete(Ok(()));
+        }
+    }
+}
+
+/// A stream as its runtime knows it.
+trait Stoppable: Send + Sync {
+    fn stop(&self, why: Error);
+}
+
+impl<T: Send + Sync + 'static> Stoppable for Shared<T> {
+    fn stop(&self, why: Error) {
+        Self::stop(self, why);
+    }
+}
+
+/// The streams of one runtime whose producers have not ended.
+#[derive(Default)]
+pub(crate) struct Streams(Mutex<HashMap<usize, Weak<dyn Stoppable>>>);
+
+impl Streams {
+    fn lock(&self) -> MutexGuard<'_, HashMap<usize, Weak<dyn Stoppable>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add<T: Send + Sync + 'static>(&self, stream: &Arc<Shared<T>>) {
+        let weak = Arc::downgrade(stream) as Weak<dyn Stoppable>;
+        self.lock().insert(Arc::as_ptr(stream) as usize, weak);
+    }
+
+    fn remove<T: Send + Sync + 'static>(&self, stream: &Arc<Shared<T>>) {
+        self.lock().remove(&(Arc::as_ptr(stream) as usize));
+    }
+
+    /// The runtime ends: no producer may wait for its reader any more.
+    pub(super) fn stop_all(&self) {
+        let streams: Vec<_> = self.lock().values().filter_map(Weak::upgrade).collect();
+        for stream in streams {
+            stream.stop(pool::shut_down_before("its stream was read to the end"));
+        }
+    }
+}
+
+/// The producer's end of a stream.
+pub struct Outlet<T: Send + Sync + 'static> {
+    shared: Arc<Shared<T>>,
+    local: Arc<Local>,
+}
+
+impl<T: Send + Sync + 'static> Outlet<T> {
+    /// The runtime stops the producer when it ends.
+    pub(crate) fn new(shared: Arc<Shared<T>>, local: Arc<Local>) -> Self {
+        local.streams().add(&shared);
+        Self { shared, local }
+    }
+
+    /// Yields an item, and waits until the reader has room for another.
+    ///
+    /// # Errors
+    /// Nobody wants more.
+    pub async fn send(&self, item: Result<T>) -> Result<()> {
+        self.shared.push(item)?;
+        poll_fn(|context| self.shared.poll_room(context.waker())).await
+    }
+}
+
+impl<T: Send + Sync + 'static> Drop for Outlet<T> {
+    fn drop(&mut self) {
+        self.local.streams().remove(&self.shared);
+    }
+}
+
+/// The reader's end of a stream.
+pub(crate) struct Inlet<T: Send + Sync + 'static> {
+    pub(crate) shared: Arc<Shared<T>>,
+    /// Complete when the producer has ended.
+    pub(crate) task: AnyRef,
+}
+
+impl<T: Send + Sync + 'static> Inlet<T> {
+    /// What `task` yields.
+    pub(crate) fn new(shared: Arc<Shared<T>>, task: AnyRef) -> Self {
+        let mut awaited = Refs::default();
+        awaited.add(&task);
+        let (producer, of_producer) = (task.clone(), Arc::clone(&shared));
+        let finish = move || of_producer.finish(producer.failure());
+        Awaited::when_ready(awaited, Then::Run(None, Box::new(finish)));
+        Self { shared, task }
+    }
+
+    pub(crate) fn next(&self) -> Next<T> {
+        let next = self.shared.next();
+        if let Next::Later(later) = &next {
+            // So that whoever asks why this is pending finds the producer.
+            let _ = later.any().extra().producers.set(Box::new([self.task.clone()]));
+        }
+        next
+    }
+}
+
+impl<T: Send + Sync + 'static> Drop for Inlet<T> {
+    fn drop(&mut self) {
+        if !self.task.is_complete() {
+            let why = Error::new(ErrorKind::Cancelled, "nobody reads its stream any more");
+            self.shared.stop(why);
+            let _ = cancelling::cancel(&self.task, true);
+        }
+        let unread = std::mem::take(&mut self.shared.lock().unread);
+        drop(unread);
+    }
+}
+
+/// A task that computes a stream: `make` makes the producer, once the arguments are there.
+pub(crate) struct Produce<M, T: Send + Sync + 'static> {
+    make: Option<M>,
+    producer: Option<Producer>,
+    /// Whether the producer awaits other things than room.
+    waits: bool,
+    shared: Arc<Shared<T>>,
+    claim: Arc<Claim>,
+    own: Own,
+}
+
+impl<M, T: Send + Sync + 'static> Produce<M, T> {
+    pub(crate) fn new(make: M, waits: bool, shared: Arc<Shared<T>>, claim: Arc<Claim>) -> Self {
+        Self { make: Some(make), producer: None, waits, shared, claim, own: Own::default() }
+    }
+}
+
+/// How far a producer came.
+enum Progress {
+    /// It waits for room.
+    Full,
+    Done,
+}
+
+impl<M, T> Produce<M, T>
+where
+    M: FnOnce() -> Result<Producer> + Send + 'static,
+    T: Send + Sync + 'static,
+{
+    /// Produces until there is no room. What is the program's goes with its last step.
+    fn produce(&mut self, task: &Task) -> Result<Progress> {
+        let Self { make, producer, waits, shared, claim, own } = self;
+        let mut produce = |context: &mut Context<'_>| {
+            if let Some(make) = make.take() {
+                *producer = Some(make()?);
+            }
+            let polled = producer.as_mut().expect("it is there until it is done");
+            Ok(match polled.as_mut().poll(context) {
+                Poll::Ready(result) => {
+                    *producer = None;
+                    Poll::Ready(result.map(|()| Progress::Done)?)
+                }
+                Poll::Pending if shared.was_full() => Poll::Ready(Progress::Full),
+                Poll::Pending => Poll::Pending,
+            })
+        };
+        let mut poll =
+            |context: &mut Context<'_>| match current::in_task_with(task, own, || produce(context))
+            {
+                Ok(progress) => progress.map(Ok),
+                Err(error) => Poll::Ready(Err(error)),
+            };
+        let progress = if *waits {
+            claim.local().run_to_end(poll_fn(poll))
+        } else {
+            match poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(progress) => progress,
+                Poll::Pending => unreachable!("what computes awaits nothing but room"),
+            }
+        };
+        if progress.is_err() {
+            let _ = current::in_task_with(task, own, || {
+                *producer = None;
+                Ok(())
+            });
+        }
+        progress
+    }
+
+    /// Puts the task back until its reader has taken enough.
+    fn park(mut self, promise: Promise<()>) {
+        let (shared, claim) = (Arc::clone(&self.shared), self.claim.again());
+        // What was taken goes back with the claim before.
+        self.claim = Arc::clone(&claim);
+        // SAFETY: the promise says that it runs.
+        let task = unsafe { promise.task().to_ref() };
+        // SAFETY: this is the cell's job, and a task with a claim is never begun but by its entry.
+        match unsafe { promise.put_back(self) } {
+            Ok(entry) => {
+                claim.leave_line_if_cancelled(&task);
+                drop(task);
+                shared.park(Parked { claim, entry: Some(entry) });
+            }
+            Err((job, promise)) => {
+                let hop = promise.hop();
+                panics::drop_quietly(job);
+                promise.complete(Err(cancelling::cancelled_while_running().through(hop)));
+            }
+        }
+    }
+}
+
+impl<M, T> Job<()> for Produce<M, T>
+where
+    M: FnOnce() -> Result<Producer> + Send + 'static,
+    T: Send + Sync + 'static,
+{
+    fn run(mut self, promise: Promise<()>) {
+        let (claim, cpus) = (Arc::clone(&self.claim), self.claim.request().cpus);
+        let fresh = self.make.is_some();
+        let progress = grant::with_cpus(claim.local(), cpus, || {
+            let step = if fresh { EventKind::Started } else { EventKind::Resumed };
+            note::step(promise.number(), step);
+            self.produce(&Task::new(promise.task(), promise.call(), cpus, 0))
+        });
+        drop(claim);
+        let result = match progress {
+            Ok(Progress::Full) => {
+                note::step(promise.number(), EventKind::Blocked);
+                return self.park(promise);
+            }
+            Ok(Progress::Done) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if self.shared.lock().stop.is_none() {
+            cancelling::note_end(&promise, &result, Some(self.claim.local()));
+        }
+        let hop = promise.hop();
+        panics::drop_quietly(self);
+        promise.complete(result.map_err(|error| error.through(hop)));
+    }
+}
+
+/// A producer that was put back, between two turns.
+struct Parked {
+    claim: Arc<Claim>,
+    /// Gone once queued.
+    entry: Option<Entry>,
+}
+
+impl Parked {
+    fn queue(mut self) {
+        // While a guest is there the runtime does not end, or it has closed before, which shows.
+        let guest = Guest::of(self.claim.local());
+        if !guest.local().pool().is_closed()
+            && let Some(entry) = self.entry.take()
+        {
+            self.claim.queue(entry);
+        }
+    }
+}
+
+impl Drop for Parked {
+    fn drop(&mut self) {
+        if let Some(entry) = self.entry.take() {
+            let _ = entry.abandon(pool::shut_down_before("its stream was read to the end"));
+        }
+    }
+}
