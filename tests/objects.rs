@@ -104,6 +104,92 @@ fn a_chain_of_updates_in_place_never_copies() {
     }
 }
 
+#[remote]
+fn first(values: &[u64]) -> u64 {
+    values[0]
+}
+
+#[remote]
+fn both(mut a: Vec<u64>, b: &[u64]) -> Vec<u64> {
+    a[0] += b[0];
+    a
+}
+
+#[remote]
+fn grow_all(mut lists: Vec<Vec<u64>>) -> Vec<Vec<u64>> {
+    lists.iter_mut().for_each(|list| list[0] += 1);
+    lists
+}
+
+#[test]
+fn a_value_that_was_shared_moves_once_only_its_object_has_it() {
+    for engine in [Engine::Threads, Engine::Inline] {
+        let runtime = Runtime::new(Config::new().num_cpus(2).engine(engine)).unwrap();
+        let _entered = runtime.enter();
+        let values = vec![1u64; 1000];
+        let address = values.as_ptr();
+
+        let object = put(values);
+        drop(get_arc(&object).unwrap()); // From here on it sits in an `Arc`.
+        assert_eq!(get(first::remote(&object)).unwrap(), 1);
+        let grown = get(grow::remote(object)).unwrap();
+        assert_eq!((grown[0], grown.as_ptr()), (2, address), "a parameter by value");
+
+        let object = put(grown);
+        drop(get_arc(&object).unwrap());
+        let values = get(object).unwrap();
+        assert_eq!(values.as_ptr(), address, "get by value");
+
+        let object = put(values);
+        let held = get_arc(&object).unwrap();
+        let copy = get(object).unwrap();
+        assert_ne!(copy.as_ptr(), address, "somebody else still has it");
+        assert_eq!(held.as_ptr(), address);
+    }
+}
+
+#[test]
+fn borrowing_and_sharing_never_copy() {
+    #[remote]
+    fn address(values: &[u64]) -> usize {
+        values.as_ptr().addr()
+    }
+    #[remote]
+    fn addresses(lists: &[Arc<Vec<u64>>]) -> Vec<usize> {
+        lists.iter().map(|list| list.as_ptr().addr()).collect()
+    }
+    let runtime = runtime(2);
+    let _entered = runtime.enter();
+    let values = vec![1u64; 1000];
+    let expected = values.as_ptr().addr();
+    let object = put(values);
+    let refs: Vec<_> = (0..20).map(|_| address::remote(&object)).collect();
+    assert!(get(refs).unwrap().iter().all(|&address| address == expected));
+    assert_eq!(get(addresses::remote([object.clone(), object.clone()])).unwrap(), [expected; 2]);
+    assert_eq!(get_arc(&object).unwrap().as_ptr().addr(), expected);
+    assert_eq!(get(address::remote(object)).unwrap(), expected, "the last ref");
+}
+
+#[test]
+fn lists_and_several_arguments_move_what_nobody_else_has() {
+    let runtime = runtime(2);
+    let _entered = runtime.enter();
+    let lists: Vec<Vec<u64>> = (0..3).map(|i| vec![i; 1000]).collect();
+    let expected: Vec<_> = lists.iter().map(Vec::as_ptr).collect();
+    let refs: Vec<_> = lists.into_iter().map(|list| put(list)).collect();
+    let grown = get(grow_all::remote(refs)).unwrap();
+    assert_eq!(grown.iter().map(Vec::as_ptr).collect::<Vec<_>>(), expected);
+
+    // The same object twice: who takes it by value gets a copy, for the other borrows it.
+    let [list, other, ..] = &grown[..] else { unreachable!() };
+    let (list, other) = (put(list.clone()), put(other.clone()));
+    let sum = get(both::remote(&list, list.clone())).unwrap();
+    assert_eq!((sum[0], get_arc(&list).unwrap()[0]), (2, 1));
+    let address = get_arc(&other).unwrap().as_ptr();
+    let sum = get(both::remote(other, &list)).unwrap();
+    assert_eq!((sum[0], sum.as_ptr()), (3, address));
+}
+
 #[test]
 fn shared_values_are_one_value() {
     let object = put(5u64);

@@ -9,6 +9,7 @@ use syn::spanned::Spanned;
 use crate::options::Options;
 use crate::parameter::{self, Parameter, Passing};
 use crate::signature::Signature;
+use crate::types;
 
 /// Lints that a user could not satisfy, for the code is not theirs: names and types come from
 /// their signature, where the lint has spoken already.
@@ -127,7 +128,13 @@ impl Signature {
     pub(crate) fn portable_arguments(&self, owner: &str) -> TokenStream {
         let checks = self.parameters.iter().filter_map(|parameter| {
             let name = plain(&parameter.name);
-            Some(portable(&format!("argument `{name}` of `{owner}`"), parameter.portable()?))
+            let ty = parameter.portable()?;
+            let check = portable(&format!("argument `{name}` of `{owner}`"), ty);
+            let list = match types::peel(&parameter.ty) {
+                Type::Slice(_) => noted(&syn::parse_quote!(::std::vec::Vec<#ty>)),
+                _ => noted(ty),
+            };
+            Some(quote!(#check #list))
         });
         quote!(#(#checks)*)
     }
@@ -144,18 +151,29 @@ impl Signature {
 
     /// Checks that what a call returns can leave this process.
     pub(crate) fn portable_result(&self, owner: &str) -> TokenStream {
-        portable(&format!("the result of `{owner}`"), &self.output.value())
+        portable_result(&format!("the result of `{owner}`"), &self.output.value())
     }
 }
 
 /// Checks that one type can leave this process.
-pub(crate) fn portable(what: &str, ty: &Type) -> TokenStream {
+fn portable(what: &str, ty: &Type) -> TokenStream {
     let message = format!("{what} cannot leave this process");
     let label = "`{Self}` needs serde's `Serialize` and `Deserialize`";
     let note = "derive both for it and what it is made of, or stay in this process with \
                 `#[remote(local)]`";
     let requirement = (quote!(LeavesProcess), quote!(::mobula::__private::Portable));
     check(ty, requirement, &message, label, note)
+}
+
+/// Checks that a result can leave this process.
+pub(crate) fn portable_result(what: &str, ty: &Type) -> TokenStream {
+    let (check, noted) = (portable(what, ty), noted(ty));
+    quote!(#check #noted)
+}
+
+/// Lets the object store know a type, which it may find in an object.
+fn noted(ty: &Type) -> TokenStream {
+    quote!(::mobula::__private::note_type!(#ty);)
 }
 
 /// Checks that one type can be cloned, for another try.

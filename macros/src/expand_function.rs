@@ -175,10 +175,9 @@ fn portable(function: &Function<'_>, name: &str) -> TokenStream {
     let results = match &function.parts {
         None => function.signature.portable_result(name),
         Some(parts) => {
-            let checks = parts
-                .iter()
-                .enumerate()
-                .map(|(i, part)| expand::portable(&format!("result {} of `{name}`", i + 1), part));
+            let checks = parts.iter().enumerate().map(|(i, part)| {
+                expand::portable_result(&format!("result {} of `{name}`", i + 1), part)
+            });
             quote!(#(#checks)*)
         }
     };

@@ -1,7 +1,10 @@
 //! Settings: what the program says, else what the environment says, else a default that fits the
 //! machine. They are read once, checked together, and never change while a runtime lives.
 
+mod memory;
+
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rand::TryRng;
@@ -18,6 +21,9 @@ const CPUS_MAX: usize = 65_536;
 const EVENT_BUFFER: usize = 1 << 16;
 /// The most events that a buffer can be made to hold: 32 GiB.
 const EVENT_BUFFER_MAX: usize = 1 << 30;
+
+/// How long to wait for room in the object store, unless a setting says otherwise.
+const STORE_FULL_AFTER: Duration = Duration::from_secs(10);
 
 /// Where tasks run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -62,6 +68,9 @@ pub struct Config {
     event_buffer: Option<usize>,
     seed: Option<u64>,
     block_warning: Option<Duration>,
+    object_store_memory: Option<usize>,
+    spill_dir: Option<PathBuf>,
+    store_full_after: Option<Duration>,
 }
 
 /// Settings that were checked and hold.
@@ -79,6 +88,28 @@ pub(crate) struct Settings {
     pub(crate) block_warning: Duration,
     /// How long a thread without work looks for some before it sleeps.
     pub(crate) spin: Duration,
+    pub(crate) store: StoreSettings,
+}
+
+/// Those of the object store.
+#[derive(Clone, Debug)]
+pub(crate) struct StoreSettings {
+    /// How many bytes of memory its objects may take.
+    pub(crate) limit: usize,
+    /// Where they go beyond that.
+    pub(crate) spill_dir: PathBuf,
+    /// How long to wait for room where nothing can be freed.
+    pub(crate) full_after: Duration,
+}
+
+impl StoreSettings {
+    /// Where writing ahead begins, and where it ends: parts of the limit.
+    pub(crate) fn high_water(&self) -> usize {
+        self.limit / 4 * 3
+    }
+    pub(crate) fn low_water(&self) -> usize {
+        self.limit / 8 * 5
+    }
 }
 
 /// Long enough that a steady stream of short tasks finds its threads awake, short enough that an
@@ -141,6 +172,34 @@ impl Config {
         self
     }
 
+    /// How many bytes of memory the objects of this runtime may take. What is beyond that goes to
+    /// [`spill_dir`](Self::spill_dir), the least recently used first, and comes back when it is needed; where
+    /// nothing can go, `put` and results wait, and fail with `StoreFull` in the end. Default:
+    /// `MOBULA_OBJECT_STORE_MEMORY`, in bytes or as `500MiB`, `4GiB`, else 30 % of the memory that this
+    /// process may use: of the machine's, its cgroup's or its limit (`ulimit -v`), whichever is least.
+    ///
+    /// Objects smaller than 1 KiB do not count.
+    pub fn object_store_memory(mut self, bytes: usize) -> Self {
+        self.object_store_memory = Some(bytes);
+        self
+    }
+
+    /// Where objects go for which there is no room in memory. What dead processes left there is removed when a
+    /// runtime starts. Default: `MOBULA_SPILL_DIR`, else a folder of this
+    /// user's among the system's temporary files.
+    pub fn spill_dir(mut self, spill_dir: impl Into<PathBuf>) -> Self {
+        self.spill_dir = Some(spill_dir.into());
+        self
+    }
+
+    /// How long `put` and results wait for room where nothing can be freed: because all of it is being read,
+    /// cannot be written, or the disk is full. Then they fail with `StoreFull`. Default:
+    /// `MOBULA_STORE_FULL_AFTER`, in seconds, else 10 seconds.
+    pub fn store_full_after(mut self, wait: Duration) -> Self {
+        self.store_full_after = Some(wait);
+        self
+    }
+
     /// Where tasks run. Default: `MOBULA_ENGINE`, else [`Engine::Threads`].
     pub fn engine(mut self, engine: Engine) -> Self {
         self.engine = Some(engine);
@@ -167,8 +226,9 @@ impl Config {
         let event_buffer = self.resolve_events(&environment)?;
         let seed = self.resolve_seed(environment("MOBULA_SEED"))?;
         let block_warning = self.resolve_block_warning(environment("MOBULA_BLOCK_WARNING"))?;
+        let store = self.resolve_store(&environment)?;
         let spin = SPIN;
-        Ok(Settings { num_cpus, engine, resources, event_buffer, seed, block_warning, spin })
+        Ok(Settings { num_cpus, engine, resources, event_buffer, seed, block_warning, spin, store })
     }
 
     fn resolve_seed(&self, variable: Option<String>) -> Result<u64> {
@@ -223,6 +283,35 @@ impl Config {
         Ok(record.then_some(buffer))
     }
 
+    fn resolve_store(&self, environment: impl Fn(&str) -> Option<String>) -> Result<StoreSettings> {
+        let limit = match (self.object_store_memory, environment("MOBULA_OBJECT_STORE_MEMORY")) {
+            (Some(0), _) => {
+                return Err(invalid("object_store_memory", "0", "a number of bytes above 0"));
+            }
+            (Some(bytes), _) => bytes,
+            (None, Some(text)) => parse_bytes(&text).ok_or_else(|| {
+                let allowed = "a number of bytes above 0, such as 500000000, 500MiB or 4GiB";
+                invalid("MOBULA_OBJECT_STORE_MEMORY", &text, allowed)
+            })?,
+            (None, None) => memory::available() / 10 * 3,
+        };
+        let spill_dir =
+            self.spill_dir.clone().or_else(|| Some(environment("MOBULA_SPILL_DIR")?.into()));
+        let full_after = match (self.store_full_after, environment("MOBULA_STORE_FULL_AFTER")) {
+            (Some(wait), _) => wait,
+            (None, Some(text)) => {
+                let seconds = text.trim().parse().ok();
+                let wait = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+                wait.ok_or_else(|| {
+                    invalid("MOBULA_STORE_FULL_AFTER", &text, "a number of seconds")
+                })?
+            }
+            (None, None) => STORE_FULL_AFTER,
+        };
+        let spill_dir = spill_dir.unwrap_or_else(default_spill_dir);
+        Ok(StoreSettings { limit, spill_dir, full_after })
+    }
+
     fn resolve_resources(&self, variable: Option<String>) -> Result<Amounts> {
         let mut amounts = Amounts::new();
         for part in
@@ -272,6 +361,34 @@ fn default_cpus(environment: &impl Fn(&str) -> Option<String>) -> usize {
     let machine = std::thread::available_parallelism().map_or(1, usize::from);
     let slurm = environment("SLURM_CPUS_PER_TASK").and_then(|text| text.trim().parse().ok());
     slurm.filter(|&n| n > 0).map_or(machine, |n: usize| n.min(machine))
+}
+
+/// A folder of this user's, among the system's temporary files.
+fn default_spill_dir() -> PathBuf {
+    #[cfg(unix)]
+    let user =
+        std::fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own)).ok();
+    #[cfg(not(unix))]
+    let user: Option<u32> = None;
+    let user = user.map_or_else(String::new, |user| format!("-{user}"));
+    std::env::temp_dir().join(format!("mobula{user}"))
+}
+
+/// A number of bytes, or of the units that people use.
+fn parse_bytes(text: &str) -> Option<usize> {
+    let text = text.trim();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: usize = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        _ => return None,
+    };
+    digits.trim().parse::<usize>().ok()?.checked_mul(unit).filter(|&bytes| bytes > 0)
 }
 
 #[cfg(test)]

@@ -67,6 +67,7 @@ mod observe;
 pub mod random;
 mod runtime;
 mod size;
+mod store;
 mod wire;
 
 pub use api::actor::{
@@ -78,7 +79,7 @@ pub use api::context::{Context, check_cancelled, context};
 pub use api::explain::{Causes, Explanation, Shortage, Standing};
 pub use api::get::{Get, get, get_arc, get_timeout};
 pub use api::map::{Map, map};
-pub use api::object::{ObjectId, ObjectRef, put};
+pub use api::object::{ObjectId, ObjectRef, objects, put, register};
 pub use api::remote::{TaskOptions, spawn};
 pub use api::rng::{TaskRng, rng};
 pub use api::stream::{ObjectStream, StreamOptions};
@@ -93,6 +94,7 @@ pub use ndarray_linalg as linalg;
 pub use observe::{Event, EventKind, Events};
 pub use runtime::{EnterGuard, Runtime, ShutdownReport, Unheeded, init};
 pub use size::Size;
+pub use store::{Memory, ObjectInfo, ObjectState};
 
 /// What most programs use: `use mobula::prelude::*;`.
 pub mod prelude {
@@ -124,7 +126,9 @@ pub mod __private {
     pub use crate::error::{Error, Result, failure::*};
     pub use crate::function::Function;
     pub use crate::size::estimate as estimated_size;
-    pub use crate::{copier, failure};
+    pub use crate::store::{KindOf, Noted, NotedIfPortable, NotedIfSized, NotedNot};
+    pub use crate::{copier, failure, note_type};
+    pub use inventory;
 
     /// The codec, for its benchmark and for what tests and fuzzes it.
     pub mod wire {
@@ -140,6 +144,20 @@ macro_rules! copier {
         use $crate::__private::{CopyEach as _, CopyNone as _};
         (&&$crate::__private::Copying::<$marker>::new($parameter)).copier()
     }};
+}
+
+/// Lets the object store know a type, if its values can be objects and become bytes.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! note_type {
+    ($ty:ty) => {
+        $crate::__private::inventory::submit! {
+            $crate::__private::KindOf(|| {
+                use $crate::__private::{NotedIfPortable as _, NotedIfSized as _, NotedNot as _};
+                (&&&$crate::__private::Noted::<$ty>::new()).kind()
+            })
+        }
+    };
 }
 
 /// Makes an [`Error`] of what a remote function returned as its `Err`.

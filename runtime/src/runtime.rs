@@ -10,6 +10,7 @@ use crate::function::Hop;
 use crate::local::arbiter::Blocking;
 use crate::local::{Local, current, default};
 use crate::observe::Events;
+use crate::store::{Memory, ObjectInfo};
 
 /// Starts the process-wide runtime. It ends when the guard drops.
 ///
@@ -91,6 +92,24 @@ impl Runtime {
         self.local.events()
     }
 
+    /// How much memory the objects of this runtime take.
+    ///
+    /// ```
+    /// use mobula::prelude::*;
+    ///
+    /// let runtime = Runtime::new(Config::new().object_store_memory(1 << 20))?;
+    /// let _entered = runtime.enter();
+    /// let values = mobula::put(vec![0u8; 10_000]);
+    /// let memory = runtime.memory();
+    /// assert_eq!((memory.limit, memory.objects), (1 << 20, 1));
+    /// assert!(memory.used >= 10_000);
+    /// # drop(values);
+    /// # Ok::<(), mobula::Error>(())
+    /// ```
+    pub fn memory(&self) -> Memory {
+        self.local.store().memory()
+    }
+
     /// Ends the runtime: no new work is taken, work that has not begun fails with
     /// [`ShutDown`](crate::ErrorKind::ShutDown), running work is waited for.
     pub fn shutdown(self) -> ShutdownReport {
@@ -103,6 +122,7 @@ impl Runtime {
             unheeded: named.into_iter().map(Unheeded).collect(),
             unheeded_count,
             blocking: self.blocking(),
+            leaked: self.local.store().objects(),
         }
     }
 
@@ -159,6 +179,9 @@ pub struct ShutdownReport {
     pub unheeded_count: usize,
     /// The methods of async actors that blocked their thread; see [`Runtime::blocking`].
     pub blocking: Vec<Blocking>,
+    /// The objects that somebody still has a ref to, the largest first: those of 1 KiB and more. They live on
+    /// as long as the refs do.
+    pub leaked: Vec<ObjectInfo>,
 }
 
 /// A task that did not stop when it was cancelled. Shown with the place that it was called from.

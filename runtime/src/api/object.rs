@@ -6,13 +6,15 @@ use std::hash::{Hash, Hasher};
 use std::panic::Location;
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::error::Result;
 use crate::function::{Call, Function};
 use crate::local::cell::{AnyRef, Ref};
-use crate::local::ids;
+use crate::local::{ids, objects};
+use crate::store::{self, ObjectInfo};
 use crate::wire;
 
 /// A ref to a value of type `T` that is there or will be: the result of a task or of an actor's call,
@@ -61,7 +63,49 @@ static PUT: Function = Function::new("put", module_path!(), file!(), line!());
 #[track_caller]
 pub fn put<T: Send + Sync + 'static>(value: T) -> ObjectRef<T> {
     let call = Call { function: &PUT, called_at: Location::caller() };
-    ObjectRef(Ref::complete(Ok(value), call))
+    ObjectRef(Ref::put(value, call))
+}
+
+/// The objects that live, of all runtimes of this process, the largest first: those of 1 KiB and more that
+/// were put or returned. Smaller ones, and results that are not there yet, are not listed: to keep account of
+/// each would cost more than they do.
+///
+/// ```
+/// use mobula::ObjectState;
+///
+/// let values = mobula::put(vec![0u8; 10_000]);
+/// let objects = mobula::objects();
+/// let object = objects.iter().find(|object| object.size() >= 10_000).unwrap();
+/// assert_eq!((object.name(), object.refs()), ("put", 1));
+/// assert_eq!(object.state(), ObjectState::Memory);
+///
+/// // 9.8 KiB of `put` (called at src/main.rs:3:14), in memory, with 1 ref
+/// println!("{object}");
+/// # drop(values);
+/// ```
+#[must_use]
+pub fn objects() -> Vec<ObjectInfo> {
+    objects::all()
+}
+
+/// Lets objects of the type `T` be weighed and spilled to disk.
+///
+/// That is so without it for the types that functions and methods with `#[remote]` take and return, unless
+/// they are `#[remote(local)]`, and for texts, vectors and ndarray's arrays of numbers. Call it, before
+/// objects are made, for other types of large objects that are [`put`].
+///
+/// ```
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct Table {
+///     columns: Vec<Vec<f64>>,
+/// }
+///
+/// mobula::register::<Table>();
+/// let table = mobula::put(Table { columns: vec![vec![0.0; 1000]; 10] });
+/// # drop(table);
+/// ```
+pub fn register<T: Serialize + DeserializeOwned + Send + Sync + 'static>() {
+    store::register::<T>();
 }
 
 impl<T> ObjectRef<T> {
@@ -117,7 +161,7 @@ impl<T: Send + Sync + 'static> ObjectRef<T> {
 
     /// The value of a complete object, shared.
     pub(crate) fn to_shared(&self) -> Result<Arc<T>> {
-        self.0.share().cloned()
+        self.0.share()
     }
 
     /// The value of a complete object, moved into an `Arc` of its own where this is the last ref.

@@ -162,8 +162,8 @@ fn lend<T: Send + Sync + 'static, B: ?Sized>(any: AnyRef) -> Result<Lent<T, B>> 
     match ObjectRef::from_any(any).into_inner().take_if_sole() {
         Ok(value) => value.into_kept(Lent::Shared, Lent::own),
         Err(object) => {
-            object.share()?;
-            Ok(Lent::Stored(object.into()))
+            let lent = object.lend()?;
+            Ok(lent.map_or_else(|| Lent::Stored(object.into()), Lent::Shared))
         }
     }
 }

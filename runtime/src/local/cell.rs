@@ -15,6 +15,9 @@
 //! - [`RunningTask`] is a look at a task while it runs;
 //! - [`Doomed`] is what is left to be dropped and freed.
 //!
+//! Values that are large are also in the books of the object store, which see cells as `stored.rs` shows
+//! them.
+//!
 //! `state.rs` says who may touch what, and its rules S1 to S4 are what the `SAFETY` comments here and in
 //! the modules below cite.
 
@@ -23,6 +26,7 @@ mod doomed;
 mod promise;
 mod refs;
 mod running;
+mod stored;
 mod table;
 mod unstarted;
 
@@ -40,6 +44,7 @@ pub(super) use self::doomed::Doomed;
 pub(crate) use self::promise::Promise;
 pub(crate) use self::refs::Ref;
 pub(crate) use self::running::RunningTask;
+pub(crate) use self::stored::{Store, Stored};
 pub(crate) use self::unstarted::Unstarted;
 use crate::error::Error;
 use crate::function::{Call, Hop};
@@ -51,6 +56,7 @@ use crate::local::state::State;
 use crate::local::value::Value;
 use crate::local::waiters::WaiterList;
 use crate::observe::Number;
+use crate::store::Any;
 
 /// Marks in [`Header::next`] what is a record of arguments: both are aligned to more than 1.
 const RECORD: usize = 1;
@@ -197,6 +203,8 @@ pub(crate) struct Extra {
     pub(crate) producers: std::sync::OnceLock<Box<[AnyRef]>>,
     /// Who waits to be told that the task was asked to stop: the task, at an await.
     pub(crate) stopped: std::sync::Mutex<Option<Waker>>,
+    /// The value's place in the books of the object store.
+    stored: std::sync::OnceLock<Stored>,
 }
 
 /// What can be done to a cell without knowing its types.
@@ -210,6 +218,11 @@ struct Vtable {
     drop_value: unsafe fn(NonNull<Header>),
     deallocate: unsafe fn(NonNull<Header>),
     value_type: fn() -> TypeId,
+    /// What the object store asks of a value that it has listed: whether somebody reads it, the value to be
+    /// written, and to let go of it.
+    is_read: unsafe fn(NonNull<Header>) -> bool,
+    lend: unsafe fn(NonNull<Header>) -> Option<Any>,
+    evict: unsafe fn(NonNull<Header>) -> bool,
     /// Why a complete cell failed, if it did.
     failure: unsafe fn(NonNull<Header>) -> Option<Error>,
     value_needs_drop: bool,
@@ -235,7 +248,15 @@ impl<T> Typed<T> {
         // SAFETY: complete, not shared, and we hold the lock (S2).
         let value = unsafe { &mut *self.value.get() };
         let result = look(value);
-        state.unlock_value(matches!(value, Value::Shared(_)));
+        match value {
+            Value::Failed(_) if locked.is_stored() => {
+                // It could not be brought back from disk.
+                state.set_failed();
+                state.unlock_and_keep();
+            }
+            Value::Shared(_) if !locked.is_stored() => state.unlock_value(true),
+            _ => state.unlock_value(false),
+        }
         Some(result)
     }
 

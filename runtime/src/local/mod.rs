@@ -17,6 +17,7 @@ use crate::config::{Engine, Settings};
 use crate::local::actors::Actors;
 use crate::local::arbiter::{Arbiters, Blockings};
 use crate::local::cancelling::Unheeded;
+use crate::local::cell::Store;
 use crate::local::grant::Grants;
 use crate::local::names::Names;
 use crate::local::outsider::Tree;
@@ -51,6 +52,7 @@ pub(crate) mod life;
 mod memory;
 pub(crate) mod names;
 pub(crate) mod note;
+pub(crate) mod objects;
 mod outsider;
 pub(crate) mod panics;
 pub(crate) mod place;
@@ -95,6 +97,7 @@ pub(crate) struct Local {
     tree: Tree,
     blockings: Blockings,
     this: Weak<Self>,
+    store: Arc<Store>,
     /// Told when the runtime closes.
     closing: tokio::sync::Notify,
 }
@@ -126,6 +129,7 @@ impl Local {
             tree: Tree::new(SeedSequence::new(settings.seed).into_pool()),
             blockings: Blockings::default(),
             this: Weak::clone(this),
+            store: objects::new_store(settings.store.clone()),
             closing: tokio::sync::Notify::new(),
             recorder: settings.event_buffer.map(Recorder::start),
             settings,
@@ -182,6 +186,11 @@ impl Local {
     /// The methods that kept an arbiter's thread for too long.
     pub(crate) fn blockings(&self) -> &Blockings {
         &self.blockings
+    }
+
+    /// Where its large objects are listed.
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.store
     }
 
     /// The actors that live.
@@ -325,6 +334,7 @@ impl Local {
         self.streams.stop_all();
         self.actors.end_all();
         let never_begun = self.pool.close();
+        self.store.close();
         if let Some(arbiters) = self.arbiters.get() {
             arbiters.stop();
         }

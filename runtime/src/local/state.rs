@@ -17,6 +17,9 @@
 //!     FINDABLE, made from an id while refs is not 0.
 //! S5. With SHARED the value sits in an `Arc` and does not change until the last ref goes: whoever holds
 //!     a ref reads it without the lock.
+//! S6. With STORED the value is in the store's books, which may put it on disk and back: it changes
+//!     under LOCKED only, by the party that the books know to be at work on it (`cell/stored.rs`), and
+//!     SHARED is never set. Even the only ref first has the object struck off, which ends STORED.
 //!
 //! ENTRY is the queue's (or the unfinished arguments') hold on the cell. It outlives a run that a
 //! `get` started on its own, so a stale queue entry is always safe to look at.
@@ -43,6 +46,8 @@ const ARRIVED: u64 = 1 << 10;
 const CANCEL_CHILDREN: u64 = 1 << 11;
 /// The task has asked whether to stop, once at least.
 const LOOKED: u64 = 1 << 12;
+/// The value is in the store's books.
+const STORED: u64 = 1 << 13;
 /// The rest of the word counts the refs.
 const REF: u64 = 1 << 16;
 
@@ -80,12 +85,19 @@ impl Snapshot {
     pub(crate) fn has_looked(self) -> bool {
         self.0 & LOOKED != 0
     }
-    fn refs(self) -> u64 {
+    pub(crate) fn refs(self) -> u64 {
         self.0 / REF
     }
     /// Done, and the asker holds the only ref there will ever be: the value is the asker's alone (S2).
     pub(crate) fn is_sole_and_complete(self) -> bool {
-        self.refs() == 1 && self.0 & (COMPLETE | FINDABLE) == COMPLETE
+        self.refs() == 1 && self.0 & (COMPLETE | FINDABLE | STORED) == COMPLETE
+    }
+    /// The same, if the store's books forget the object.
+    pub(crate) fn is_sole_but_stored(self) -> bool {
+        self.refs() == 1 && self.0 & (COMPLETE | FINDABLE | STORED) == COMPLETE | STORED
+    }
+    pub(crate) fn is_stored(self) -> bool {
+        self.0 & STORED != 0
     }
     pub(crate) fn is_shared(self) -> bool {
         self.0 & SHARED != 0
@@ -259,6 +271,21 @@ impl State {
         self.0.fetch_add(REF, Ordering::Relaxed);
     }
 
+    /// Enters the value into the books; the caller is its runner, or the only holder (S6).
+    pub(crate) fn set_stored(&self) {
+        self.0.fetch_or(STORED, Ordering::Relaxed);
+    }
+
+    /// The books have forgotten the object. The lock of the books orders this with what they did to it.
+    pub(crate) fn clear_stored(&self) {
+        self.0.fetch_and(!STORED, Ordering::Relaxed);
+    }
+
+    /// The value of a complete cell is lost; the caller holds the lock.
+    pub(crate) fn set_failed(&self) {
+        self.0.fetch_or(FAILED, Ordering::Relaxed);
+    }
+
     pub(crate) fn set_findable(&self) {
         self.0.fetch_or(FINDABLE, Ordering::Relaxed);
     }
@@ -276,13 +303,13 @@ impl State {
         false
     }
 
-    /// Gives up a ref that is not the only one of a complete cell. Err: it has become just that.
-    /// Ok(true): the caller frees the cell.
-    pub(crate) fn release_ref(&self) -> Result<bool, ()> {
+    /// Gives up a ref that is not the only one of a complete cell. Err: it has become just that, or would
+    /// if the books forgot the object. Ok(true): the caller frees the cell.
+    pub(crate) fn release_ref(&self) -> Result<bool, Snapshot> {
         let mut now = self.load();
         loop {
-            if now.is_sole_and_complete() {
-                return Err(());
+            if now.refs() == 1 && now.0 & (COMPLETE | FINDABLE) == COMPLETE {
+                return Err(now);
             }
             let next = now.0 - REF;
             match self.0.compare_exchange_weak(now.0, next, Ordering::AcqRel, Ordering::Acquire) {
@@ -290,6 +317,30 @@ impl State {
                 Err(seen) => now = Snapshot(seen),
             }
         }
+    }
+
+    /// Gives up a ref, whatever others there are, and leaves the value to whoever frees the cell. True:
+    /// the caller does.
+    #[must_use]
+    pub(crate) fn release_any_ref(&self) -> bool {
+        // Release: whoever frees the cell sees our last touch. Acquire: if we do, we see theirs.
+        let before = self.0.fetch_sub(REF, Ordering::AcqRel);
+        Snapshot(before - REF).is_free()
+    }
+
+    /// Gives up a ref unless it is the only one. False: it is.
+    #[must_use]
+    pub(crate) fn release_ref_of_several(&self) -> bool {
+        let mut now = self.0.load(Ordering::Relaxed);
+        while Snapshot(now).refs() > 1 {
+            // Release: as in `release_any_ref`.
+            match self.0.compare_exchange_weak(now, now - REF, Ordering::Release, Ordering::Relaxed)
+            {
+                Ok(_) => return true,
+                Err(seen) => now = seen,
+            }
+        }
+        false
     }
 
     /// Gives up the only ref of a complete cell whose value was dropped. True: the caller frees it.

@@ -12,6 +12,9 @@ use crate::error::Error;
 /// Plain values up to this many bytes are cloned from a copy on the stack, which spares them the `Arc`.
 const COPY_BYTES_MAX: usize = 256;
 
+/// Who looks at a value makes sure that it is there.
+const ABSENT: &str = "the value was given away, or is on disk";
+
 /// The value of a cell.
 pub(crate) enum Value<T> {
     /// Not yet there, or moved out.
@@ -19,6 +22,8 @@ pub(crate) enum Value<T> {
     Inline(T),
     Shared(Arc<T>),
     Failed(Error),
+    /// The object store has it on disk.
+    Spilled,
 }
 
 impl<T> From<Result<T, Error>> for Value<T> {
@@ -35,17 +40,15 @@ impl<T> Value<T> {
     pub(crate) const IS_PLAIN: bool = !needs_drop::<T>() && size_of::<T>() <= COPY_BYTES_MAX;
 
     /// Moves the value into an `Arc`.
-    pub(crate) fn share(&mut self) -> Result<(), Error> {
+    pub(crate) fn share(&mut self) -> Result<&Arc<T>, Error> {
         match std::mem::replace(self, Self::Empty) {
             Self::Inline(value) => *self = Self::Shared(Arc::new(value)),
             other => *self = other,
         }
         match self {
-            Self::Shared(_) => Ok(()),
+            Self::Shared(value) => Ok(value),
             Self::Failed(error) => Err(error.clone()),
-            Self::Empty | Self::Inline(_) => {
-                unreachable!("the value was moved out of a shared ref")
-            }
+            Self::Empty | Self::Inline(_) | Self::Spilled => unreachable!("{ABSENT}"),
         }
     }
 
@@ -71,7 +74,7 @@ impl<T> Value<T> {
             Self::Inline(value) => Ok(value),
             Self::Shared(value) => Ok(Arc::unwrap_or_clone(value)),
             Self::Failed(error) => Err(error),
-            Self::Empty => unreachable!("the value was moved out of a shared ref"),
+            Self::Empty | Self::Spilled => unreachable!("{ABSENT}"),
         }
     }
 
@@ -85,16 +88,20 @@ impl<T> Value<T> {
             Self::Inline(value) => Ok(own(value)),
             Self::Shared(value) => Ok(shared(value)),
             Self::Failed(error) => Err(error),
-            Self::Empty => unreachable!("the value was moved out of a shared ref"),
+            Self::Empty | Self::Spilled => unreachable!("{ABSENT}"),
         }
     }
 
-    /// The value itself, where nobody ever shared it.
+    /// The value itself, which nobody else has.
     pub(crate) fn into_unshared(self) -> Result<T, Error> {
         match self {
             Self::Inline(value) => Ok(value),
+            // The store shared it with itself, to write it.
+            Self::Shared(value) => {
+                Ok(Arc::into_inner(value).unwrap_or_else(|| unreachable!("{ABSENT}")))
+            }
             Self::Failed(error) => Err(error),
-            Self::Empty | Self::Shared(_) => unreachable!("the value was given away"),
+            Self::Empty | Self::Spilled => unreachable!("{ABSENT}"),
         }
     }
 
@@ -104,7 +111,7 @@ impl<T> Value<T> {
             Self::Inline(value) => Ok(Arc::new(value)),
             Self::Shared(value) => Ok(value),
             Self::Failed(error) => Err(error),
-            Self::Empty => unreachable!("the value was moved out of a shared ref"),
+            Self::Empty | Self::Spilled => unreachable!("{ABSENT}"),
         }
     }
 }

@@ -253,7 +253,7 @@ fn park(wake_at: Option<Instant>) -> bool {
 }
 
 /// Runs a sleep so that it keeps nobody else from working.
-fn without_cpu<R>(sleep: impl FnOnce(&Nap<'_>) -> R) -> R {
+pub(super) fn without_cpu<R>(sleep: impl FnOnce(&Nap<'_>) -> R) -> R {
     if current::is_on_tokio() {
         tokio::task::block_in_place(|| pool::block(sleep))
     } else {

@@ -16,6 +16,7 @@ use crate::function::{Call, Hop};
 use crate::local::family::FamilyId;
 use crate::local::queue::Entry;
 use crate::observe::Number;
+use crate::store::Struck;
 
 /// How a cell's life ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -221,6 +222,21 @@ impl AnyRef {
     }
 }
 
+impl AnyRef {
+    /// Gives up what seems to be the only ref to a listed value.
+    #[cold]
+    fn drop_stored(&self) {
+        let header = self.header();
+        match header.strike_if_sole(false) {
+            Struck::Shared if header.state.release_any_ref() => {
+                drop_shallow(Doomed::Unheld(self.0));
+            }
+            Struck::Shared => {}
+            Struck::InMemory | Struck::OnDisk(_) => drop_shallow(Doomed::LastRef(self.0)),
+        }
+    }
+}
+
 impl Clone for AnyRef {
     fn clone(&self) -> Self {
         self.header().state.add_ref();
@@ -233,7 +249,8 @@ impl Drop for AnyRef {
         match self.header().state.release_ref() {
             Ok(false) => {}
             Ok(true) => drop_shallow(Doomed::Unheld(self.0)),
-            Err(()) => drop_shallow(Doomed::LastRef(self.0)),
+            Err(last) if last.is_stored() => self.drop_stored(),
+            Err(_) => drop_shallow(Doomed::LastRef(self.0)),
         }
     }
 }
@@ -249,6 +266,6 @@ unsafe impl Sync for WeakRef {}
 impl WeakRef {
     pub(in crate::local) fn upgrade(&self) -> Option<AnyRef> {
         // SAFETY: the cell is forgotten before it is freed, under the lock that our caller holds.
-        unsafe { self.0.as_ref() }.state.try_add_ref().then_some(AnyRef(self.0))
+        unsafe { self.0.as_ref() }.state.try_add_ref().then(|| AnyRef(self.0))
     }
 }

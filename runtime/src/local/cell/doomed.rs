@@ -53,6 +53,9 @@ impl Drop for Doomed {
 pub(super) unsafe fn free(cell: NonNull<Header>) {
     // SAFETY: by the caller's promise the cell is still there, and only ours.
     let header = unsafe { cell.as_ref() };
+    if header.state.load().is_stored() {
+        header.stored().strike();
+    }
     // SAFETY: as above.
     unsafe { (header.vtable.drop_value)(cell) };
     // SAFETY: as above.

@@ -9,12 +9,14 @@ use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 use super::doomed::free;
+use super::stored::weigh;
 use super::{Cell, Header, Job, RunningTask, Typed};
 use crate::error::{Error, ErrorKind};
 use crate::function::{Call, Hop};
 use crate::local::note;
 use crate::local::queue::Entry;
 use crate::local::state::Completed;
+use crate::local::value::Value;
 use crate::local::waiters::WaiterList;
 use crate::observe::Number;
 
@@ -25,7 +27,7 @@ pub(super) fn dropped() -> Error {
 /// The right to complete a cell, and the duty: dropped without, it completes the cell with an error,
 /// so that nobody waits for ever.
 pub(crate) struct Promise<T: Send + Sync + 'static> {
-    cell: NonNull<Header>,
+    pub(super) cell: NonNull<Header>,
     marker: PhantomData<T>,
 }
 
@@ -40,7 +42,7 @@ impl<T: Send + Sync + 'static> Promise<T> {
         Self { cell, marker: PhantomData }
     }
 
-    fn header(&self) -> &Header {
+    pub(super) fn header(&self) -> &Header {
         // SAFETY: RUNNING is set, which keeps the cell alive (S4).
         unsafe { self.cell.as_ref() }
     }
@@ -100,11 +102,20 @@ impl<T: Send + Sync + 'static> Promise<T> {
     pub(crate) fn complete(self, value: Result<T, Error>) {
         let this = ManuallyDrop::new(self);
         let cell = this.cell;
-        let failure = value.as_ref().err().map(Error::kind);
+        let mut value = Value::from(value);
+        if let Value::Inline(inline) = &value
+            && let Some((bytes, kind)) = weigh(inline)
+        {
+            value = this.store(value, bytes, kind);
+        }
+        let failure = match &value {
+            Value::Failed(error) => Some(error.kind()),
+            _ => None,
+        };
         // SAFETY: RUNNING keeps the cell alive, and the promise is the runner's (S1).
         let typed = unsafe { cell.cast::<Typed<T>>().as_ref() };
         // SAFETY: as above; what is overwritten is `Empty`, which owns nothing.
-        unsafe { typed.value.get().write(value.into()) };
+        unsafe { typed.value.get().write(value) };
         // Before anybody can see the value: who has it finds its event.
         note::ended(this.header().number(), failure);
         let state = &this.header().state;

@@ -21,7 +21,7 @@ use crate::local::value::Value;
 
 /// A counted reference to a cell whose value is a `T`.
 pub(crate) struct Ref<T> {
-    any: AnyRef,
+    pub(super) any: AnyRef,
     marker: PhantomData<T>,
 }
 
@@ -94,17 +94,29 @@ impl<T: Send + Sync + 'static> Ref<T> {
         (any.value_type() == TypeId::of::<T>()).then_some(Self { any, marker: PhantomData })
     }
 
-    fn typed(&self) -> &Typed<T> {
+    pub(super) fn typed(&self) -> &Typed<T> {
         // SAFETY: every cell of a `Ref<T>` begins with a `Typed<T>`, and we keep it alive.
         unsafe { self.any.0.cast().as_ref() }
     }
 
     /// The value of a complete cell, moved into an `Arc` the first time.
-    pub(crate) fn share(&self) -> Result<&Arc<T>, Error> {
-        if self.typed().shared().is_none() {
-            self.typed().with_value(Value::share).transpose()?;
+    pub(crate) fn share(&self) -> Result<Arc<T>, Error> {
+        Ok(self.lend()?.unwrap_or_else(|| Arc::clone(self.shared())))
+    }
+
+    /// As `share`. None: the `Arc` stays in the cell as long as there are refs, so `shared` reads it.
+    pub(crate) fn lend(&self) -> Result<Option<Arc<T>>, Error> {
+        if self.is_stored() {
+            return self.read_stored().map(Some);
         }
-        Ok(self.shared())
+        if self.typed().shared().is_none() {
+            self.typed().with_value(|value| value.share().map(drop)).transpose()?;
+        }
+        Ok(None)
+    }
+
+    fn is_stored(&self) -> bool {
+        self.any.header().state.load().is_stored()
     }
 
     /// The value of a cell that was shared before.
@@ -154,20 +166,28 @@ impl<T: Send + Sync + 'static> Ref<T> {
         // What is cloned is the program's code, so it runs without the lock.
         match self.typed().with_value(|value| value.copy_of_bits()).flatten() {
             Some(bits) => Ok(T::clone(&bits)),
-            None => Ok(T::clone(self.share()?)),
+            None => Ok(match self.lend()? {
+                Some(value) => T::clone(&value),
+                None => T::clone(self.shared()),
+            }),
         }
     }
 
     /// Takes the value out of a complete cell, whatever other refs there are: they must be such that
     /// nobody asks them for the value.
     pub(crate) fn take_value(&self) -> Value<T> {
+        if self.is_stored() {
+            return self.take_stored();
+        }
         let taken = self.typed().with_value(|value| std::mem::replace(value, Value::Empty));
         taken.expect("nobody shares what is to be taken")
     }
 
     /// Takes the value out if this is the only ref to it; else gives the ref back.
     pub(crate) fn take_if_sole(self) -> Result<Value<T>, Self> {
-        if !self.any.header().state.load().is_sole_and_complete() {
+        let state = self.any.header().state.load();
+        let sole = state.is_sole_and_complete() || (state.is_stored() && self.strike_if_sole());
+        if !sole {
             return Err(self);
         }
         // SAFETY: ours is the only ref, so the value is ours (S2).

@@ -29,6 +29,9 @@ impl<T: Send + Sync + 'static, J: Job<T>> Cell<T, J> {
         drop_value: Self::drop_value,
         deallocate: Self::deallocate,
         value_type: TypeId::of::<T>,
+        is_read: Typed::<T>::is_read,
+        lend: Typed::<T>::lend,
+        evict: Typed::<T>::evict,
         failure: Self::failure,
         value_needs_drop: needs_drop::<T>(),
     };
