@@ -1,4 +1,5 @@
-//! The stress test at length: in rounds, each of which can be repeated by the line that it prints.
+//! The stress test, and the chaos test of actors, at length: in rounds, each of which can be repeated by the
+//! line that it prints.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -12,9 +13,10 @@ pub(crate) const OPERATIONS: u64 = 1_000_000;
 const SETTINGS: [(u32, &str); 5] =
     [(1, "threads"), (2, "threads"), (8, "threads"), (2, "threads"), (2, "inline")];
 
-/// One run of the stress test, optimized.
+/// One run of both tests, optimized.
 pub(crate) fn command(shell: &Shell, operations: u64) -> Cmd<'_> {
-    let command = cmd!(shell, "cargo test --release --package mobula-tests --test stress");
+    let command =
+        cmd!(shell, "cargo test --release --package mobula-tests --test stress --test chaos");
     command.args(["--", "--nocapture"]).env("MOBULA_STRESS_OPS", operations.to_string())
 }
 
