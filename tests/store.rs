@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use mobula::ObjectState;
@@ -142,6 +143,32 @@ fn the_least_recently_used_go_first_and_what_is_read_stays() {
         assert_eq!(spilled(), 2, "those were in memory");
         drop((read, more));
     });
+}
+
+#[test]
+fn what_a_queued_task_will_need_is_brought_back_before_it_runs() {
+    let folder = Folder::new();
+    let runtime = Runtime::new(config(8 * UNIT, &folder).num_cpus(1)).unwrap();
+    let entered = runtime.enter();
+    let mut refs: Vec<_> = (0..20).map(|i| put(numbers(i, UNIT))).collect();
+    // Those that were put last are in memory, and make room.
+    refs.truncate(14);
+    let (open, gate) = mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    let blocker = mobula::spawn(move || drop(gate.lock().unwrap().recv()));
+    // The first were used least recently, so they are on disk. They come back while the CPU is busy.
+    let spilled = runtime.memory().objects_spilled;
+    let sums: Vec<_> = refs[..2].iter().map(|object| sum::remote(object)).collect();
+    while runtime.memory().objects_spilled + 2 > spilled {
+        std::thread::yield_now();
+    }
+    drop(open);
+    get(blocker).unwrap();
+    for (i, sum) in get(sums).unwrap().into_iter().enumerate() {
+        assert_eq!(sum, numbers(i, UNIT).into_iter().fold(0, u64::wrapping_add));
+    }
+    drop((refs, entered));
+    assert!(runtime.shutdown().leaked.is_empty());
 }
 
 #[test]
@@ -287,6 +314,40 @@ fn corrupt_short_and_missing_files_are_objects_lost() {
             }
             assert!(lost >= 1 && whole >= 1, "{lost} lost, {whole} whole");
         }
+    });
+}
+
+#[remote(max_retries = 1)]
+fn draw(bytes: usize) -> Vec<u64> {
+    mobula::rng().integers(0..u64::MAX, bytes / 8).unwrap()
+}
+
+#[remote(max_retries = 1)]
+fn negated(values: &[u64]) -> Vec<u64> {
+    values.iter().map(|value| !value).collect()
+}
+
+#[test]
+fn a_lost_result_is_made_again_from_its_function_and_arguments() {
+    on_both_engines(4 * UNIT, |_, folder| {
+        let drawn: Vec<_> = (0..8).map(|_| draw::remote(UNIT)).collect();
+        let negated: Vec<_> = drawn.iter().map(|drawn| negated::remote(drawn)).collect();
+        let before: Vec<Vec<u64>> = drawn.iter().map(|drawn| get(drawn).unwrap()).collect();
+        get(&negated).unwrap();
+        let put: Vec<_> = (0..8).map(|i| put(numbers(i, UNIT))).collect();
+        folder.files().iter().for_each(|file| Damage::Remove.to(file));
+        // Its arguments are lost, too, so they are made again first.
+        for (before, negated) in before.iter().zip(negated) {
+            let negated = get(negated).unwrap();
+            assert!(before.iter().zip(&negated).all(|(before, after)| *before == !after));
+        }
+        for (before, drawn) in before.iter().zip(drawn) {
+            assert!(*get_arc(&drawn).unwrap() == *before, "the same random numbers");
+        }
+        // What was put was not made by any function.
+        let lost = put.into_iter().filter_map(|object| get(object).err());
+        let kinds: Vec<_> = lost.map(|error| error.kind()).collect();
+        assert!(!kinds.is_empty() && kinds.iter().all(|&kind| kind == ErrorKind::ObjectLost));
     });
 }
 

@@ -403,7 +403,10 @@ impl Awaiting {
     fn add(&mut self, any: &AnyRef) {
         if !any.is_complete() {
             self.refs.add(any);
-        } else if self.failure.is_none() {
+            return;
+        }
+        any.look_ahead();
+        if self.failure.is_none() {
             self.failure = any.failure();
         }
     }

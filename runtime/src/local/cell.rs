@@ -44,12 +44,13 @@ pub(super) use self::doomed::Doomed;
 pub(crate) use self::promise::Promise;
 pub(crate) use self::refs::Ref;
 pub(crate) use self::running::RunningTask;
-pub(crate) use self::stored::{Store, Stored};
+pub(crate) use self::stored::{Store, Stored, may_be_stored};
 pub(crate) use self::unstarted::Unstarted;
 use crate::error::Error;
 use crate::function::{Call, Hop};
 use crate::local::arguments::Awaited;
 use crate::local::family::FamilyId;
+use crate::local::lineage::Lineage;
 use crate::local::place::Place;
 use crate::local::queue::{Entry, EntryVtable};
 use crate::local::state::State;
@@ -205,6 +206,8 @@ pub(crate) struct Extra {
     pub(crate) stopped: std::sync::Mutex<Option<Waker>>,
     /// The value's place in the books of the object store.
     stored: std::sync::OnceLock<Stored>,
+    /// How that is made again if it is lost.
+    lineage: std::sync::OnceLock<Lineage>,
 }
 
 /// What can be done to a cell without knowing its types.
@@ -219,10 +222,11 @@ struct Vtable {
     deallocate: unsafe fn(NonNull<Header>),
     value_type: fn() -> TypeId,
     /// What the object store asks of a value that it has listed: whether somebody reads it, the value to be
-    /// written, and to let go of it.
+    /// written, to let go of it, and to have it back.
     is_read: unsafe fn(NonNull<Header>) -> bool,
     lend: unsafe fn(NonNull<Header>) -> Option<Any>,
     evict: unsafe fn(NonNull<Header>) -> bool,
+    put_back: unsafe fn(NonNull<Header>, Any),
     /// Why a complete cell failed, if it did.
     failure: unsafe fn(NonNull<Header>) -> Option<Error>,
     value_needs_drop: bool,

@@ -7,13 +7,14 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::local::cell::{Job, Promise, RunningTask};
+use crate::local::cell::{Job, Promise, RunningTask, may_be_stored};
 use crate::local::current::{self, Own, Task};
 use crate::local::family::Watch;
+use crate::local::lineage::Lineage;
 use crate::local::pool::Guest;
 use crate::local::request::{Claim, Request};
 use crate::local::retries::{self, Retried};
-use crate::local::{Local, cancelling, grant, note};
+use crate::local::{Local, cancelling, grant, note, panics};
 use crate::millis::Millis;
 use crate::observe::EventKind;
 
@@ -86,6 +87,17 @@ where
 
     fn again(self, claim: Arc<Claim>) -> Self {
         Self { claim, attempt: self.attempt + 1, ..self }
+    }
+
+    fn end(self) -> Option<Lineage> {
+        let Self { mut work, claim, attempt } = self;
+        let last = claim.request().is_last(attempt);
+        drop(claim);
+        if last || !may_be_stored::<T>() {
+            panics::drop_quietly(work);
+            return None;
+        }
+        Lineage::new(move || work(false))
     }
 }
 

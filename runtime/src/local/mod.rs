@@ -49,6 +49,7 @@ pub(crate) mod ids;
 pub(crate) mod job;
 mod lending;
 pub(crate) mod life;
+pub(crate) mod lineage;
 mod memory;
 pub(crate) mod names;
 pub(crate) mod note;

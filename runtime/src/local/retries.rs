@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::config::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::local::cell::{Job, Promise};
+use crate::local::lineage::Lineage;
 use crate::local::pool::{self, Guest};
 use crate::local::queue::Entry;
 use crate::local::request::Claim;
@@ -164,6 +165,11 @@ pub(crate) trait Retried<T: Send + Sync + 'static>: Job<T> + Sized {
     fn attempt(&self) -> u32;
     /// The next try, with a claim of its own.
     fn again(self, claim: Arc<Claim>) -> Self;
+    /// Gives back what was taken, and the arguments unless they are how a lost result is made again.
+    fn end(self) -> Option<Lineage> {
+        panics::drop_quietly(self);
+        None
+    }
 }
 
 /// The end of a try: completes the promise, or sees to the next try. Where that is due, but somebody
@@ -186,8 +192,8 @@ where
     });
     let Some((claim, delay)) = next else {
         // What was taken goes back, and the arguments go, before anybody sees the result.
-        panics::drop_quietly(job);
-        return promise.complete(result);
+        let lineage = job.end();
+        return promise.complete_with(result, lineage);
     };
     // What this try had taken goes back here, with its own claim.
     let job = job.again(Arc::clone(&claim));

@@ -55,7 +55,7 @@ const REF: u64 = 1 << 16;
 pub(crate) struct State(AtomicU64);
 
 /// What the word said at one moment.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Snapshot(u64);
 
 impl Snapshot {

@@ -3,11 +3,11 @@
 //! A [`Model`] is a cell as `cell.rs` and `waiters.rs` use it: the same steps on the same [`State`], with
 //! loom's cells for what the word guards. Loom fails where two threads touch such a cell with nothing to
 //! order them, and [`Memory`] where one is touched after its end, freed twice, or never. Each test is a
-//! race that the rules S1 to S4 of `state.rs` are there to decide.
+//! race that the rules S1 to S6 of `state.rs` are there to decide.
 
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use loom::sync::{Arc, Mutex};
+use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread::{self, Thread};
 
 use crate::local::state::{Claim, Completed, State};
@@ -149,7 +149,7 @@ impl Model {
         match self.state.release_ref() {
             Ok(false) => {}
             Ok(true) => self.free(),
-            Err(()) => {
+            Err(_) => {
                 self.drop_value();
                 if self.state.release_last_ref() {
                     self.free();
@@ -387,4 +387,116 @@ fn loom_finding_by_id_against_the_last_ref() {
         finder.join().unwrap();
         cell.assert_ended();
     });
+}
+
+/// The line of one object in the books of its store; `store/books.rs`.
+struct Line {
+    listed: bool,
+    busy: bool,
+}
+
+struct Books {
+    line: Mutex<Line>,
+    changed: Condvar,
+}
+
+impl Books {
+    /// `Header::strike_if_sole`. False: the object is not the asker's alone.
+    fn strike_if_sole(&self, cell: &Model) -> bool {
+        let mut line = self.line.lock().unwrap();
+        while line.busy && cell.state.load().refs() == 2 {
+            line = self.changed.wait(line).unwrap();
+        }
+        let sole = !line.busy && cell.state.load().is_sole_but_stored();
+        if sole {
+            line.listed = false;
+            cell.state.clear_stored();
+        }
+        sole
+    }
+
+    /// `AnyRef::drop`, of a cell that is stored.
+    fn drop_ref(&self, cell: &Model) {
+        cell.memory.assert_alive();
+        match cell.state.release_ref() {
+            Ok(false) => {}
+            Ok(true) => self.free(cell),
+            Err(last) if last.is_stored() && !self.strike_if_sole(cell) => {
+                if cell.state.release_any_ref() {
+                    self.free(cell);
+                }
+            }
+            Err(_) => {
+                cell.drop_value();
+                if cell.state.release_last_ref() {
+                    cell.free();
+                }
+            }
+        }
+    }
+
+    fn free(&self, cell: &Model) {
+        self.line.lock().unwrap().listed = false;
+        cell.free();
+    }
+
+    /// The writer: a hold, a look at the value under the cell's lock, and the end of both.
+    fn write(&self, cell: &Model) {
+        let mut line = self.line.lock().unwrap();
+        if !line.listed || !cell.state.load().is_complete() || !cell.state.try_add_ref() {
+            return;
+        }
+        line.busy = true;
+        drop(line);
+        cell.read();
+        let mut line = self.line.lock().unwrap();
+        line.busy = false;
+        let several = cell.state.release_ref_of_several();
+        drop(line);
+        self.changed.notify_all();
+        if !several {
+            self.drop_ref(cell);
+        }
+    }
+}
+
+/// A stored value: one ref takes it or goes, another goes, and the writer looks at it.
+fn stored(last: fn(&Books, &Model), refs: usize) {
+    check(2, move || {
+        let cell = Model::new(State::promise());
+        cell.state.set_stored();
+        cell.run();
+        (1..refs).for_each(|_| cell.state.add_ref());
+        let line = Mutex::new(Line { listed: true, busy: false });
+        let books = Arc::new(Books { line, changed: Condvar::new() });
+        let spawn = |run: fn(&Books, &Model)| {
+            let (cell, books) = (Arc::clone(&cell), Arc::clone(&books));
+            thread::spawn(move || run(&books, &cell))
+        };
+        let writer = spawn(Books::write);
+        let others: Vec<_> = (1..refs).map(|_| spawn(Books::drop_ref)).collect();
+        last(&books, &cell);
+        writer.join().unwrap();
+        others.into_iter().for_each(|other| other.join().unwrap());
+        cell.assert_ended();
+    });
+}
+
+#[test]
+fn loom_the_last_ref_to_a_stored_value_goes() {
+    stored(Books::drop_ref, 1);
+}
+
+#[test]
+fn loom_the_last_refs_to_a_stored_value_go() {
+    stored(Books::drop_ref, 2);
+}
+
+#[test]
+fn loom_the_only_ref_to_a_stored_value_takes_it() {
+    let take = |books: &Books, cell: &Model| {
+        assert!(books.strike_if_sole(cell), "only the writer has another hold");
+        cell.take_or_read();
+    };
+    stored(take, 1);
 }

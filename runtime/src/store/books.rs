@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Result};
+use crate::store::ahead::Noted;
 use crate::store::disk::Disk;
 use crate::store::folder::Folder;
 use crate::store::segment::Extent;
@@ -19,6 +20,8 @@ pub(crate) struct Store<P: Place> {
     pub(super) written: AtomicUsize,
     /// How many wait for room.
     pub(super) queued: AtomicUsize,
+    /// The bytes of what was brought back ahead of need and not used yet.
+    pub(super) unused: AtomicUsize,
     /// Ticks with each use of an object.
     clock: AtomicU64,
     books: Mutex<Books<P>>,
@@ -39,6 +42,8 @@ pub(super) struct Books<P> {
     pub(super) spilled: usize,
     /// Those who wait for room, in their order.
     pub(super) queue: VecDeque<u64>,
+    /// What queued tasks will need.
+    pub(super) noted: Noted,
     pub(super) writer: Writer,
     /// Where files go, once there are any; and why there can be none.
     pub(super) folder: Option<Arc<Folder>>,
@@ -68,6 +73,10 @@ impl<P: Place> Line<P> {
         self.in_memory && !self.busy && self.on_disk.is_some() && !self.place.is_read()
     }
 
+    pub(super) fn is_spilled(&self) -> bool {
+        !self.in_memory && !self.busy
+    }
+
     /// Whether it can be written.
     pub(super) fn can_be_written(&self) -> bool {
         let known = self.about.kind.is_some() && self.refused.is_none();
@@ -89,13 +98,15 @@ pub(super) struct About {
     pub(super) used_at: AtomicU64,
     /// Whoever writes the object is to stop: it is about to go, or to move.
     pub(super) give_up: AtomicBool,
+    /// It was brought back ahead of need, and not used yet.
+    pub(super) unused: AtomicBool,
 }
 
 /// An object's place in the books, as the object itself has it.
 pub(crate) struct Stored<P: Place> {
-    store: Arc<Store<P>>,
-    number: usize,
-    about: Arc<About>,
+    pub(super) store: Arc<Store<P>>,
+    pub(super) number: usize,
+    pub(super) about: Arc<About>,
 }
 
 impl<P: Place> Store<P> {
@@ -105,12 +116,14 @@ impl<P: Place> Store<P> {
             used: AtomicUsize::new(0),
             written: AtomicUsize::new(0),
             queued: AtomicUsize::new(0),
+            unused: AtomicUsize::new(0),
             clock: AtomicU64::new(0),
             books: Mutex::new(Books {
                 lines: Vec::new(),
                 free: Vec::new(),
                 spilled: 0,
                 queue: VecDeque::new(),
+                noted: Noted::new(),
                 writer: Writer::default(),
                 folder: None,
                 disk_trouble: None,
@@ -134,7 +147,13 @@ impl<P: Place> Store<P> {
         place: P,
     ) -> Stored<P> {
         let used_at = AtomicU64::new(self.tick());
-        let about = Arc::new(About { bytes, kind, used_at, give_up: AtomicBool::new(false) });
+        let about = Arc::new(About {
+            bytes,
+            kind,
+            used_at,
+            give_up: AtomicBool::new(false),
+            unused: AtomicBool::new(false),
+        });
         let line = Line {
             place,
             about: Arc::clone(&about),
@@ -192,6 +211,7 @@ impl<P: Place> Store<P> {
     fn strike(&self, books: &mut Books<P>, number: usize) -> Line<P> {
         let line = books.lines[number].take().expect("an object is struck off once");
         books.free.push(number);
+        self.note_use(&line.about);
         let bytes = line.about.bytes;
         if line.lost {
             // It counts for nothing.
@@ -221,6 +241,7 @@ impl<P: Place> Stored<P> {
     /// Notes that the object is used.
     pub(crate) fn touch(&self) {
         self.about.used_at.store(self.store.tick(), Ordering::Relaxed);
+        self.store.note_use(&self.about);
     }
 
     /// The books, once nobody is busy with the object. `sole`: or once it is seen not to be the asker's alone.
@@ -278,9 +299,13 @@ impl<P: Place> Stored<P> {
         struck
     }
 
-    /// Brings a spilled value back: `put_back` writes it, or why it is lost, where it belongs. None: somebody
-    /// else did so.
-    pub(crate) fn restore<R>(&self, put_back: impl FnOnce(Result<Any>) -> R) -> Option<R> {
+    /// Brings a spilled value back: `put_back` writes it, or why it is lost, where it belongs. One that cannot
+    /// be read is made `again`, if there is a way. None: somebody else did so.
+    pub(crate) fn restore<R>(
+        &self,
+        again: impl FnOnce(Error) -> Result<Any>,
+        put_back: impl FnOnce(Result<Any>) -> R,
+    ) -> Option<R> {
         let mut books = self.quiet(false);
         let line = books.line(self.number);
         if line.in_memory {
@@ -292,20 +317,22 @@ impl<P: Place> Stored<P> {
         let bytes = self.about.bytes;
         self.store.make_room(bytes);
         let value = self.read(&extent);
+        let whole = value.is_ok();
+        let value = value.or_else(again);
         let lost = value.is_err();
         let done = put_back(value);
         let mut books = self.store.books();
         books.spilled -= bytes;
         if lost {
             self.store.used.fetch_sub(bytes, Ordering::Relaxed);
-        } else {
+        } else if whole {
             self.store.written.fetch_add(bytes, Ordering::Relaxed);
         }
         let line = books.line(self.number);
         line.in_memory = true;
         line.lost = lost;
         line.busy = false;
-        let gone = if lost { line.on_disk.take() } else { None };
+        let gone = if whole { None } else { line.on_disk.take() };
         drop(books);
         drop((gone, extent));
         self.store.changed.notify_all();

@@ -21,12 +21,14 @@
 //! B4. Whoever is busy has a hold, and gives it up under the lock, together with being busy. So nobody takes
 //!     the writer's hold for a reader's, and a value that only one ref is left of still moves.
 //!
-//! `room.rs` makes room, `writer.rs` is the thread that writes ahead of need, `folder.rs`, `segment.rs` and
+//! `room.rs` makes room, `writer.rs` is the thread that writes ahead of need, and
+//! brings back what queued tasks will need (`ahead.rs`); `folder.rs`, `segment.rs` and
 //! `disk.rs` are about files. What an object's place is, the store does not know: `place.rs` says what it asks
 //! of one, and `local` has cells.
 
 use crate::config::StoreSettings;
 
+mod ahead;
 mod books;
 mod disk;
 mod folder;

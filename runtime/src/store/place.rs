@@ -30,6 +30,8 @@ pub(crate) trait Hold: Sized + Send {
     fn value(&self) -> Option<Any>;
     /// Takes the value out of memory and drops it. False: it is not there, or somebody reads it.
     fn evict(&self) -> bool;
+    /// Brings the value back, which was taken out.
+    fn put_back(&self, value: Any);
     /// Gives the hold up, unless it is the last of the object's.
     fn release(self) -> Result<(), Self>;
 }

@@ -36,7 +36,7 @@ impl<P: Place> Store<P> {
     /// `StoreFull`, if nothing could be freed for as long as the settings say.
     #[inline]
     pub(crate) fn reserve(self: &Arc<Self>, bytes: usize) -> Result<()> {
-        if self.queued.load(Ordering::Relaxed) == 0 && self.let_in(bytes) {
+        if self.queued.load(Ordering::Relaxed) == 0 && self.let_new_in(bytes) {
             return Ok(());
         }
         let queued = Queued::new(self);
@@ -54,7 +54,7 @@ impl<P: Place> Store<P> {
     /// Makes room for what has to come back from disk. Where nothing can be freed it goes beyond the limit:
     /// who waits for a value may be the one who reads the others.
     pub(super) fn make_room(self: &Arc<Self>, bytes: usize) {
-        if !self.let_in(bytes) {
+        if !self.let_new_in(bytes) {
             let walk = self.want_writer(bytes);
             if self.wait(bytes, walk, || true, None, &mut |_| {}) != Wait::Over {
                 self.used.fetch_add(bytes, Ordering::Relaxed);
@@ -71,18 +71,21 @@ impl<P: Place> Store<P> {
 
     /// Takes room, if there is.
     #[inline]
-    fn let_in(self: &Arc<Self>, bytes: usize) -> bool {
+    pub(super) fn let_in(&self, bytes: usize) -> bool {
         // What is alone may be larger than the limit: it is in memory already.
         let fits = |used: usize| used == 0 || used + bytes <= self.settings.limit;
         let take = |used| fits(used).then_some(used + bytes);
-        let taken = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
-        if let Ok(used) = taken
-            && (used + bytes).saturating_sub(self.written.load(Ordering::Relaxed))
-                > self.settings.high_water()
-        {
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    }
+
+    /// As `let_in`, and wants the writer where memory runs short.
+    #[inline]
+    fn let_new_in(self: &Arc<Self>, bytes: usize) -> bool {
+        let is_in = self.let_in(bytes);
+        if is_in && self.unwritten() > self.settings.high_water() {
             self.want_writer(0);
         }
-        taken.is_ok()
+        is_in
     }
 
     /// Waits for room, as long as the disk may give some, or until `end`.
@@ -96,7 +99,7 @@ impl<P: Place> Store<P> {
     ) -> Wait {
         loop {
             if is_next() {
-                if self.let_in(bytes) {
+                if self.let_new_in(bytes) {
                     return Wait::Over;
                 }
                 let missing =
@@ -131,7 +134,7 @@ impl<P: Place> Store<P> {
     }
 
     /// Takes what is written and unread out of memory, the least recently used first. False: there is none.
-    fn evict(&self, bytes: usize) -> bool {
+    pub(super) fn evict(&self, bytes: usize) -> bool {
         let bytes = bytes.max(self.settings.limit / EVICTED_PART);
         let found = self.books().least_recently_used(Line::can_be_evicted);
         let mut freed = 0;
@@ -154,6 +157,7 @@ impl<P: Place> Store<P> {
             return 0;
         }
         let bytes = busy.about.bytes;
+        self.note_use(&busy.about);
         self.used.fetch_sub(bytes, Ordering::Relaxed);
         self.written.fetch_sub(bytes, Ordering::Relaxed);
         busy.end(|books, number| {

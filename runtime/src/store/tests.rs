@@ -51,6 +51,10 @@ impl Hold for Shelf {
         !self.is_read() && self.0.lock().unwrap().take().is_some()
     }
 
+    fn put_back(&self, value: Any) {
+        *self.0.lock().unwrap() = Some(value);
+    }
+
     fn release(self) -> Result<(), Self> {
         Ok(())
     }
@@ -135,7 +139,7 @@ fn value_of((shelf, stored): &(Shelf, Stored<Shelf>)) -> crate::Result<Vec<u8>> 
             *shelf.0.lock().unwrap() = Some(Arc::clone(&value));
             Ok(value.downcast_ref::<Vec<u8>>().unwrap().clone())
         };
-        if let Some(restored) = stored.restore(put_back) {
+        if let Some(restored) = stored.restore(Err, put_back) {
             return restored;
         }
     }

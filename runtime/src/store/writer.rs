@@ -109,11 +109,17 @@ impl<P: Place> Store<P> {
             let ahead = |books: &Books<P>| {
                 self.unwritten() > self.settings.high_water() && !books.writer.is_idle()
             };
-            while !books.closed && !books.writer.wanted && !ahead(&books) {
+            while !(books.closed || books.writer.wanted || ahead(&books) || self.has_noted(&books))
+            {
                 books = self.wanted.wait(books).unwrap_or_else(PoisonError::into_inner);
             }
             if books.closed {
                 return;
+            }
+            if !books.writer.wanted && !ahead(&books) {
+                drop(books);
+                self.bring_noted();
+                continue;
             }
             // A walk takes a while, so it is to be worth it.
             let demand = match books.writer.begin() {
@@ -133,7 +139,7 @@ impl<P: Place> Store<P> {
     }
 
     /// The bytes of what is in memory and not on disk.
-    fn unwritten(&self) -> usize {
+    pub(super) fn unwritten(&self) -> usize {
         self.used.load(Ordering::Relaxed).saturating_sub(self.written.load(Ordering::Relaxed))
     }
 

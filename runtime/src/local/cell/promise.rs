@@ -13,6 +13,7 @@ use super::stored::weigh;
 use super::{Cell, Header, Job, RunningTask, Typed};
 use crate::error::{Error, ErrorKind};
 use crate::function::{Call, Hop};
+use crate::local::lineage::Lineage;
 use crate::local::note;
 use crate::local::queue::Entry;
 use crate::local::state::Completed;
@@ -99,7 +100,13 @@ impl<T: Send + Sync + 'static> Promise<T> {
     }
 
     /// Writes the value and tells whoever waits for it.
+    #[inline]
     pub(crate) fn complete(self, value: Result<T, Error>) {
+        self.complete_with(value, None);
+    }
+
+    /// As `complete`; a large value that is lost one day is made again by its lineage.
+    pub(crate) fn complete_with(self, value: Result<T, Error>, lineage: Option<Lineage>) {
         let this = ManuallyDrop::new(self);
         let cell = this.cell;
         let mut value = Value::from(value);
@@ -107,6 +114,9 @@ impl<T: Send + Sync + 'static> Promise<T> {
             && let Some((bytes, kind)) = weigh(inline)
         {
             value = this.store(value, bytes, kind);
+        }
+        if let Some(lineage) = lineage {
+            this.keep_lineage(lineage);
         }
         let failure = match &value {
             Value::Failed(error) => Some(error.kind()),

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::{AnyRef, Header, Promise, Ref, Typed};
 use crate::error::Error;
 use crate::function::{Call, Hop};
+use crate::local::lineage::Lineage;
 use crate::local::value::Value;
 use crate::local::{default, panics, waiting};
 use crate::store::{self, Any, Hold, Kind, LISTED_BYTES_MIN, Place, Struck};
@@ -79,6 +80,11 @@ impl Hold for AnyRef {
         unsafe { (self.header().vtable.evict)(self.0) }
     }
 
+    fn put_back(&self, value: Any) {
+        // SAFETY: as above.
+        unsafe { (self.header().vtable.put_back)(self.0, value) }
+    }
+
     fn release(self) -> Result<(), Self> {
         if !self.header().state.release_ref_of_several() {
             return Err(self);
@@ -88,11 +94,15 @@ impl Hold for AnyRef {
     }
 }
 
+/// Whether values of this type can be so large that they are listed: known when this is compiled.
+pub(crate) const fn may_be_stored<T>() -> bool {
+    needs_drop::<T>() || size_of::<T>() >= LISTED_BYTES_MIN
+}
+
 /// What a value weighs, if it is to be listed.
 #[inline]
 pub(super) fn weigh<T: Send + Sync + 'static>(value: &T) -> Option<(usize, Option<&'static Kind>)> {
-    // Known when this is compiled.
-    if !needs_drop::<T>() && size_of::<T>() < LISTED_BYTES_MIN {
+    if !may_be_stored::<T>() {
         return None;
     }
     let kind = store::kind_of(TypeId::of::<T>());
@@ -186,6 +196,26 @@ impl<T: Send + Sync + 'static> Typed<T> {
     }
 }
 
+impl<T: Send + Sync + 'static> Typed<T> {
+    /// # Safety
+    /// As for `lend`.
+    pub(super) unsafe fn put_back(cell: NonNull<Header>, value: Any) {
+        // SAFETY: by the caller's promise.
+        let typed = unsafe { cell.cast::<Self>().as_ref() };
+        typed.with_value(|place| *place = Value::Shared(as_shared(value)));
+    }
+}
+
+impl AnyRef {
+    /// A queued task will need the value of this complete cell.
+    #[inline]
+    pub(crate) fn look_ahead(&self) {
+        if self.header().state.load().is_stored() {
+            self.header().stored().look_ahead();
+        }
+    }
+}
+
 impl<T: Send + Sync + 'static> Promise<T> {
     /// Lists a large value, for which room is made first. Where there is none, the value is lost to an error.
     #[cold]
@@ -208,6 +238,17 @@ impl<T: Send + Sync + 'static> Promise<T> {
             }
         }
         value
+    }
+}
+
+impl<T: Send + Sync + 'static> Promise<T> {
+    /// Keeps the lineage of a value that was listed, and drops that of another.
+    #[cold]
+    pub(super) fn keep_lineage(&self, lineage: Lineage) {
+        if self.header().state.load().is_stored() {
+            // It is set once, as the value is.
+            let _ = self.header().extra_or_new().lineage.set(lineage);
+        }
     }
 }
 
@@ -241,7 +282,8 @@ impl<T: Send + Sync + 'static> Ref<T> {
             if let Some(found) = self.typed().with_value(look).expect("it is not shared for good") {
                 return found;
             }
-            let restored = stored.restore(|value| {
+            let again = |why| self.make_again(why);
+            let restored = stored.restore(again, |value| {
                 let value = value.map(as_shared::<T>);
                 let found = value.clone();
                 let put_back = |place: &mut Value<T>| *place = value.into_value();
@@ -254,6 +296,13 @@ impl<T: Send + Sync + 'static> Ref<T> {
         }
     }
 
+    /// Makes a value again that is lost, where there is a way.
+    fn make_again(&self, why: Error) -> Result<Any, Error> {
+        let lineage = self.any.header().extra().and_then(|extra| extra.lineage.get());
+        lineage
+            .map_or_else(|| Err(why.clone()), |lineage| lineage.make_again(&self.any, why.clone()))
+    }
+
     /// Strikes the value off and has it in the cell, if this is the only ref to it. False: it is not.
     #[cold]
     pub(super) fn strike_if_sole(&self) -> bool {
@@ -261,6 +310,7 @@ impl<T: Send + Sync + 'static> Ref<T> {
             Struck::Shared => return false,
             Struck::InMemory => {}
             Struck::OnDisk(value) => {
+                let value = value.or_else(|why| self.make_again(why));
                 // SAFETY: the value is ours alone (S2).
                 let place = unsafe { &mut *self.typed().value.get() };
                 *place = value.map(as_shared::<T>).into_value();
@@ -276,7 +326,10 @@ impl<T: Send + Sync + 'static> Ref<T> {
         let struck = header.stored().strike_anyway(|| header.state.clear_stored());
         let in_cell = self.typed().with_value(|value| std::mem::replace(value, Value::Empty));
         match struck {
-            Struck::OnDisk(value) => value.map(as_shared::<T>).into_value(),
+            Struck::OnDisk(value) => {
+                let value = value.or_else(|why| self.make_again(why));
+                value.map(as_shared::<T>).into_value()
+            }
             _ => in_cell.expect("nobody shares what is to be taken"),
         }
     }

@@ -32,6 +32,7 @@ impl<T: Send + Sync + 'static, J: Job<T>> Cell<T, J> {
         is_read: Typed::<T>::is_read,
         lend: Typed::<T>::lend,
         evict: Typed::<T>::evict,
+        put_back: Typed::<T>::put_back,
         failure: Self::failure,
         value_needs_drop: needs_drop::<T>(),
     };
