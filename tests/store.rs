@@ -155,7 +155,7 @@ fn what_a_queued_task_will_need_is_brought_back_before_it_runs() {
     refs.truncate(14);
     let (open, gate) = mpsc::channel::<()>();
     let gate = Mutex::new(gate);
-    let blocker = mobula::spawn(move || drop(gate.lock().unwrap().recv()));
+    let blocker = mobula::spawn(move || gate.lock().unwrap().recv().is_ok());
     // The first were used least recently, so they are on disk. They come back while the CPU is busy.
     let spilled = runtime.memory().objects_spilled;
     let sums: Vec<_> = refs[..2].iter().map(|object| sum::remote(object)).collect();

@@ -295,8 +295,7 @@ options! {
     resource(name: impl Into<String>, amount: impl Into<f64>);
     /// How often the task is tried again when it fails; see `retry_if`.
     max_retries(max_retries: u32);
-    /// Which failures are worth another try. Without it, only the loss of a worker or of an object is,
-    /// which does not happen in process.
+    /// Which failures are worth another try. Without it, only the loss of a worker or of an object is.
     retry_if(retry_if: impl Fn(&Error) -> bool + Send + Sync + 'static);
     /// How long to wait before another try: a [`RetryDelay`](crate::RetryDelay), or a first delay, from
     /// which it grows.

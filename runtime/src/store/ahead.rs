@@ -47,7 +47,8 @@ impl<P: Place> Store<P> {
         let fits = |line: &Line<P>| Arc::ptr_eq(&line.about, &about) && line.is_spilled();
         let Some(busy) = Busy::begin(self, books, number, fits) else { return };
         let bytes = about.bytes;
-        if !self.let_in(bytes) && !(self.evict(bytes) && self.let_in(bytes)) {
+        let is_room = self.let_in(bytes) || (self.evict(bytes) && self.let_in(bytes));
+        if !is_room {
             return;
         }
         let extent = self.books().line(number).on_disk.clone().expect("what is spilled is on disk");
