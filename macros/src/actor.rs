@@ -14,6 +14,7 @@ use syn::{
 use crate::error::{Errors, Reported};
 use crate::expand;
 use crate::signature::{Faulty, Signature};
+use crate::tick::{self, Tick};
 use crate::types::{self, ReplaceSelf};
 
 /// Method names that a handle uses for itself: a call of them would never reach the actor.
@@ -34,6 +35,8 @@ pub(crate) struct Actor {
     pub(crate) methods: Vec<Method>,
     /// How its state is saved for a restart, if it is.
     pub(crate) saving: Option<Saving>,
+    /// What is called every so often.
+    pub(crate) ticks: Vec<Tick>,
     /// The conditions under which the block exists.
     pub(crate) attributes: Vec<Attribute>,
 }
@@ -77,7 +80,7 @@ pub(crate) enum Access {
 
 /// Checks the block, and takes attributes out of it that are for this macro only.
 pub(crate) fn check(block: &mut ItemImpl, errors: &mut Errors) -> Result<Actor, Reported> {
-    refuse_inner_attributes(block, errors);
+    let every = tick::take(block, errors);
     let ident = check_header(block, errors)?;
     let functions = || block.items.iter().filter_map(function);
     if let Some(clash) = functions().find(|f| ADDED.contains(&expand::plain(&f.sig.ident).as_str()))
@@ -101,7 +104,11 @@ pub(crate) fn check(block: &mut ItemImpl, errors: &mut Errors) -> Result<Actor, 
         errors.report(&block.self_ty, message);
     }
     let saving = check_saving(block, &ty, errors);
-    Ok(Actor { ty, ident, constructor, methods, saving, attributes: block.attrs.clone() })
+    let ticks = every.into_iter().filter_map(|(place, every)| {
+        tick::check(function(&block.items[place])?, every, &ty, errors)
+    });
+    let ticks = ticks.collect();
+    Ok(Actor { ty, ident, constructor, methods, saving, ticks, attributes: block.attrs.clone() })
 }
 
 fn function(item: &ImplItem) -> Option<&ImplItemFn> {
@@ -112,7 +119,7 @@ fn function(item: &ImplItem) -> Option<&ImplItemFn> {
 }
 
 /// Whether others can call it on an actor: private and associated functions are for the type.
-fn is_call(function: &ImplItemFn) -> bool {
+pub(crate) fn is_call(function: &ImplItemFn) -> bool {
     function.sig.receiver().is_some() && !matches!(function.vis, Visibility::Inherited)
 }
 
@@ -131,25 +138,6 @@ fn check_header(block: &ItemImpl, errors: &mut Errors) -> Result<Ident, Reported
     match types::last_segment(&block.self_ty) {
         Some(segment) => Ok(segment.ident.clone()),
         None => Err(errors.report(&block.self_ty, "an actor is a struct or an enum: name it here")),
-    }
-}
-
-/// Removes `#[remote(..)]` from the items of the block: they are remote by being public.
-fn refuse_inner_attributes(block: &mut ItemImpl, errors: &mut Errors) {
-    for item in &mut block.items {
-        let ImplItem::Fn(function) = item else {
-            continue;
-        };
-        function.attrs.retain(|attribute| {
-            let segment = attribute.path().segments.last();
-            let ours = segment.is_some_and(|segment| segment.ident == "remote");
-            if ours {
-                let message = "a method takes no options of its own: give them to `#[remote]` on \
-                               the `impl` block";
-                errors.report(attribute, message);
-            }
-            !ours
-        });
     }
 }
 
@@ -204,7 +192,7 @@ fn check_saving(block: &ItemImpl, ty: &Type, errors: &mut Errors) -> Option<Savi
 }
 
 /// Whether it has so many parameters beside `self`.
-fn takes(function: &ImplItemFn, parameters: usize) -> bool {
+pub(crate) fn takes(function: &ImplItemFn, parameters: usize) -> bool {
     function.sig.inputs.iter().filter(|input| matches!(input, FnArg::Typed(_))).count()
         == parameters
 }
@@ -231,7 +219,7 @@ fn check_receiver(function: &ImplItemFn, errors: &mut Errors) -> Result<Access, 
 }
 
 /// How a method takes the actor, if it leaves it where it is.
-fn access(function: &ImplItemFn) -> Option<Access> {
+pub(crate) fn access(function: &ImplItemFn) -> Option<Access> {
     match &function.sig.receiver()?.kind {
         ReceiverKind::Reference(_, None, Some(_)) => Some(Access::Exclusive),
         ReceiverKind::Reference(_, None, None) => Some(Access::Shared),
@@ -250,7 +238,7 @@ fn check_name(function: &ImplItemFn, errors: &mut Errors) -> Result<(), Reported
 }
 
 /// Checks the rest of a signature, with the type's name in place of `Self`.
-fn check_signature(
+pub(crate) fn check_signature(
     function: &ImplItemFn,
     ty: &Type,
     errors: &mut Errors,

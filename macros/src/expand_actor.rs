@@ -10,6 +10,7 @@ use crate::expand;
 use crate::fallback::Returns;
 use crate::options::{Options, Target};
 use crate::signature::{Faulty, Signature};
+use crate::tick::Tick;
 
 /// Writes what stands beside the `impl` block.
 pub(crate) fn expand(actor: &Actor, options: &Options) -> TokenStream {
@@ -96,6 +97,7 @@ fn implement(actor: &Actor, markers: TokenStream, body: TokenStream) -> TokenStr
     let (ty, methods) = (&actor.ty, methods_ident(actor));
     let is_async = is_async(actor);
     let saving = saving(actor);
+    let ticks = ticks(actor);
     let declaration = expand::declaration(&actor.ident, &expand::plain(&actor.ident));
     quote! {
         #[automatically_derived]
@@ -111,6 +113,7 @@ fn implement(actor: &Actor, markers: TokenStream, body: TokenStream) -> TokenStr
 
             #body
             #saving
+            #ticks
         }
     }
 }
@@ -157,7 +160,9 @@ fn is_async(actor: &Actor) -> TokenStream {
     let waits = |method: &&Method| method.signature.as_ref().is_ok_and(|s| s.is_async);
     let methods = actor.methods.iter().filter(waits);
     let methods = methods.map(|method| attributes::exists(&method.attributes));
-    let any = new.chain(methods);
+    let ticks = actor.ticks.iter().filter(|tick| tick.signature.is_async);
+    let ticks = ticks.map(|tick| attributes::exists(&tick.attributes));
+    let any = new.chain(methods).chain(ticks);
     quote!(false #(|| #any)*)
 }
 
@@ -204,14 +209,34 @@ fn calls(actor: &Actor) -> TokenStream {
 
 /// One call.
 fn call(actor: &Actor, method: &Method, signature: &Signature) -> TokenStream {
-    let (ty, vis, ident) = (&actor.ty, &method.vis, &signature.ident);
+    let (vis, ident) = (&method.vis, &signature.ident);
     let documentation = attributes::documentation(&method.attributes);
-    let (declared, slots, markers) = (signature.declared(), signature.slots(), signature.markers());
+    let (declared, value) = (signature.declared(), signature.output.value());
+    let submission = submission(actor, method.access, signature, quote!(&self.0));
+    quote! {
+        #(#documentation)*
+        #[inline]
+        #[track_caller]
+        #vis fn #ident(&self, #declared) -> ::mobula::__private::ObjectRef<#value> {
+            #submission
+        }
+    }
+}
+
+/// What hands a call to `cell`.
+fn submission(
+    actor: &Actor,
+    access: Access,
+    signature: &Signature,
+    cell: TokenStream,
+) -> TokenStream {
+    let (ty, ident) = (&actor.ty, &signature.ident);
+    let (slots, markers) = (signature.slots(), signature.markers());
     let (held, value) = (signature.held(), signature.output.value());
     let this = Ident::new("actor", Span::mixed_site());
     let call = signature.call(quote!(<#ty>::#ident), quote!(#this,));
     let copiers = signature.copiers();
-    let (submit, call) = match (method.access, signature.is_async) {
+    let (submit, call) = match (access, signature.is_async) {
         (Access::Exclusive, false) => ("call_mut", call),
         (Access::Shared, false) => ("call_ref", call),
         (Access::Exclusive, true) => ("call_mut_async", boxed(call)),
@@ -220,20 +245,36 @@ fn call(actor: &Actor, method: &Method, signature: &Signature) -> TokenStream {
     let submit = format_ident!("{submit}");
     let declaration = expand::declaration(ident, &name(actor, signature));
     quote! {
-        #(#documentation)*
-        #[inline]
-        #[track_caller]
-        #vis fn #ident(&self, #declared) -> ::mobula::__private::ObjectRef<#value> {
-            #declaration
-            ::mobula::__private::ActorCell::<#ty>::#submit::<#markers, #value>(
-                &self.0,
-                &FUNCTION,
-                #slots,
-                |#this, #held| #call,
-                || #copiers,
-            )
-        }
+        #declaration
+        ::mobula::__private::ActorCell::<#ty>::#submit::<#markers, #value>(
+            #cell,
+            &FUNCTION,
+            #slots,
+            |#this, #held| #call,
+            || #copiers,
+        )
     }
+}
+
+/// What is called every so often, if anything is.
+fn ticks(actor: &Actor) -> Option<TokenStream> {
+    let ticks = actor.ticks.iter().map(|Tick { attributes, access, signature, every }| {
+        let conditions = attributes::conditions(attributes);
+        let submission = submission(actor, *access, signature, quote!(cell));
+        quote! {
+            #(#conditions)*
+            ticks.push(::mobula::__private::Tick::new(#every, |cell| { #submission }));
+        }
+    });
+    (!actor.ticks.is_empty()).then(|| {
+        quote! {
+            fn ticks() -> ::std::vec::Vec<::mobula::__private::Tick<Self>> {
+                let mut ticks = ::std::vec::Vec::new();
+                #(#ticks)*
+                ticks
+            }
+        }
+    })
 }
 
 fn boxed(call: TokenStream) -> TokenStream {

@@ -69,6 +69,9 @@ pub(crate) const KNOWN: &[Known] = &[
     known(BOTH, "local", Kind::Local, "local"),
 ];
 
+/// The option of an actor's methods.
+pub(crate) const EVERY: Known = known(&[], "every", Kind::Duration, "every = \"1s\"");
+
 const fn known(
     targets: &'static [Target],
     name: &'static str,

@@ -39,6 +39,7 @@ mod parameter;
 mod signature;
 mod stream;
 mod suggestion;
+mod tick;
 mod types;
 
 /// Makes a function run as a task, or a type live as an actor.
@@ -143,6 +144,7 @@ mod types;
 /// | `max_concurrency = 8` | actors | how many of its calls may run at once |
 /// | `max_pending_calls = 1000` | actors | how many of its calls may wait |
 /// | `block_when_full` | actors | a call waits for its place among those instead of failing |
+/// | `every = "1s"` | methods of actors | how often it is called beside calls by handles: see below |
 /// | `num_returns = 2` | functions | how many refs a call returns |
 /// | `stream` | functions | its results come one after the other, each with a ref |
 /// | `max_unread = 4` | functions that stream | how many items may be there unread before it waits for its reader |
@@ -150,6 +152,11 @@ mod types;
 ///
 /// A value may be any expression, except that of `num_returns`. Options that are set for one
 /// call come before those of the attribute.
+///
+/// `#[remote(every = "1s")]` on a method of an actor, public or not, has it called so often, for the first time
+/// when that time has gone by since the actor was started. It takes no arguments, and returns nothing or
+/// `Result<(), E>`; a panic in it is a crash like any other. The next call is made no sooner than the last has
+/// ended. Such calls end with the actor, and do not keep it.
 ///
 /// # What it refuses
 ///

@@ -71,7 +71,8 @@ mod store;
 mod wire;
 
 pub use api::actor::{
-    ActorControl, ActorEnd, ActorHandle, ActorName, ActorOptions, exit_actor, get_actor, kill,
+    ActorControl, ActorEnd, ActorHandle, ActorName, ActorOptions, deliver, exit_actor, get_actor,
+    kill,
 };
 pub use api::actor_pool::{ActorPool, PoolMap};
 pub use api::cancel::{Cancel, Cancellable, cancel, cancellable};
@@ -109,7 +110,7 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::api::actor::{
-        Actor, ActorCell, ActorConfig, ActorControl, ActorHandle, ActorOptions, Construct,
+        Actor, ActorCell, ActorConfig, ActorControl, ActorHandle, ActorOptions, Construct, Tick,
         start_actor,
     };
     pub use crate::api::copier::{Copier, CopyEach, CopyNone, Copying};

@@ -32,10 +32,14 @@ use crate::local::{Local, default, pool};
 use crate::wire;
 
 mod control;
+mod deliver;
 mod options;
+mod tick;
 
 pub use self::control::{ActorControl, exit_actor, kill};
+pub use self::deliver::deliver;
 pub use self::options::{ActorConfig, ActorOptions, get_actor};
+pub use self::tick::Tick;
 
 /// A type whose `impl` block has `#[remote]`.
 pub trait Actor: Sized + Send + 'static {
@@ -61,6 +65,10 @@ pub trait Actor: Sized + Send + 'static {
     }
     /// Its constructor.
     fn construct(held: <Self::Params as Params>::Held) -> Construct<Self>;
+    /// What it is called for every so often.
+    fn ticks() -> Vec<Tick<Self>> {
+        Vec::new()
+    }
     /// How to make its constructor's arguments once more.
     fn copiers() -> <Self::Params as Params>::Copiers;
     /// Its `checkpoint`.
@@ -118,6 +126,17 @@ enum Taken {
     Share,
 }
 
+impl Taken {
+    /// The handle, and whether its actor was started just now.
+    fn settle<H>(self, claimed: Claimed<H>) -> Result<(H, bool)> {
+        match (claimed, self) {
+            (Claimed::Started(handle), _) => Ok((handle, true)),
+            (Claimed::Taken(handle, _), Self::Share) => Ok((handle, false)),
+            (Claimed::Taken(_, error), Self::Refuse) | (Claimed::Foreign(error), _) => Err(error),
+        }
+    }
+}
+
 impl<A: Actor> ActorCell<A> {
     /// Starts an actor; what keeps it from beginning is what its calls will fail with.
     fn start(
@@ -149,23 +168,21 @@ impl<A: Actor> ActorCell<A> {
         let anew = terms.as_ref().is_some_and(|terms| terms.max_restarts > 0);
         let slots = if anew { prepare::<A>(slots)? } else { slots };
         let arguments = awaiting::<A::Params>(&slots);
-        fn claimed<H>(claimed: Claimed<H>, taken: Taken) -> Result<H> {
-            match (claimed, taken) {
-                (Claimed::Started(handle), _) | (Claimed::Taken(handle, _), Taken::Share) => {
-                    Ok(handle)
-                }
-                (Claimed::Taken(_, error), Taken::Refuse) | (Claimed::Foreign(error), _) => {
-                    Err(error)
-                }
-            }
-        }
-        Ok(Self(if A::ASYNC {
-            let started = Strand::start(local, slots, terms, arguments, call);
-            Kind::Waits(claimed(started, taken)?)
+        let runtime = Arc::clone(&local);
+        let (kind, is_new) = if A::ASYNC {
+            let claimed = Strand::start(local, slots, terms, arguments, call);
+            let (handle, is_new) = taken.settle(claimed)?;
+            (Kind::Waits(handle), is_new)
         } else {
-            let started = Strand::start(local, slots, terms, arguments, call);
-            Kind::Computes(claimed(started, taken)?)
-        }))
+            let claimed = Strand::start(local, slots, terms, arguments, call);
+            let (handle, is_new) = taken.settle(claimed)?;
+            (Kind::Computes(handle), is_new)
+        };
+        let cell = Self(kind);
+        if is_new {
+            Tick::start_all(&cell, &runtime);
+        }
+        Ok(cell)
     }
 
     /// The actor of that name.

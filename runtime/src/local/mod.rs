@@ -287,6 +287,11 @@ impl Local {
         });
     }
 
+    /// Runs a future on tokio whatever the engine, until the runtime ends: nobody waits for it.
+    pub(crate) fn spawn_beside(&self, future: impl Future<Output = ()> + Send + 'static) {
+        drop(self.tokio().spawn(future));
+    }
+
     /// Runs a future on tokio; with the inline engine to its end, here and now.
     pub(crate) fn spawn_future(&self, future: impl Future<Output = ()> + Send + 'static) {
         match self.settings.engine {

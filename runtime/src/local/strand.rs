@@ -190,7 +190,7 @@ impl<A: Life, T: Kind<A>> Findable for Weak<Strand<A, T>> {
     type Handle = StrandHandle<A, T>;
 
     fn find(&self) -> Option<StrandHandle<A, T>> {
-        self.upgrade()?.another_handle().filter(|handle| handle.0.is_callable())
+        self.upgrade()?.callable()
     }
 
     fn of_any_type(&self) -> Weak<dyn Living> {
@@ -313,6 +313,11 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
     /// How often a call is run again that crashed the actor.
     pub(crate) fn max_task_retries(&self) -> u32 {
         self.asked.as_ref().map_or(0, |asked| asked.terms.max_task_retries)
+    }
+
+    /// A handle, if the actor may still be called.
+    pub(crate) fn callable(self: Arc<Self>) -> Option<StrandHandle<A, T>> {
+        self.another_handle().filter(|handle| handle.0.is_callable())
     }
 
     /// None: the last is gone.

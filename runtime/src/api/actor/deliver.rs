@@ -1,0 +1,102 @@
+//! Streams that become calls.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::panic::Location;
+
+use futures_core::Stream;
+
+use crate::api::actor::{Actor, ActorHandle};
+use crate::api::object::ObjectRef;
+use crate::api::parameter::Awaiting;
+use crate::api::remote::submit_task;
+use crate::error::Result;
+use crate::function::{Call, Function};
+use crate::local::completion::Completion;
+use crate::local::job::Await;
+use crate::local::{current, default};
+
+/// How many calls of a delivery may wait for their results before the next item is taken.
+const UNDER_WAY_MAX: usize = 32;
+
+static DELIVER: Function = Function::new("deliver", module_path!(), file!(), line!());
+
+/// Calls an actor for each item of a stream, in the order of the items. The ref gives how many there were, when
+/// the stream has ended and all calls are done.
+///
+/// Items are taken as the actor gets on: at most 32 calls are under way. The first call that fails ends the
+/// delivery, and the ref fails with its error; the calls made after it still run. [`cancel`](crate::cancel) of the
+/// ref ends it, too. Meanwhile the delivery holds a handle, so the actor lives at least as long.
+///
+/// ```
+/// use mobula::prelude::*;
+///
+/// struct Total(u64);
+///
+/// #[remote]
+/// impl Total {
+///     pub fn new() -> Self {
+///         Self(0)
+///     }
+///     pub fn add(&mut self, value: u64) -> u64 {
+///         self.0 += value;
+///         self.0
+///     }
+/// }
+///
+/// let total = Total::remote();
+/// let readings = futures::stream::iter([3, 4, 5]); // From a socket, a channel, a timer.
+/// let delivered = mobula::deliver(readings, &total, |total, value| total.add(value));
+/// assert_eq!(mobula::get(delivered)?, 3);
+/// assert_eq!(mobula::get(total.add(0))?, 12);
+/// # Ok::<(), mobula::Error>(())
+/// ```
+#[track_caller]
+pub fn deliver<S, A, T, C>(stream: S, actor: &ActorHandle<A>, call: C) -> ObjectRef<u64>
+where
+    S: Stream<Item: Send> + Send + 'static,
+    A: Actor,
+    T: Send + Sync + 'static,
+    C: FnMut(&ActorHandle<A>, S::Item) -> ObjectRef<T> + Send + 'static,
+{
+    let actor = actor.clone();
+    let mut delivery = Some((stream, actor, call));
+    let make = move |_| {
+        let (stream, actor, call) = delivery.take().expect("a delivery is made once");
+        Ok(deliver_all(stream, actor, call))
+    };
+    let job = Await { make, local: default::current(), claim: None, attempt: 1 };
+    let call = Call { function: &DELIVER, called_at: Location::caller() };
+    submit_task(job, Awaiting::default(), call, None, current::next_place).into()
+}
+
+async fn deliver_all<S, A, T, C>(stream: S, actor: ActorHandle<A>, mut call: C) -> Result<u64>
+where
+    S: Stream,
+    A: Actor,
+    T: Send + Sync + 'static,
+    C: FnMut(&ActorHandle<A>, S::Item) -> ObjectRef<T>,
+{
+    let mut stream = Box::pin(stream);
+    let mut under_way: VecDeque<ObjectRef<T>> = VecDeque::new();
+    let mut delivered = 0;
+    while let Some(item) = poll_fn(|context| stream.as_mut().poll_next(context)).await {
+        under_way.push_back(call(&actor, item));
+        delivered += 1;
+        while let Some(first) = under_way.front()
+            && (first.is_ready() || under_way.len() >= UNDER_WAY_MAX)
+        {
+            end_of_first(&mut under_way).await?;
+        }
+    }
+    while !under_way.is_empty() {
+        end_of_first(&mut under_way).await?;
+    }
+    Ok(delivered)
+}
+
+async fn end_of_first<T>(under_way: &mut VecDeque<ObjectRef<T>>) -> Result<()> {
+    let Some(first) = under_way.pop_front() else { return Ok(()) };
+    let done = Completion::of(first.into_any()).await;
+    done.failure().map_or(Ok(()), Err)
+}

@@ -1,0 +1,26 @@
+use mobula::remote;
+
+struct Counter {
+    value: u64,
+}
+
+#[remote]
+impl Counter {
+    pub fn new(value: u64) -> Self {
+        Self { value }
+    }
+
+    pub fn value(&self) -> u64 {
+        self.value
+    }
+
+    #[remote(every = "1s")]
+    fn tick(&mut self, by: u64) {
+        self.value += by;
+    }
+}
+
+fn main() {
+    let counter = Counter::remote(1);
+    let _: u64 = mobula::get(counter.value()).unwrap();
+}
