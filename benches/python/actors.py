@@ -21,6 +21,16 @@ class Counter:
 
 
 @ray.remote(num_cpus=0)
+class AsyncCounter:
+    def __init__(self):
+        self.total = 0
+
+    async def add(self, by):
+        self.total += by
+        return self.total
+
+
+@ray.remote(num_cpus=0)
 class Link:
     def join(self, following):
         self.following = following
@@ -73,7 +83,19 @@ def actor_ring(_engine, _options):
     return work
 
 
+def async_actor_batch(_engine, _options):
+    counter = AsyncCounter.remote()
+    return lambda ops: ray.get([counter.add.remote(1) for _ in range(ops)])
+
+
 ALL = {
     work.__name__: work
-    for work in (actor_tell, actor_roundtrip, actor_create, actor_fanout, actor_ring)
+    for work in (
+        actor_tell,
+        actor_roundtrip,
+        actor_create,
+        actor_fanout,
+        actor_ring,
+        async_actor_batch,
+    )
 }

@@ -6,6 +6,7 @@
 //! many actors, and its callers on the program's thread. Mailboxes have no bound
 //! that a caller could meet. On Ray an actor is a process: there are 8 at most.
 
+mod async_batch;
 mod on_actix;
 mod on_kameo;
 mod on_mobula;
@@ -28,7 +29,7 @@ use on_tokio::Tokio;
 pub(crate) const GROUP: Group = Group {
     name: "actors",
     about: "actors beside those of actix, kameo, ractor and bare tokio",
-    cases: &[BATCH, TELL, ROUNDTRIP, CREATE, MEMORY, FANOUT, RING],
+    cases: &[BATCH, TELL, ROUNDTRIP, CREATE, MEMORY, FANOUT, RING, async_batch::CASE],
 };
 
 const BATCH: Case =
