@@ -111,6 +111,10 @@ fn implement(actor: &Actor, markers: TokenStream, body: TokenStream) -> TokenStr
                 &FUNCTION
             }
 
+            fn shareable() -> ::core::option::Option<::mobula::__private::Shareable<Self>> {
+                ::mobula::__private::shareable!(#ty)
+            }
+
             #body
             #saving
             #ticks

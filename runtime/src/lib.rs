@@ -110,8 +110,8 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::api::actor::{
-        Actor, ActorCell, ActorConfig, ActorControl, ActorHandle, ActorOptions, Construct, Tick,
-        start_actor,
+        Actor, ActorCell, ActorConfig, ActorControl, ActorHandle, ActorOptions, Construct,
+        IsShareable, NotShareable, Shareable, Sharing, Tick, start_actor,
     };
     pub use crate::api::copier::{Copier, CopyEach, CopyNone, Copying};
     pub use crate::api::map::{RemoteMap as Map, map_remote as map};
@@ -128,7 +128,7 @@ pub mod __private {
     pub use crate::function::Function;
     pub use crate::size::estimate as estimated_size;
     pub use crate::store::{KindOf, Noted, NotedIfPortable, NotedIfSized, NotedNot};
-    pub use crate::{copier, failure, note_type};
+    pub use crate::{copier, failure, note_type, shareable};
     pub use inventory;
 
     /// The codec, for its benchmark and for what tests and fuzzes it.
@@ -144,6 +144,16 @@ macro_rules! copier {
     ($parameter:expr, $marker:ty) => {{
         use $crate::__private::{CopyEach as _, CopyNone as _};
         (&&$crate::__private::Copying::<$marker>::new($parameter)).copier()
+    }};
+}
+
+/// Whether several threads may use a type at once: an optional [`Shareable`](__private::Shareable).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! shareable {
+    ($actor:ty) => {{
+        use $crate::__private::{IsShareable as _, NotShareable as _};
+        (&&$crate::__private::Sharing::<$actor>::new()).shareable()
     }};
 }
 

@@ -17,12 +17,13 @@ use uuid::Uuid;
 
 use crate::api::object::ObjectRef;
 use crate::api::parameter::{Arg, Awaiting, Borrowed, Lent, Owned, Params, Slot};
+use crate::config::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{Call, Function};
 use crate::local::arguments::Refs;
 use crate::local::cell::Ref;
-use crate::local::life::Life;
 pub use crate::local::life::{ActorEnd, Construct};
+use crate::local::life::{Life, Terms};
 pub use crate::local::names::ActorName;
 use crate::local::names::Claimed;
 use crate::local::strand::{
@@ -34,7 +35,10 @@ use crate::wire;
 mod control;
 mod deliver;
 mod options;
+mod shareable;
 mod tick;
+
+pub use self::shareable::{IsShareable, NotShareable, Shareable, Sharing};
 
 pub use self::control::{ActorControl, exit_actor, kill};
 pub use self::deliver::deliver;
@@ -69,6 +73,8 @@ pub trait Actor: Sized + Send + 'static {
     fn ticks() -> Vec<Tick<Self>> {
         Vec::new()
     }
+    /// Whether several threads may use it at once.
+    fn shareable() -> Option<Shareable<Self>>;
     /// How to make its constructor's arguments once more.
     fn copiers() -> <Self::Params as Params>::Copiers;
     /// Its `checkpoint`.
@@ -165,6 +171,11 @@ impl<A: Actor> ActorCell<A> {
         if local.pool().is_closed() {
             return Err(pool::shut_down_before("it began"));
         }
+        let terms = terms.map(|terms| match local.settings().engine {
+            // There calls run one at a time, on the threads that make them.
+            Engine::Inline if !A::ASYNC => Terms { max_concurrency: None, ..terms },
+            _ => terms,
+        });
         let anew = terms.as_ref().is_some_and(|terms| terms.max_restarts > 0);
         let slots = if anew { prepare::<A>(slots)? } else { slots };
         let arguments = awaiting::<A::Params>(&slots);

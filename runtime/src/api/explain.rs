@@ -197,9 +197,10 @@ impl Teller {
                 let actor = actor.call().function.name();
                 Standing::HeldBack { actor, arguments: self.causes(missing, depth) }
             }
-            Blocker::Actor { actor, held_back: None, birth, turn } => {
-                let turn = match (birth, turn) {
-                    (Some(birth), _) => Some(self.standing(&birth, depth)),
+            Blocker::Actor { actor, held_back: None, birth, turn, reading } => {
+                let reading = reading.and_then(|reading| reading.calls.into_iter().next());
+                let turn = match (birth.or(reading), turn) {
+                    (Some(call), _) => Some(self.standing(&call, depth)),
                     (None, turn) => turn.map(|thread| self.asleep(thread, depth)),
                 };
                 let (ahead, actor) = (actor.ahead(any), actor.call().function.name());

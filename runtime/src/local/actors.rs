@@ -30,6 +30,17 @@ pub(crate) trait Living: Send + Sync {
     fn ahead(&self, call: &AnyRef) -> Option<usize>;
     /// The number of the arbiter on whose thread its calls run.
     fn arbiter(&self) -> Option<usize>;
+    /// The `&self` calls that keep the mailbox waiting, if they do.
+    fn reading(&self) -> Option<Reading>;
+    /// Runs the actor's calls on this thread until this one is complete, if the actor's turn is nobody's.
+    fn help(self: Arc<Self>, call: &AnyRef);
+}
+
+/// `&self` calls that run, and that others in the mailbox wait for.
+pub(crate) struct Reading {
+    pub(crate) calls: Vec<AnyRef>,
+    /// Whether all of them have to end, or one.
+    pub(crate) all: bool,
 }
 
 /// The actors of one runtime, by their addresses.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::ThreadId;
 
 use crate::local::Local;
-use crate::local::actors::Living;
+use crate::local::actors::{Living, Reading};
 use crate::local::cell::AnyRef;
 use crate::local::request::Shortage;
 use crate::local::runtimes::{self, Owner};
@@ -37,6 +37,8 @@ pub(crate) enum Blocker {
         birth: Option<AnyRef>,
         /// The thread of the call that has the actor's turn, if it sleeps.
         turn: Option<ThreadId>,
+        /// The `&self` calls that keep the mailbox waiting, if they do.
+        reading: Option<Reading>,
     },
 }
 
@@ -80,6 +82,8 @@ impl Blocker {
             None => waits.place(any.home()).flatten(),
         };
         let birth = actor.birth().filter(|birth| !birth.is_complete());
-        Self::Actor { held_back: actor.missing_before(any.address()), birth, turn, actor }
+        let held_back = actor.missing_before(any.address());
+        let reading = actor.reading().filter(|_| held_back.is_none());
+        Self::Actor { held_back, birth, turn, reading, actor }
     }
 }

@@ -99,6 +99,11 @@ impl Header {
         self.home
     }
 
+    /// See [`Job::SHARED`].
+    pub(super) fn is_shared_call(&self) -> bool {
+        self.vtable.shared
+    }
+
     /// Why the cell failed, if it is complete and did.
     ///
     /// # Safety
@@ -230,6 +235,8 @@ struct Vtable {
     /// Why a complete cell failed, if it did.
     failure: unsafe fn(NonNull<Header>) -> Option<Error>,
     value_needs_drop: bool,
+    /// See [`Job::SHARED`].
+    shared: bool,
 }
 
 /// The part that all cells with a value of type `T` share, whatever their job.
@@ -285,6 +292,8 @@ struct Cell<T, J> {
 
 /// The work of a task: it runs once, on whichever thread, and completes the promise, then or later.
 pub(crate) trait Job<T: Send + Sync + 'static>: Send + 'static {
+    /// Whether it is a call of an actor that may run beside others: of a method with `&self`.
+    const SHARED: bool = false;
     fn run(self, promise: Promise<T>);
 }
 

@@ -80,6 +80,8 @@ pub(crate) struct Task {
     pub(crate) cpus: Millis,
     /// Which actor's method it is, by the actor's address; 0: none.
     pub(crate) actor: usize,
+    /// Whether others of that actor may run beside it: then it has not the actor's turn.
+    pub(crate) shared: bool,
     /// Which try this is, counted from 1.
     pub(crate) attempt: u32,
     pub(crate) limit: Option<TimeLimit>,
@@ -89,7 +91,7 @@ impl Task {
     /// A task that computes on one CPU, or waits and has none.
     #[inline]
     pub(crate) fn new(running: RunningTask, call: Call, cpus: Millis, actor: usize) -> Self {
-        Self { running, call, cpus, actor, attempt: 1, limit: None }
+        Self { running, call, cpus, actor, shared: false, attempt: 1, limit: None }
     }
 
     /// # Errors
@@ -435,7 +437,9 @@ fn leave_frame(frame: &Frame) {
 /// Who makes the calls that this thread makes now: an actor, a task, or the thread.
 pub(crate) fn caller() -> usize {
     match task() {
-        Some(Task { actor: 0, running, .. }) => running.address(),
+        Some(Task { actor: 0, running, .. } | Task { shared: true, running, .. }) => {
+            running.address()
+        }
         Some(Task { actor, .. }) => actor,
         // An address that no other thread's local and no cell has.
         None => HERE.with(|here| ptr::from_ref(here) as usize),

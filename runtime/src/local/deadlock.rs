@@ -18,6 +18,7 @@ use std::thread::ThreadId;
 
 use crate::error::{Error, ErrorKind};
 use crate::function::Hop;
+use crate::local::actors::Reading;
 use crate::local::blocker::Blocker;
 use crate::local::cell::AnyRef;
 use crate::local::waits::Waits;
@@ -78,6 +79,7 @@ enum Why {
     HeldBack,
     Unborn,
     InMailbox(Hop),
+    BehindReaders { all: bool },
 }
 
 struct Search<'a> {
@@ -207,7 +209,14 @@ impl Search<'_> {
                 }
                 self.need_all(number, Why::InLine, behind);
             }
-            Blocker::Actor { actor, held_back, birth, turn } => {
+            Blocker::Actor { actor, reading: Some(Reading { calls, all }), .. } => {
+                kept.push(Box::new(actor));
+                let behind: Vec<usize> = calls.into_iter().map(|any| self.cell(any)).collect();
+                let lacking = if all { behind.len() as u64 } else { 1 };
+                let behind = behind.into_iter().map(|node| (node, 1)).collect();
+                self.need(number, Why::BehindReaders { all }, lacking, behind);
+            }
+            Blocker::Actor { actor, held_back, birth, turn, reading: None } => {
                 kept.push(Box::new(actor));
                 let held = held_back.is_some();
                 let mut behind: Vec<usize> = held_back
@@ -349,6 +358,12 @@ impl Search<'_> {
             Why::InMailbox(turn) => {
                 whom = Some(turn.to_string());
                 format!("is in a mailbox behind {turn}")
+            }
+            Why::BehindReaders { all } => {
+                format!(
+                    "is in a mailbox behind {}",
+                    names.join(if *all { " and " } else { " or " })
+                )
             }
             Why::InLine => {
                 let needs: Vec<String> = behind.iter().map(|&other| self.in_line(other)).collect();

@@ -1,5 +1,5 @@
 //! Actors that compute. A strand is an actor's state, a mailbox and a flag: no thread, no channel. It is
-//! in the pool's queue exactly while its mailbox has something and no thread is at it, so its calls run
+//! in the pool's queue while its mailbox has something and no thread is at it, so its calls run
 //! one at a time, in order, and a strand without calls costs only its memory.
 //!
 //! The mailbox is a stack of calls that anybody pushes onto and the turn takes whole; `mail` points to
@@ -10,6 +10,10 @@
 //! | IDLE    | is in no queue; whoever pushes the first call queues it        |
 //! | BUSY    | is queued or has a turn, and nothing has come since            |
 //! | a call  | is queued or has a turn, and this came since                   |
+//!
+//! An offered turn of an actor that computes is taken by a thread of the pool, which finds the strand in its queue,
+//! or by one that waits for a call of it (`claim.rs`). Where `&self` calls may run side by side, the turn goes on
+//! without them (`readers.rs`).
 //!
 //! A call whose arguments are missing is held back before it gets there: see `held_back.rs`.
 //!
@@ -27,7 +31,7 @@ use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::function::Call;
-use crate::local::actors::{Identity, Living};
+use crate::local::actors::{Identity, Living, Reading};
 use crate::local::arguments::{Awaited, Refs, Then};
 use crate::local::caller::Origin;
 use crate::local::cell::{AnyRef, Header, Job, Promise, Ref};
@@ -42,8 +46,11 @@ use crate::local::{Local, actors, current, note};
 use crate::observe::{EventKind, Number};
 
 mod birth;
+mod claim;
 mod hosted;
+mod line;
 mod method;
+mod readers;
 mod turn;
 
 use self::birth::Birth;
@@ -85,6 +92,20 @@ pub(crate) trait Kind<A: Life>: Sized + 'static {
     /// # Safety
     /// The caller has the turn.
     unsafe fn take(strand: &Strand<A, Self>, calls_max: usize) -> bool;
+    /// Whether the turn comes with an entry that was taken out of a queue.
+    fn take_entry(_: &Strand<A, Self>) -> bool {
+        true
+    }
+    /// As [`Living::help`].
+    fn help(_: Arc<Strand<A, Self>>, _: &AnyRef) {}
+    /// As [`Living::reading`].
+    fn reading(_: &Strand<A, Self>) -> Option<Reading> {
+        None
+    }
+    /// Whether a call that goes on without the turn has crashed the actor.
+    fn has_crashed(_: &Strand<A, Self>) -> bool {
+        false
+    }
     /// On which arbiter it has its turns.
     fn arbiter(_: &Self::Aside) -> Option<usize> {
         None
@@ -152,6 +173,23 @@ struct Batch {
     watchers: AtomicUsize,
 }
 
+/// What a turn puts the calls in that it takes out of the mailbox.
+trait Take {
+    fn count(&self) -> usize;
+    /// Puts a call before all others.
+    fn push_front(&mut self, entry: Entry);
+}
+
+impl Take for VecDeque<Entry> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn push_front(&mut self, entry: Entry) {
+        Self::push_front(self, entry);
+    }
+}
+
 /// A counted handle of a strand.
 pub(crate) struct StrandHandle<A: Life, T: Kind<A> = Turn<A>>(Arc<Strand<A, T>>);
 
@@ -199,7 +237,8 @@ impl<A: Life, T: Kind<A>> Findable for Weak<Strand<A, T>> {
 }
 
 // SAFETY: the turn, and so the actor's state, is touched by one thread at a time: whoever took `mail`
-// from IDLE queued the strand, and only the turn's holder sets it back. Entries are `Send`.
+// from IDLE has the turn, only its holder passes it on, and only its holder sets `mail` back. Readers share the
+// state between threads only where the type was seen to be `Sync` (`api/actor/shareable.rs`). Entries are `Send`.
 unsafe impl<A: Life, T: Kind<A>> Send for Strand<A, T> {}
 // SAFETY: as above.
 unsafe impl<A: Life, T: Kind<A>> Sync for Strand<A, T> {}
@@ -265,12 +304,15 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
 
     /// Lets the actor begin when `arguments` are complete. Called once, before anybody else has the strand.
     fn begin(self: &Arc<Self>, arguments: Refs) {
-        self.local.actors().add(self.address(), Arc::downgrade(self) as Weak<dyn Living>);
+        let add =
+            || self.local.actors().add(self.address(), Arc::downgrade(self) as Weak<dyn Living>);
         if arguments.is_empty() {
+            add();
             return Arc::clone(self).queue();
         }
-        // SAFETY: the strand is in no queue and does not look idle, so the turn is ours until `unqueued`.
+        // SAFETY: nobody else knows the strand.
         let birth = unsafe { &mut *self.turn.get() }.birth().announce(self.call);
+        add();
         let _ = self.rare().birth.set(birth.clone());
         // Release: pairs with the swap in `queue_first`.
         self.rare().unqueued.store(true, Ordering::Release);
@@ -380,6 +422,13 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         match self.room() {
             Some(room) => room.enter(self.address(), call),
             None => Ok(()),
+        }
+    }
+
+    /// A call whose turn had come waits again.
+    fn come_back(&self) {
+        if let Some(room) = self.room() {
+            room.come_back();
         }
     }
 
@@ -527,6 +576,7 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
     /// Whether an actor that lives, and has no calls, is to end.
     fn is_to_end(&self) -> bool {
         self.end.get().is_some()
+            || T::has_crashed(self)
             || self.handles.load(Ordering::SeqCst) == 0
             || self.rare.get().is_some_and(|rare| {
                 rare.stopping.load(Ordering::SeqCst) && rare.held_back.is_empty()
@@ -555,8 +605,8 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
     unsafe fn execute(entry: Entry) {
         // SAFETY: by the caller's promise.
         let strand = unsafe { Self::from_entry(&entry) };
-        // SAFETY: a strand in a queue has its turn with whoever takes it out.
-        if unsafe { T::take(&strand, CALLS_PER_TURN) } {
+        // SAFETY: a strand in a queue has its turn with whoever takes it out, where that is not stale.
+        if T::take_entry(&strand) && unsafe { T::take(&strand, CALLS_PER_TURN) } {
             T::queue(strand, Side::Back);
         }
     }
@@ -568,13 +618,13 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         let strand = unsafe { Self::from_entry(&entry) };
         let _ = strand.end.set(Box::new(ActorEnd::ShutDown));
         // SAFETY: as in `execute`.
-        let left = unsafe { T::take(&strand, usize::MAX) };
+        let left = T::take_entry(&strand) && unsafe { T::take(&strand, usize::MAX) };
         debug_assert!(!left, "a turn without bound leaves nothing");
         false
     }
 
     /// Takes what is in the mailbox. False: there was nothing, and the turn is over.
-    fn take_mail(&self, into: &mut VecDeque<Entry>) -> bool {
+    fn take_mail(&self, into: &mut impl Take) -> bool {
         // Release: who queues the strand next sees what this turn did. SeqCst: see `wake`.
         let idle =
             self.mail.compare_exchange(BUSY, IDLE, Ordering::SeqCst, Ordering::Relaxed).is_ok();
@@ -592,12 +642,12 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
             // SAFETY: what is in the mailbox is kept alive by its entry.
             let next = &unsafe { cell.as_ref() }.next;
             newest = next.load(Ordering::Relaxed);
-            next.store(ptr::without_provenance_mut(2 * into.len()), Ordering::Relaxed);
+            next.store(ptr::without_provenance_mut(2 * into.count()), Ordering::Relaxed);
             // SAFETY: `post` put the entry there, and we hand its hold on.
             into.push_front(unsafe { Entry::from_pointer(cell.cast()) });
         }
         self.batch.begun.store(0, Ordering::Relaxed);
-        self.batch.size.store(into.len(), Ordering::Relaxed);
+        self.batch.size.store(into.count(), Ordering::Relaxed);
         true
     }
 
@@ -684,6 +734,14 @@ impl<A: Life, T: Kind<A>> Living for Strand<A, T> {
 
     fn arbiter(&self) -> Option<usize> {
         T::arbiter(&self.aside)
+    }
+
+    fn reading(&self) -> Option<Reading> {
+        T::reading(self)
+    }
+
+    fn help(self: Arc<Self>, call: &AnyRef) {
+        T::help(self, call);
     }
 }
 

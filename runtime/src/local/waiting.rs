@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
+use crate::local::actors::Living;
 use crate::local::cell::{AnyRef, Outcome};
 use crate::local::group::GroupWait;
 use crate::local::pool::Nap;
@@ -47,11 +48,21 @@ pub(crate) fn wait(any: &AnyRef, deadline: Option<Instant>) -> Result<(), Ended>
     sleep(any, deadline)
 }
 
-/// Runs the awaited task on this thread, if nobody has begun it and there is a CPU for it.
+/// Runs the awaited task on this thread, if nobody has begun it and there is a CPU for it. For a call of an
+/// actor, which runs behind those before it, that goes for the actor's turn.
 fn help(any: &AnyRef) {
     if let Some(local) = home_of(any) {
         help_at(&local, any);
+    } else if let Some(actor) = actor_of(any) {
+        actor.help(any);
     }
+}
+
+/// The actor of the current runtime whose call it is.
+fn actor_of(any: &AnyRef) -> Option<Arc<dyn Living>> {
+    // Homes of runtimes are odd.
+    let actor = Some(any.home()).filter(|home| home % 2 == 0)?;
+    default::with_current_if_any(|local| local?.actors().find(actor))
 }
 
 /// The current runtime, if `any` sits unstarted in its queues.

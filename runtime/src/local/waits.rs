@@ -128,7 +128,7 @@ impl Waits {
             let address = task.running.address();
             // SAFETY: the task is on this thread's stack.
             let name = unsafe { task.running.hop() };
-            if task.actor != 0 {
+            if task.actor != 0 && !task.shared {
                 self.places.insert(task.actor, Place { thread: id, task: name.clone() });
             }
             self.places.insert(address, Place { thread: id, task: name });
@@ -157,7 +157,7 @@ impl Waits {
 pub(super) fn forget(task: &Task) {
     let mut waits = waits();
     waits.places.remove(&task.running.address());
-    if task.actor != 0 {
+    if task.actor != 0 && !task.shared {
         waits.places.remove(&task.actor);
     }
 }

@@ -92,17 +92,20 @@ impl ActorConfig {
     /// `Config`, if the options make no sense; `Engine`, if the kind of actor does not take one.
     pub(crate) fn terms<A: Actor>(&self) -> Result<Option<Terms>> {
         self.check::<A>()?;
-        if !A::ASYNC && self.max_concurrency.is_some_and(|max| max > 1) {
-            let message =
-                "an actor that computes runs one call at a time; leave max_concurrency out";
-            return Err(Error::new(ErrorKind::Engine, message));
+        let beside = !A::ASYNC && self.max_concurrency.is_some_and(|max| max > 1);
+        if beside && A::shareable().is_none() {
+            let message = format!(
+                "max_concurrency runs `&self` calls on several threads at once, and `{}` is not `Sync`",
+                A::function().name()
+            );
+            return Err(Error::new(ErrorKind::Config, message));
         }
         let Self { max_restarts, restart_window, max_task_retries, max_pending_calls, .. } = *self;
         let name = self.name.as_ref().map(|name| {
             let name = ActorName::new(name);
             self.namespace.iter().fold(name, |name, namespace| name.namespace(namespace))
         });
-        let max_concurrency = self.max_concurrency.filter(|_| A::ASYNC);
+        let max_concurrency = self.max_concurrency.filter(|_| A::ASYNC || beside);
         let plain = max_restarts.unwrap_or(0) == 0
             && name.is_none()
             && max_concurrency.is_none()
@@ -246,7 +249,9 @@ options! {
     /// `restore(&mut self, saved: C)`: after how many `&mut self` calls its state is saved. Default: 1, after
     /// each, so a restart loses nothing but what the crashed call did. The call's result waits for it.
     checkpoint_every(checkpoint_every: u32);
-    /// How many `&self` calls of the actor may run at once. Default: 1. Calls with `&mut self` always run alone.
+    /// How many `&self` calls of the actor may run at once, on as many CPUs; its type has to be `Sync` for more than
+    /// one. Of an async actor: how many may interleave. Default: 1; 1000 for an async actor. Calls with `&mut self`
+    /// run alone: after all calls made before, and before all that are made after.
     max_concurrency(max_concurrency: u32);
     /// How many calls of the actor may wait for their turn; one more fails with
     /// [`PendingCallsLimit`](ErrorKind::PendingCallsLimit). Default: any number.

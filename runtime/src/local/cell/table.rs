@@ -35,6 +35,7 @@ impl<T: Send + Sync + 'static, J: Job<T>> Cell<T, J> {
         put_back: Typed::<T>::put_back,
         failure: Self::failure,
         value_needs_drop: needs_drop::<T>(),
+        shared: J::SHARED,
     };
 
     pub(super) fn allocate(

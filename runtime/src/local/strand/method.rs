@@ -1,12 +1,13 @@
 //! A call of a strand, as the job of its cell. It runs in the strand's turn only, which is what makes the
-//! state its own.
+//! state its own; or, where the strand has readers, as one of these.
 
-use super::Strand;
 use super::turn::State;
+use super::{Strand, Take};
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::cell::{Job, Promise};
 use crate::local::current::{self, Task};
 use crate::local::life::Life;
+use crate::local::queue::Entry;
 use crate::local::{cancelling, note, panics};
 use crate::millis::Millis;
 use crate::observe::EventKind;
@@ -35,7 +36,7 @@ impl<A: Life, B, const SHARED: bool> Method<A, B, SHARED> {
     }
 }
 
-// SAFETY: the pointer is followed in the strand's turn only, which keeps the strand alive.
+// SAFETY: the pointer is followed where the call runs only, and whoever runs it keeps the strand alive.
 unsafe impl<A: Life, B: Send, const SHARED: bool> Send for Method<A, B, SHARED> {}
 
 /// What became of a try.
@@ -52,16 +53,47 @@ where
     T: Send + Sync + 'static,
     B: FnMut(Access<'_, A>, bool) -> Result<T> + Send + 'static,
 {
+    const SHARED: bool = SHARED;
+
     fn run(mut self, promise: Promise<T>) {
-        // SAFETY: we run in the strand's turn, which keeps it alive.
+        // SAFETY: whoever runs us keeps the strand alive.
         let strand = unsafe { &*self.strand };
         let last = self.attempt > strand.max_task_retries();
-        match self.attempt(strand, &promise, last) {
-            Tried::Done(result) => {
+        let readers = strand.readers().filter(|_| SHARED);
+        if let Some(readers) = readers {
+            readers.note(promise.task());
+        }
+        let tried = self.attempt(strand, &promise, last);
+        if let Some(readers) = readers {
+            readers.forget(promise.task());
+        }
+        match (tried, readers) {
+            (Tried::Done(result), _) => {
                 panics::drop_quietly(self);
                 promise.complete(result);
             }
-            Tried::Crashed(why) => self.crashed(strand, promise, why, last),
+            (Tried::Crashed(why), None) => {
+                // SAFETY: the turn is ours, there are no readers, and `attempt` has done with the state.
+                let state = unsafe { &mut *strand.computing().state.get() };
+                // SAFETY: as above.
+                let hold = unsafe { &mut *strand.computing().hold.get() };
+                let lives = hold.crash(state, strand, why.clone(), true);
+                if let Some(entry) = self.end_try(promise, why, last || !lives) {
+                    strand.come_back();
+                    hold.next.push_front(entry);
+                }
+            }
+            (Tried::Crashed(why), Some(readers)) => {
+                readers.set_crash(why.clone());
+                let strand = strand.to_arc();
+                if let Some(entry) = self.end_try(promise, why, last) {
+                    strand.come_back();
+                    if strand.post(entry) {
+                        return strand.queue();
+                    }
+                }
+                strand.nudge();
+            }
         }
     }
 }
@@ -79,20 +111,22 @@ impl<A: Life, B, const SHARED: bool> Method<A, B, SHARED> {
         B: FnMut(Access<'_, A>, bool) -> Result<T>,
     {
         let Self { attempt, ref mut body, .. } = *self;
+        let shared = SHARED && strand.readers().is_some();
         let task = Task::new(promise.task(), promise.call(), Millis::ONE, self.strand.addr());
-        // SAFETY: the turn is ours, and `take_turn` holds no reference into it meanwhile.
-        let turn = unsafe { &mut *strand.turn.get() };
         note::step(promise.number(), EventKind::Started);
         let mut panicked = true;
-        let result = current::in_task(Task { attempt, ..task }, || {
-            let State::Alive(actor) = &mut turn.state else {
-                unreachable!("calls run while the actor lives")
-            };
+        let result = current::in_task(Task { attempt, shared, ..task }, || {
             let result = if SHARED {
-                body(Access::Shared(actor), last)
+                // SAFETY: the turn is ours, or we are a reader, so nobody changes the state.
+                body(Access::Shared(alive(unsafe { &*strand.computing().state.get() })), last)
             } else {
+                // SAFETY: the turn is ours, and there are no readers.
+                let State::Alive(actor) = (unsafe { &mut *strand.computing().state.get() }) else {
+                    unborn()
+                };
                 let result = body(Access::Alone(actor), last);
-                turn.changed()?;
+                // SAFETY: the turn is ours, and `run_calls` holds no reference into it meanwhile.
+                unsafe { &mut *strand.computing().hold.get() }.changed(actor)?;
                 result
             };
             panicked = false;
@@ -106,40 +140,46 @@ impl<A: Life, B, const SHARED: bool> Method<A, B, SHARED> {
         }
     }
 
-    /// The actor crashed; the call fails by that, or is run again when the actor was made anew.
+    /// The call fails by the crash that it is, or waits for another try by the entry that this gives.
     #[cold]
-    fn crashed<T: Send + Sync + 'static>(
+    fn end_try<T: Send + Sync + 'static>(
         mut self,
-        strand: &Strand<A>,
         promise: Promise<T>,
         why: Error,
         last: bool,
-    ) where
+    ) -> Option<Entry>
+    where
         Self: Job<T>,
     {
-        // SAFETY: as in `attempt`.
-        let turn = unsafe { &mut *strand.turn.get() };
-        let lives = turn.crash(strand, why.clone(), true);
-        if last || !lives {
+        if last {
             panics::drop_quietly(self);
-            return promise.complete(Err(why));
+            promise.complete(Err(why));
+            return None;
         }
         self.attempt += 1;
         note::step(promise.number(), EventKind::Retried { attempt: self.attempt });
         // SAFETY: this is the cell's job, and calls are begun by their entries only.
         match unsafe { promise.put_back(self) } {
-            Ok(entry) => {
-                if let Some(room) = strand.room() {
-                    room.come_back();
-                }
-                turn.next.push_front(entry);
-            }
+            Ok(entry) => Some(entry),
             Err((job, promise)) => {
                 panics::drop_quietly(job);
                 let why = Error::new(ErrorKind::Cancelled, "it was cancelled before another try");
                 let hop = promise.hop();
                 promise.complete(Err(why.through(hop)));
+                None
             }
         }
     }
+}
+
+fn alive<A: Life>(state: &State<A>) -> &A {
+    match state {
+        State::Alive(actor) => actor,
+        _ => unborn(),
+    }
+}
+
+#[cold]
+fn unborn() -> ! {
+    unreachable!("calls run while the actor lives")
 }

@@ -1,28 +1,43 @@
 //! A strand's turn: the right to touch the actor's state, and what is done with it between two calls.
 
-use std::collections::VecDeque;
+use std::cell::UnsafeCell;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::birth::Birth;
-use super::{Kind, Side, Strand};
+use super::claim::Claim;
+use super::line::Line;
+use super::readers::{Readers, Until};
+use super::{CALLS_PER_TURN, Kind, Side, Strand, Take};
 use crate::error::{Error, Result};
-use crate::local::cell::Promise;
+use crate::local::actors::Reading;
+use crate::local::cell::{AnyRef, Header, Promise};
 use crate::local::current::{self, Task};
 use crate::local::life::{ActorEnd, Construct, Life, Restarts, Terms};
 use crate::local::place::Place;
 use crate::local::queue::Entry;
-use crate::local::{Local, note, panics};
+use crate::local::{Local, note, panics, pool};
 use crate::millis::Millis;
 use crate::observe::EventKind;
 
-/// What belongs to whoever has the turn.
+/// What an actor that computes has of its own. The turn's parts are cells, because others look at the rest
+/// meanwhile.
 pub(crate) struct Turn<A: Life> {
-    pub(super) state: State<A>,
-    /// Calls taken out of the mailbox, in order.
-    pub(super) next: VecDeque<Entry>,
+    /// Read by whoever has the turn, and by readers; changed by the turn's holder, while there are none.
+    pub(super) state: UnsafeCell<State<A>>,
+    /// The turn's holder's.
+    pub(super) hold: UnsafeCell<Hold<A>>,
+    claim: Claim,
+    /// Where `&self` calls may run side by side.
+    pub(super) readers: Option<Box<Readers>>,
+}
+
+/// What belongs to whoever has the turn, beside the actor's state.
+pub(super) struct Hold<A: Life> {
+    /// Calls taken out of the mailbox.
+    pub(super) next: Line,
     birth: Birth,
     supervised: Option<Box<Supervised<A>>>,
 }
@@ -53,17 +68,26 @@ impl<A: Life> Kind<A> for Turn<A> {
 
     fn new(seed: A::Seed, terms: Option<&Terms>, place: Place) -> Self {
         let (seed, supervised) = Supervised::of(seed, terms);
-        let (next, birth) = (VecDeque::new(), Birth::new(place));
-        Self { state: State::Unborn(seed), next, birth, supervised }
+        let hold = Hold { next: Line::new(), birth: Birth::new(place), supervised };
+        let readers = terms.and_then(|terms| terms.max_concurrency);
+        Self {
+            state: UnsafeCell::new(State::Unborn(seed)),
+            hold: UnsafeCell::new(hold),
+            claim: Claim::new(),
+            readers: readers.map(|max| Box::new(Readers::new(max))),
+        }
     }
 
     fn aside(_: &Arc<Local>) {}
 
     fn birth(&mut self) -> &mut Birth {
-        &mut self.birth
+        &mut self.hold.get_mut().birth
     }
 
     fn queue(strand: Arc<Strand<A>>, side: Side) {
+        if !strand.computing().claim.offer() {
+            return;
+        }
         let local = Arc::clone(&strand.local);
         let entry = strand.into_entry();
         match side {
@@ -75,7 +99,37 @@ impl<A: Life> Kind<A> for Turn<A> {
 
     unsafe fn take(strand: &Strand<A>, calls_max: usize) -> bool {
         // SAFETY: by the caller's promise.
-        unsafe { strand.take_turn(calls_max) }
+        unsafe { strand.run_calls(calls_max, None) }
+    }
+
+    fn take_entry(strand: &Strand<A>) -> bool {
+        strand.computing().claim.take_by_entry()
+    }
+
+    fn help(strand: Arc<Strand<A>>, call: &AnyRef) {
+        if !strand.computing().claim.is_offered() {
+            return;
+        }
+        let local = Arc::clone(&strand.local);
+        let run = || {
+            if !strand.computing().claim.take() {
+                return;
+            }
+            // SAFETY: the turn is ours.
+            if unsafe { strand.run_calls(CALLS_PER_TURN, Some(call)) } {
+                Self::queue(strand, Side::Back);
+            }
+        };
+        // Without a CPU to be had, it stays offered.
+        let _ = pool::with_a_cpu(&local, || pool::with_stack(run));
+    }
+
+    fn reading(strand: &Strand<A>) -> Option<Reading> {
+        strand.readers()?.reading()
+    }
+
+    fn has_crashed(strand: &Strand<A>) -> bool {
+        strand.readers().is_some_and(Readers::has_crashed)
     }
 }
 
@@ -116,33 +170,29 @@ impl<A: Life> Supervised<A> {
     }
 }
 
-impl<A: Life> Turn<A> {
-    /// Ends the actor if it is told to, and makes it if it has to be made. False: that has to be asked
-    /// again.
-    #[inline]
-    pub(super) fn prepare(&mut self, strand: &Strand<A>) -> bool {
-        if strand.end.get().is_none() && matches!(self.state, State::Alive(_)) {
-            return true;
-        }
-        self.change(strand)
-    }
-
+impl<A: Life> Hold<A> {
+    /// Does what there is to do beside calls: ends the actor if it is told to, sees to a reader's crash, and
+    /// makes the actor if it has to be made. There are no readers. False: there is more to do.
     #[cold]
-    fn change(&mut self, strand: &Strand<A>) -> bool {
+    fn change(&mut self, state: &mut State<A>, strand: &Strand<A>) -> bool {
         if let Some(how) = strand.end.get() {
-            self.end(strand, ActorEnd::clone(how));
+            self.end(state, strand, ActorEnd::clone(how));
         }
-        match self.state {
-            State::Unborn(_) => self.begin(strand),
-            State::Crashed => self.begin_anew(strand),
+        let crash = strand.readers().and_then(Readers::take_crash);
+        if let (State::Alive(_), Some(why)) = (&state, crash) {
+            self.crash(state, strand, why, true);
+        }
+        match state {
+            State::Unborn(_) => self.begin(state, strand),
+            State::Crashed => self.begin_anew(state, strand),
             State::Alive(_) | State::Ended(_) => {}
         }
-        !matches!(self.state, State::Crashed)
+        !matches!(state, State::Crashed)
     }
 
     /// Makes the actor for the first time.
-    fn begin(&mut self, strand: &Strand<A>) {
-        let State::Unborn(seed) = std::mem::replace(&mut self.state, State::Crashed) else {
+    fn begin(&mut self, state: &mut State<A>, strand: &Strand<A>) {
+        let State::Unborn(seed) = std::mem::replace(state, State::Crashed) else {
             unreachable!("an actor begins once")
         };
         note::step(strand.number, EventKind::Started);
@@ -155,18 +205,18 @@ impl<A: Life> Turn<A> {
         match made {
             Ok(actor) => {
                 note::step(strand.number, EventKind::ActorStarted);
-                self.state = State::Alive(actor);
+                *state = State::Alive(actor);
             }
             Err(why) => {
                 note::ended(strand.number, Some(why.kind()));
-                self.end(strand, ActorEnd::NotMade(why.through(strand.call)));
+                self.end(state, strand, ActorEnd::NotMade(why.through(strand.call)));
             }
         }
         promise.complete(Ok(()));
     }
 
     /// Makes the actor once more after a crash.
-    fn begin_anew(&mut self, strand: &Strand<A>) {
+    fn begin_anew(&mut self, state: &mut State<A>, strand: &Strand<A>) {
         let promise = self.birth.begin(strand.call);
         let Some(supervised) = &mut self.supervised else {
             unreachable!("an actor that is not to be made anew ends when it crashes")
@@ -183,48 +233,51 @@ impl<A: Life> Turn<A> {
                 strand.count_restart(supervised.restarts.count());
                 supervised.changes = 0;
                 note::step(strand.number, EventKind::ActorRestarted);
-                self.state = State::Alive(actor);
+                *state = State::Alive(actor);
             }
             Err(why) => {
                 // Without what was saved it would begin with less than it had.
                 let lost = had_saved && supervised.saved.is_none();
-                self.crash(strand, why.through(strand.call), !lost);
+                self.crash(state, strand, why.through(strand.call), !lost);
             }
         }
     }
 
     /// The actor failed: its state is dropped, and it is made anew if there is a restart left and it `may`,
     /// else it ends. True: it is made anew.
-    pub(super) fn crash(&mut self, strand: &Strand<A>, why: Error, may: bool) -> bool {
+    pub(super) fn crash(
+        &mut self,
+        state: &mut State<A>,
+        strand: &Strand<A>,
+        why: Error,
+        may: bool,
+    ) -> bool {
         let restarts = self.supervised.as_mut().map(|supervised| &mut supervised.restarts);
         let before = restarts.as_ref().map_or(0, |restarts| restarts.count());
         let again = may && restarts.is_some_and(|restarts| restarts.take(Instant::now()));
         if again {
-            panics::drop_quietly(std::mem::replace(&mut self.state, State::Crashed));
+            panics::drop_quietly(std::mem::replace(state, State::Crashed));
         } else {
-            self.end(strand, ActorEnd::Crashed { error: why, restarts: before });
+            self.end(state, strand, ActorEnd::Crashed { error: why, restarts: before });
         }
         again
     }
 
     /// A call that may have changed the state has returned: saves that, if it is time to.
-    pub(super) fn changed(&mut self) -> Result<()> {
-        if !A::SAVES {
-            return Ok(());
+    pub(super) fn changed(&mut self, actor: &A) -> Result<()> {
+        match self.supervised.as_mut().filter(|_| A::SAVES) {
+            Some(supervised) => supervised.changed(actor),
+            None => Ok(()),
         }
-        let (State::Alive(actor), Some(supervised)) = (&self.state, &mut self.supervised) else {
-            return Ok(());
-        };
-        supervised.changed(actor)
     }
 
     /// Ends the actor, if it has not ended, and drops its state.
-    pub(super) fn end(&mut self, strand: &Strand<A>, how: ActorEnd) {
-        if matches!(self.state, State::Ended(_)) {
+    pub(super) fn end(&mut self, state: &mut State<A>, strand: &Strand<A>, how: ActorEnd) {
+        if matches!(state, State::Ended(_)) {
             return;
         }
         let ended = State::Ended(strand.ends(how).to_error(strand.name()));
-        panics::drop_quietly(std::mem::replace(&mut self.state, ended));
+        panics::drop_quietly(std::mem::replace(state, ended));
         panics::drop_quietly(self.supervised.take());
         self.birth.give_up();
         strand.has_ended();
@@ -249,54 +302,181 @@ fn in_constructor<A: Life>(
     current::in_task(task, run)
 }
 
+/// What is done of what there is to do beside calls.
+enum Attended {
+    All,
+    Part,
+    /// It has to wait for readers, and the turn is another's.
+    Parked,
+}
+
 impl<A: Life> Strand<A> {
-    /// Runs up to `calls_max` calls. True: there are more, and the turn is still ours.
+    /// What it has as an actor that computes.
+    pub(super) fn computing(&self) -> &Turn<A> {
+        // SAFETY: it is borrowed otherwise only before anybody knows the strand. Its parts are cells.
+        unsafe { &*self.turn.get() }
+    }
+
+    pub(super) fn readers(&self) -> Option<&Readers> {
+        self.computing().readers.as_deref()
+    }
+
+    /// Runs up to `calls_max` calls, until this one is complete. True: there is more to do, and the turn is
+    /// still ours; false: there is nothing, or another has the turn.
     ///
     /// # Safety
     /// The caller has the turn.
-    pub(super) unsafe fn take_turn(&self, calls_max: usize) -> bool {
-        let pointer = self.turn.get();
+    unsafe fn run_calls(&self, calls_max: usize, until: Option<&AnyRef>) -> bool {
         for _ in 0..calls_max {
-            // SAFETY: the turn is ours. References into it end before a call runs, because the call makes
-            // its own: see `method.rs`.
-            let turn = unsafe { &mut *pointer };
-            if !turn.prepare(self) {
-                continue;
+            // SAFETY: the turn is ours. References into it and the state end before a call runs, because the
+            // call makes its own: see `method.rs`.
+            match unsafe { self.attend() } {
+                Attended::All => {}
+                Attended::Part => continue,
+                Attended::Parked => return false,
             }
-            if turn.next.is_empty() && !self.next_mail(turn) {
+            // SAFETY: the turn is ours.
+            if !unsafe { self.has_next() } {
                 return false;
             }
-            let Some(entry) = turn.next.pop_front() else {
-                continue;
-            };
-            let begun = self.batch.size.load(Ordering::Relaxed).saturating_sub(turn.next.len());
-            self.batch.begun.store(begun, Ordering::Relaxed);
-            if let Some(room) = self.room() {
-                room.leave();
+            if until.is_some_and(AnyRef::is_complete) {
+                return true;
             }
-            match &turn.state {
-                State::Ended(why) => drop(entry.abandon(why.clone())),
-                _ => entry.execute(),
+            // SAFETY: as above.
+            if !unsafe { self.run_next() } {
+                return false;
             }
         }
         true
     }
 
-    /// Takes what is in the mailbox, or ends the actor that no call can come to any more. False: there was
-    /// nothing, and the turn is over.
-    fn next_mail(&self, turn: &mut Turn<A>) -> bool {
-        let alive = matches!(turn.state, State::Alive(_));
-        if self.take_mail(&mut turn.next) {
+    /// Sees to what changes the state beside calls.
+    ///
+    /// # Safety
+    /// The caller has the turn.
+    #[inline]
+    unsafe fn attend(&self) -> Attended {
+        // SAFETY: the turn's holder may read the state.
+        let state = unsafe { &*self.computing().state.get() };
+        let calm = self.end.get().is_none() && matches!(state, State::Alive(_));
+        if (calm && !self.has_crash()) || matches!(state, State::Ended(_)) {
+            return Attended::All;
+        }
+        if self.park(Until::Alone) {
+            return Attended::Parked;
+        }
+        // SAFETY: the turn is ours, and there are no readers.
+        let state = unsafe { &mut *self.computing().state.get() };
+        // SAFETY: the turn is ours.
+        match unsafe { &mut *self.computing().hold.get() }.change(state, self) {
+            true => Attended::All,
+            false => Attended::Part,
+        }
+    }
+
+    /// Whether there is something to do. False: the turn is over.
+    ///
+    /// # Safety
+    /// The caller has the turn.
+    unsafe fn has_next(&self) -> bool {
+        // SAFETY: by the caller's promise.
+        let next = &mut unsafe { &mut *self.computing().hold.get() }.next;
+        if !next.is_empty() {
             return true;
         }
-        // The turn is over: from here on `turn` may be another's, unless it becomes ours again.
+        // SAFETY: by the caller's promise.
+        let alive = matches!(unsafe { &*self.computing().state.get() }, State::Alive(_));
+        next.shrink();
+        if self.take_mail(next) {
+            return true;
+        }
+        // The turn is over: from here on it may be another's, unless it becomes ours again.
         if !alive || !self.is_to_end() || !self.wake() {
             return false;
         }
-        if self.end.get().is_none() && self.has_mail() {
+        // A call may have come in between, which goes first.
+        if !self.has_mail() {
+            self.end_without_calls();
+        }
+        true
+    }
+
+    /// No call can come any more, so the actor is to end. Whoever calls this has the turn.
+    fn end_without_calls(&self) {
+        // After a reader's crash there is another way to go on.
+        if !self.has_crash() {
+            // Only the first end counts. The turn sees to it.
+            let _ = self.ends(self.end_of_calls());
+        }
+    }
+
+    /// Runs the next call, if there is one. False: another has the turn.
+    ///
+    /// # Safety
+    /// The caller has the turn.
+    unsafe fn run_next(&self) -> bool {
+        // SAFETY: by the caller's promise; the reference ends before a call runs.
+        let next = &mut unsafe { &mut *self.computing().hold.get() }.next;
+        let Some(entry) = next.pop() else { return true };
+        // SAFETY: the turn's holder may read the state.
+        let state = unsafe { &*self.computing().state.get() };
+        if let (State::Alive(_), Some(readers)) = (state, self.readers()) {
+            // SAFETY: what is in a mailbox is a task's entry.
+            if unsafe { Header::of(&entry) }.is_shared_call() {
+                if readers.enter() {
+                    self.count_begun(next.len());
+                    // SAFETY: by the caller's promise.
+                    unsafe { self.pass_on(readers) };
+                    entry.execute();
+                    return readers.leave();
+                }
+                next.push_front(entry);
+                return !readers.park(Until::Place);
+            }
+            next.push_front(entry);
+            if readers.park(Until::Alone) {
+                return false;
+            }
+            let entry = next.pop();
+            self.count_begun(next.len());
+            entry.into_iter().for_each(Entry::execute);
             return true;
         }
-        turn.end(self, self.end_of_calls());
+        self.count_begun(next.len());
+        match state {
+            State::Ended(why) => drop(entry.abandon(why.clone())),
+            _ => entry.execute(),
+        }
         true
+    }
+
+    /// A call leaves the mailbox, in which so many are left of those that were taken with it.
+    fn count_begun(&self, left: usize) {
+        let begun = self.batch.size.load(Ordering::Relaxed).saturating_sub(left);
+        self.batch.begun.store(begun, Ordering::Relaxed);
+        if let Some(room) = self.room() {
+            room.leave();
+        }
+    }
+
+    /// Gives the turn up, for the caller is about to read: to whoever is next, or to nobody where there is
+    /// nothing to do.
+    ///
+    /// # Safety
+    /// The caller has the turn, and has entered.
+    unsafe fn pass_on(&self, readers: &Readers) {
+        // SAFETY: by the caller's promise.
+        if unsafe { self.has_next() } && !readers.park(Until::Place) {
+            self.to_arc().queue();
+        }
+    }
+
+    /// True: there are readers, and the turn is parked until they are done.
+    fn park(&self, until: Until) -> bool {
+        self.readers().is_some_and(|readers| readers.park(until))
+    }
+
+    fn has_crash(&self) -> bool {
+        self.readers().is_some_and(Readers::has_crashed)
     }
 }
