@@ -13,6 +13,7 @@ mod on_mobula;
 mod on_ractor;
 mod on_tokio;
 mod peer;
+mod read_parallel;
 
 use anyhow::Result;
 
@@ -29,7 +30,7 @@ use on_tokio::Tokio;
 pub(crate) const GROUP: Group = Group {
     name: "actors",
     about: "actors beside those of actix, kameo, ractor and bare tokio",
-    cases: &[BATCH, TELL, ROUNDTRIP, CREATE, MEMORY, FANOUT, RING, async_batch::CASE],
+    cases: &[BATCH, TELL, ROUNDTRIP, CREATE, MEMORY, FANOUT, RING, async_batch::CASE, read_parallel::CASE],
 };
 
 const BATCH: Case =
