@@ -192,7 +192,7 @@ fn a_wait_for_what_waits_below_is_an_error() {
 
 #[test]
 fn a_long_chain_of_findable_objects_drops_without_overflow() {
-    #[expect(dead_code, reason = "it is there to be dropped")]
+    #[derive(serde::Serialize, serde::Deserialize)]
     struct Link(Option<ObjectRef<Link>>);
     let last = (0..300_000).fold(put(Link(None)), |chain, _| {
         serde_json::to_string(&chain).unwrap();

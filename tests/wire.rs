@@ -87,6 +87,7 @@ fn refs_and_handles_live_as_long_as_the_bytes() {
 
 #[test]
 fn a_ref_that_is_met_twice_is_held_twice_and_let_go() {
+    #[derive(serde::Serialize)]
     struct Counted(Arc<AtomicUsize>);
     impl Drop for Counted {
         fn drop(&mut self) {

@@ -99,7 +99,11 @@ fn task(function: &Function<'_>, options: &Options, name: &str) -> TokenStream {
     let defaults = expand::defaults(options, quote!(::mobula::__private::Options));
     let (body, split) = (body(function), split(function));
     let copiers = signature.copiers();
+    let crossing = (!options.local).then(|| crossing(function));
+    let registers = (!options.local).then(|| registers(function));
     quote! {
+        #registers
+
         #[automatically_derived]
         impl ::mobula::__private::RemoteFn for #ident {
             type Params = #markers;
@@ -114,12 +118,62 @@ fn task(function: &Function<'_>, options: &Options, name: &str) -> TokenStream {
 
             #defaults
 
+            #crossing
+
             fn copiers() -> <Self::Params as ::mobula::__private::Params>::Copiers {
                 #copiers
             }
 
             #body
             #split
+        }
+    }
+}
+
+/// What lets other processes ask for the function by its name.
+fn registers(function: &Function<'_>) -> TokenStream {
+    let (ident, output) = (&function.signature.ident, &function.signature.output);
+    let fails = output.fallible.then(|| {
+        let failure = output.failure();
+        quote! {
+            #[automatically_derived]
+            impl ::mobula::__private::Fails for #ident {
+                type Failure = #failure;
+
+                fn to_error(failure: Self::Failure) -> ::mobula::__private::Error {
+                    ::mobula::__private::failure!(failure)
+                }
+            }
+        }
+    });
+    quote! {
+        ::mobula::__private::register_function!(#ident);
+        #fails
+    }
+}
+
+/// How its calls cross to another process.
+fn crossing(function: &Function<'_>) -> TokenStream {
+    let signature = &function.signature;
+    let ports = signature.parameters.iter().map(|parameter| {
+        let marker = parameter.marker();
+        quote!(::mobula::__private::port!(#marker))
+    });
+    let value = signature.output.value();
+    let failure = if signature.output.fallible {
+        let failure = signature.output.failure();
+        quote!(::mobula::__private::failure_way!(Self, #failure))
+    } else {
+        quote!(::core::option::Option::None)
+    };
+    quote! {
+        fn crossing() -> ::core::option::Option<::mobula::__private::Crossing<Self>> {
+            ::core::option::Option::Some(::mobula::__private::Crossing {
+                registered: &REGISTERED,
+                ports: (#(#ports,)*),
+                way: ::mobula::__private::way!(#value),
+                failure: #failure,
+            })
         }
     }
 }

@@ -43,6 +43,14 @@ impl Output {
         self.written().cloned().unwrap_or_else(projected)
     }
 
+    /// The type of what it fails with, where it is a `Result`.
+    pub(crate) fn failure(&self) -> Type {
+        let ty = &self.ty;
+        Type::Verbatim(quote_spanned! {at(ty)=>
+            <#ty as ::mobula::__private::Fallible>::Err
+        })
+    }
+
     /// The value's type as the user wrote it, where it can be seen: not in `std::fmt::Result`.
     pub(crate) fn written(&self) -> Option<&Type> {
         if self.fallible {

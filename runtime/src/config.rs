@@ -34,15 +34,18 @@ pub enum Engine {
     Threads,
     /// Each task runs on the calling thread, at the call: for debuggers and for tests.
     Inline,
+    /// Each task runs in a worker process, a child of this one that runs the same binary. Linux only.
+    Processes,
 }
 
 impl Engine {
-    const NAMES: &str = "threads, inline";
+    const NAMES: &str = "threads, inline, processes";
 
     fn parse(text: &str) -> Option<Self> {
         match text {
             "threads" => Some(Self::Threads),
             "inline" => Some(Self::Inline),
+            "processes" => Some(Self::Processes),
             _ => None,
         }
     }
@@ -71,6 +74,32 @@ pub struct Config {
     object_store_memory: Option<usize>,
     spill_dir: Option<PathBuf>,
     store_full_after: Option<Duration>,
+    worker_output: Option<WorkerOutput>,
+}
+
+/// What becomes of what worker processes print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum WorkerOutput {
+    /// The driver prints it, each line with the task and the process that it comes from. A line that comes
+    /// several times in a row is told once, and then how often it came.
+    #[default]
+    Prefixed,
+    /// Workers print where the driver does, and nobody touches it. An error of a worker that crashed then has no
+    /// last lines.
+    Raw,
+}
+
+impl WorkerOutput {
+    const NAMES: &str = "prefixed, raw";
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "prefixed" => Some(Self::Prefixed),
+            "raw" => Some(Self::Raw),
+            _ => None,
+        }
+    }
 }
 
 /// Settings that were checked and hold.
@@ -86,6 +115,7 @@ pub(crate) struct Settings {
     pub(crate) seed: u64,
     /// After which time a method is told of that blocks the thread of async actors.
     pub(crate) block_warning: Duration,
+    pub(crate) worker_output: WorkerOutput,
     /// How long a thread without work looks for some before it sleeps.
     pub(crate) spin: Duration,
     pub(crate) store: StoreSettings,
@@ -200,6 +230,13 @@ impl Config {
         self
     }
 
+    /// What becomes of what worker processes print, with [`Engine::Processes`]. Default:
+    /// `MOBULA_WORKER_OUTPUT`, `prefixed` or `raw`, else prefixed.
+    pub fn worker_output(mut self, output: WorkerOutput) -> Self {
+        self.worker_output = Some(output);
+        self
+    }
+
     /// Where tasks run. Default: `MOBULA_ENGINE`, else [`Engine::Threads`].
     pub fn engine(mut self, engine: Engine) -> Self {
         self.engine = Some(engine);
@@ -224,11 +261,28 @@ impl Config {
         };
         let resources = self.resolve_resources(environment("MOBULA_RESOURCES"))?;
         let event_buffer = self.resolve_events(&environment)?;
+        let worker_output = match (self.worker_output, environment("MOBULA_WORKER_OUTPUT")) {
+            (Some(output), _) => output,
+            (None, None) => WorkerOutput::default(),
+            (None, Some(text)) => WorkerOutput::parse(text.trim()).ok_or_else(|| {
+                invalid("MOBULA_WORKER_OUTPUT", &text, &format!("one of: {}", WorkerOutput::NAMES))
+            })?,
+        };
         let seed = self.resolve_seed(environment("MOBULA_SEED"))?;
         let block_warning = self.resolve_block_warning(environment("MOBULA_BLOCK_WARNING"))?;
         let store = self.resolve_store(&environment)?;
         let spin = SPIN;
-        Ok(Settings { num_cpus, engine, resources, event_buffer, seed, block_warning, spin, store })
+        Ok(Settings {
+            num_cpus,
+            engine,
+            resources,
+            event_buffer,
+            seed,
+            worker_output,
+            block_warning,
+            spin,
+            store,
+        })
     }
 
     fn resolve_seed(&self, variable: Option<String>) -> Result<u64> {
@@ -442,6 +496,7 @@ mod tests {
             ("MOBULA_EVENT_BUFFER", "0"),
             ("MOBULA_SEED", "-1"),
             ("MOBULA_SEED", "chance"),
+            ("MOBULA_WORKER_OUTPUT", "loud"),
         ] {
             let error = resolve(Config::new(), &[(variable, value)]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config);

@@ -10,6 +10,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::function::Hop;
 
 /// How many tasks an error names on its way; further ones are only counted.
@@ -19,7 +21,7 @@ const CALLS_MAX: usize = 16;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong, as a class that a program can match on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The remote function returned `Err`; see [`Error::downcast_ref`].
@@ -65,8 +67,25 @@ pub struct Error(Arc<Inner>);
 #[derive(Clone)]
 struct Inner {
     root: Arc<Root>,
-    way: Vec<Hop>,
+    way: Vec<Stop>,
     calls_cut: usize,
+}
+
+/// A task on the way of a failure.
+#[derive(Clone)]
+enum Stop {
+    Here(Hop),
+    /// In another process, which has told it.
+    There(Arc<str>),
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Here(hop) => hop.fmt(f),
+            Self::There(text) => f.write_str(text),
+        }
+    }
 }
 
 struct Root {
@@ -76,6 +95,15 @@ struct Root {
     /// Where the failure itself happened, such as the line of a panic.
     raised_at: Option<String>,
     payload: Option<Payload>,
+    /// The error value as bytes, and the function that knows its type, where it came from another process.
+    encoded: Option<(String, Vec<u8>)>,
+}
+
+impl Default for Root {
+    fn default() -> Self {
+        let (kind, message) = (ErrorKind::Engine, String::new());
+        Self { kind, message, raised_at: None, payload: None, encoded: None }
+    }
 }
 
 /// The user's own error value, kept as it was.
@@ -86,7 +114,7 @@ struct Payload {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self::from_root(Root { kind, message: message.into(), raised_at: None, payload: None })
+        Self::from_root(Root { kind, message: message.into(), ..Root::default() })
     }
 
     fn from_root(root: Root) -> Self {
@@ -104,18 +132,19 @@ impl Error {
                 value: Box::new(why),
                 as_error: |why| Some(why.downcast_ref::<Self>()?),
             }),
+            ..Root::default()
         })
     }
 
     pub(crate) fn from_panic(message: String, raised_at: Option<String>) -> Self {
-        Self::from_root(Root { kind: ErrorKind::Panic, message, raised_at, payload: None })
+        Self::from_root(Root { kind: ErrorKind::Panic, message, raised_at, ..Root::default() })
     }
 
     /// The same failure, seen by one more task that needed the result.
     pub(crate) fn through(mut self, task: impl Into<Hop>) -> Self {
         let inner = Arc::make_mut(&mut self.0);
         if inner.way.len() < CALLS_MAX {
-            inner.way.push(task.into());
+            inner.way.push(Stop::Here(task.into()));
         } else {
             inner.calls_cut += 1;
         }
@@ -191,6 +220,44 @@ impl StdError for Error {
     }
 }
 
+/// An error on its way between processes.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Failed {
+    kind: ErrorKind,
+    message: String,
+    raised_at: Option<String>,
+    way: Vec<String>,
+    calls_cut: usize,
+    /// The program's own error value, where its type could be encoded, and the name of the function that knows it.
+    pub(crate) value: Option<(String, Vec<u8>)>,
+}
+
+impl From<&Error> for Failed {
+    fn from(error: &Error) -> Self {
+        let Inner { root, way, calls_cut } = &*error.0;
+        Self {
+            kind: root.kind,
+            message: root.message.clone(),
+            raised_at: root.raised_at.clone(),
+            way: way.iter().map(ToString::to_string).collect(),
+            calls_cut: *calls_cut,
+            value: root.encoded.clone(),
+        }
+    }
+}
+
+impl Error {
+    /// The error as it was on the other side; `decoded`: that value, made an error again.
+    pub(crate) fn from_failed(failed: Failed, decoded: Option<Self>) -> Self {
+        let payload = decoded.and_then(|decoded| Arc::into_inner(decoded.0));
+        let payload = payload.and_then(|inner| Arc::into_inner(inner.root)?.payload);
+        let Failed { kind, message, raised_at, way, calls_cut, value: encoded } = failed;
+        let root = Arc::new(Root { kind, message, raised_at, payload, encoded });
+        let way = way.into_iter().map(|stop| Stop::There(stop.into())).collect();
+        Self(Arc::new(Inner { root, way, calls_cut }))
+    }
+}
+
 /// Turns whatever a remote function returned as its `Err` into an [`Error`], keeping as much of it
 /// as its type allows.
 ///
@@ -221,6 +288,7 @@ pub(crate) mod failure {
                 message: describe(&value),
                 raised_at: None,
                 payload: Some(Payload { value: Box::new(value), as_error }),
+                encoded: None,
             })
         }
     }

@@ -58,6 +58,8 @@ pub struct Call {
 pub(crate) struct Hop {
     name: Name,
     called_at: &'static Location<'static>,
+    /// That place, where it is one in another process.
+    place: Option<Arc<str>>,
     tries: u32,
 }
 
@@ -70,7 +72,7 @@ enum Name {
 impl Call {
     /// The call under the name that it was given.
     pub(crate) fn named(self, name: Arc<str>) -> Hop {
-        Hop { name: Name::Given(name), called_at: self.called_at, tries: 1 }
+        Hop { name: Name::Given(name), called_at: self.called_at, place: None, tries: 1 }
     }
 }
 
@@ -86,6 +88,11 @@ impl Hop {
         self.called_at
     }
 
+    /// The call, made at that place in another process.
+    pub(crate) fn at(self, place: Arc<str>) -> Self {
+        Self { place: Some(place), ..self }
+    }
+
     /// The call after so many tries.
     pub(crate) fn tried(self, tries: u32) -> Self {
         Self { tries, ..self }
@@ -94,7 +101,8 @@ impl Hop {
 
 impl From<Call> for Hop {
     fn from(call: Call) -> Self {
-        Self { name: Name::Function(call.function.name), called_at: call.called_at, tries: 1 }
+        let name = Name::Function(call.function.name);
+        Self { name, called_at: call.called_at, place: None, tries: 1 }
     }
 }
 
@@ -102,9 +110,13 @@ impl fmt::Display for Hop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.name();
         let Self { called_at, tries, .. } = self;
+        match &self.place {
+            Some(place) => write!(f, "`{name}` (called at {place}")?,
+            None => write!(f, "`{name}` (called at {called_at}")?,
+        }
         match tries {
-            1 => write!(f, "`{name}` (called at {called_at})"),
-            tries => write!(f, "`{name}` (called at {called_at}, tried {tries} times)"),
+            1 => f.write_str(")"),
+            tries => write!(f, ", tried {tries} times)"),
         }
     }
 }

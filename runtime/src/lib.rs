@@ -58,6 +58,7 @@ mod readme {}
 mod api;
 #[cfg(feature = "linalg")]
 pub mod blas;
+mod cluster;
 mod config;
 mod error;
 mod function;
@@ -85,7 +86,7 @@ pub use api::remote::{TaskOptions, spawn};
 pub use api::rng::{TaskRng, rng};
 pub use api::stream::{ObjectStream, StreamOptions};
 pub use api::wait::{AsCompleted, ObjectFuture, as_completed, wait};
-pub use config::{Config, Engine};
+pub use config::{Config, Engine, WorkerOutput};
 pub use error::{Error, ErrorKind, Result};
 pub use local::arbiter::Blocking;
 pub use local::retries::RetryDelay;
@@ -114,21 +115,29 @@ pub mod __private {
         IsShareable, NotShareable, Shareable, Sharing, Tick, start_actor,
     };
     pub use crate::api::copier::{Copier, CopyEach, CopyNone, Copying};
+    pub use crate::api::crossing::Crossing;
     pub use crate::api::map::{RemoteMap as Map, map_remote as map};
     pub use crate::api::object::ObjectRef;
     pub use crate::api::options::Options;
     pub use crate::api::parameter::{Arg, Borrowed, IntoSlots, Owned, Param, Params, Slot};
+    pub use crate::api::port::{
+        Failing, Fails, FailureCrosses, FailureIsTold, FailureWay, NoWayBack, Port, PortEach,
+        PortNone, Porting, Returning, Way, WayBack,
+    };
     pub use crate::api::portable::{Fallible, Portable};
     pub use crate::api::remote::{Body, RemoteFn, TaskOptions, submit};
     pub use crate::api::split::Split;
     pub use crate::api::stream::{
         ObjectStream, StreamBody, StreamConfig, StreamFn, StreamOptions, next_of, submit_stream,
     };
+    pub use crate::cluster::registry::{Known, Registered};
     pub use crate::error::{Error, Result, failure::*};
     pub use crate::function::Function;
     pub use crate::size::estimate as estimated_size;
     pub use crate::store::{KindOf, Noted, NotedIfPortable, NotedIfSized, NotedNot};
-    pub use crate::{copier, failure, note_type, shareable};
+    pub use crate::{
+        copier, failure, failure_way, note_type, port, register_function, shareable, way,
+    };
     pub use inventory;
 
     /// The codec, for its benchmark and for what tests and fuzzes it.
@@ -168,6 +177,47 @@ macro_rules! note_type {
                 (&&&$crate::__private::Noted::<$ty>::new()).kind()
             })
         }
+    };
+}
+
+/// How an argument crosses to another process: of a parameter's marker, a [`Port`](__private::Port).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! port {
+    ($marker:ty) => {{
+        use $crate::__private::{PortEach as _, PortNone as _};
+        (&&$crate::__private::Porting::<$marker>::new()).port()
+    }};
+}
+
+/// How a result crosses back: of its type, a [`Way`](__private::Way).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! way {
+    ($type:ty) => {{
+        use $crate::__private::{NoWayBack as _, WayBack as _};
+        (&&$crate::__private::Returning::<$type>::new()).way()
+    }};
+}
+
+/// How what a function fails with crosses back, if it does.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! failure_way {
+    ($function:ty, $type:ty) => {{
+        use $crate::__private::{FailureCrosses as _, FailureIsTold as _};
+        (&&$crate::__private::Failing::<$function, $type>::new()).way()
+    }};
+}
+
+/// Lets other processes ask for a function by its name.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! register_function {
+    ($function:ty) => {
+        static REGISTERED: $crate::__private::Registered =
+            $crate::__private::Registered::of::<$function>();
+        $crate::__private::inventory::submit! { $crate::__private::Known(&REGISTERED) }
     };
 }
 

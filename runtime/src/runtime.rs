@@ -4,6 +4,7 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
+use crate::cluster::{self, is_main_thread, worker};
 use crate::config::Config;
 use crate::error::Result;
 use crate::function::Hop;
@@ -14,11 +15,21 @@ use crate::store::{Memory, ObjectInfo};
 
 /// Starts the process-wide runtime. It ends when the guard drops.
 ///
+/// With [`Engine::Processes`](crate::Engine::Processes) the workers are this very program, started again with the
+/// same arguments. Where `main` itself calls `init`, each of them runs `main` up to this call, which then
+/// serves and never returns: so what `main` sets up before is there, and should be little. Where another thread
+/// calls it, as in a test, a worker serves before `main` begins.
+///
 /// # Errors
 /// `Config` if a setting makes no sense, or if there is a process-wide runtime already.
 pub fn init(config: Config) -> Result<Runtime> {
+    worker::serve_if_worker();
     let settings = config.resolve(|name| std::env::var(name).ok())?;
+    cluster::check(&settings)?;
     let local = default::start(settings)?;
+    if is_main_thread() {
+        local.set_from_main();
+    }
     Ok(Runtime { local, process_wide: true })
 }
 
@@ -37,6 +48,7 @@ impl Runtime {
     /// `Config` if a setting makes no sense.
     pub fn new(config: Config) -> Result<Self> {
         let settings = config.resolve(|name| std::env::var(name).ok())?;
+        cluster::check(&settings)?;
         Ok(Self { local: Local::new(settings), process_wide: false })
     }
 

@@ -9,7 +9,8 @@ static LIVING: AtomicI64 = AtomicI64::new(0);
 static MARKS: AtomicU64 = AtomicU64::new(0);
 
 /// It owns memory, so that a look at a dropped one shows under a sanitizer, too.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+#[serde(from = "u64", into = "u64")]
 pub(crate) struct Counted {
     value: Box<u64>,
     mark: u64,
@@ -26,6 +27,18 @@ impl Counted {
 
     pub(crate) fn value(&self) -> u64 {
         *self.value
+    }
+}
+
+impl From<u64> for Counted {
+    fn from(value: u64) -> Self {
+        Self::new(value)
+    }
+}
+
+impl From<Counted> for u64 {
+    fn from(counted: Counted) -> Self {
+        counted.value()
     }
 }
 

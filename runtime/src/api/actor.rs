@@ -15,8 +15,10 @@ use std::sync::{Arc, Weak};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
+use crate::api::crossing;
 use crate::api::object::ObjectRef;
 use crate::api::parameter::{Arg, Awaiting, Borrowed, Lent, Owned, Params, Slot};
+use crate::cluster;
 use crate::config::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{Call, Function};
@@ -170,6 +172,12 @@ impl<A: Actor> ActorCell<A> {
         let local = default::current();
         if local.pool().is_closed() {
             return Err(pool::shut_down_before("it began"));
+        }
+        if crossing::leaves() {
+            let name = call.function.name();
+            return Err(cluster::stays(&format!(
+                "the actor `{name}` keeps its state in one process"
+            )));
         }
         let terms = terms.map(|terms| match local.settings().engine {
             // There calls run one at a time, on the threads that make them.

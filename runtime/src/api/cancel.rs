@@ -6,8 +6,8 @@ use std::iter::FusedIterator;
 use crate::api::context::check_cancelled;
 use crate::api::object::ObjectRef;
 use crate::error::Result;
-use crate::local::cancelling;
 use crate::local::cell::AnyRef;
+use crate::local::{cancelling, default};
 
 /// Cancels a task, and whatever it has submitted.
 ///
@@ -53,6 +53,25 @@ impl Cancel<'_> {
     /// Cancels here and now, and tells whether the task had not begun, and never will.
     pub fn now(mut self) -> bool {
         self.carry_out()
+    }
+
+    /// Cancels at once, and where the task runs kills its process, so that it ends whether it listens or not.
+    /// Its ref then fails with [`Cancelled`](crate::ErrorKind::Cancelled), whatever its `max_retries`. Tells
+    /// whether there was a process to kill; what has not begun never will, as with [`now`](Self::now).
+    ///
+    /// # Errors
+    /// `Engine`, where tasks run in this process: it can only be cancelled without `force`, and is not.
+    pub fn force(mut self) -> Result<bool> {
+        let Some(task) = self.task.take() else { return Ok(false) };
+        let local = default::current();
+        let mut killed = false;
+        for task in task.producers().unwrap_or(std::slice::from_ref(task)) {
+            // It says whether it can before anything is done.
+            local.can_kill()?;
+            cancelling::cancel(task, self.children);
+            killed |= local.kill(task);
+        }
+        Ok(killed)
     }
 
     fn carry_out(&mut self) -> bool {

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::local::cell::AnyRef;
 use crate::local::job::TimeLimit;
 use crate::local::runtimes::{self, Owner};
-use crate::local::{cancelling, current, ids, pool};
+use crate::local::{abroad, cancelling, current, ids, pool};
 use crate::millis::Millis;
 
 /// A task, or a call of an actor, as it sees itself.
@@ -48,7 +48,9 @@ pub fn context() -> Context {
         attempt: task.attempt,
         limit: task.limit,
     });
-    Context { running, worker: current::with_cpu(|cpu| cpu.map(pool::Cpu::index)) }
+    let cpu = current::with_cpu(|cpu| cpu.map(pool::Cpu::index));
+    let worker = cpu.or_else(|| running.as_ref().and_then(|_| abroad::home()?.cpu()));
+    Context { running, worker }
 }
 
 /// Whether somebody cancelled this task, or the one that submitted it, or its time is over: an error

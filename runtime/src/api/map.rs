@@ -18,8 +18,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::api::cancel::cancel_any;
 use crate::api::context::check_cancelled;
+use crate::api::crossing;
 use crate::api::parameter::{Awaiting, IntoSlots, Params};
-use crate::api::remote::{Body, RemoteFn, Slots, submit_call, submit_task};
+use crate::api::remote::{Body, RemoteFn, Slots, refused, submit_call, submit_task};
+use crate::cluster;
 use crate::error::{Error, Result};
 use crate::function::{Call, Function};
 use crate::local::arguments::{Awaited, Refs, Then};
@@ -73,7 +75,7 @@ impl<F: RemoteFn, X: IntoSlots<F::Params>> Work<X> for Remote<F> {
     fn submit(&self, items: Vec<X>, call: Call, places: Places) -> Pending<F::Output> {
         let slots: Vec<Slots<F>> = items.into_iter().map(IntoSlots::into_slots).collect();
         Pending(match F::body() {
-            Body::Compute(body) if F::defaults().is_none() => {
+            Body::Compute(body) if F::defaults().is_none() && !crossing::leaves() => {
                 let mut awaiting = Awaiting::default();
                 slots.iter().for_each(|slots| F::Params::awaited(slots, &mut awaiting));
                 let run = move |slots: Slots<F>| body(F::Params::resolve(slots)?);
@@ -81,7 +83,7 @@ impl<F: RemoteFn, X: IntoSlots<F::Params>> Work<X> for Remote<F> {
                 let work = Compute(move || Ok(run_chunk(slots, run, call, &places)));
                 submit_task(work, awaiting, call, None, |_| place)
             }
-            // Each has its own wait, or its own options.
+            // Each has its own wait, or its own options, or goes to another process, where many go at once.
             Body::Compute(_) | Body::Await(_) => each::<F>(slots, call, &places),
         })
     }
@@ -124,6 +126,10 @@ where
     type Output = T;
 
     fn submit(&self, items: Vec<X>, call: Call, places: Places) -> Pending<T> {
+        if crossing::leaves() {
+            let what = "`mobula::map` takes a closure, which stays in its process";
+            return Pending(refused(cluster::stays(what), call, |_| places.map));
+        }
         let closure = Arc::clone(&self.0);
         let run = move |item| Ok(closure(item));
         let place = places.map.clone();

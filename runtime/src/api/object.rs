@@ -10,6 +10,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
+use crate::api::crossing;
+use crate::cluster::coder;
+use crate::cluster::worker::home;
 use crate::error::Result;
 use crate::function::{Call, Function};
 use crate::local::cell::{AnyRef, Ref};
@@ -218,26 +221,39 @@ impl<T> fmt::Debug for ObjectRef<T> {
     }
 }
 
-impl<T> Serialize for ObjectRef<T> {
+impl<T: Serialize + Send + Sync + 'static> Serialize for ObjectRef<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Whoever reads it in another process may ask for the value.
+        coder::note::<T>(self.any());
         let id = ids::make_findable(self.any());
         wire::hold(id, || self.any().clone());
         id.serialize(serializer)
     }
 }
 
-impl<'de, T: Send + Sync + 'static> Deserialize<'de> for ObjectRef<T> {
+impl<'de, T> Deserialize<'de> for ObjectRef<T>
+where
+    T: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         use serde::de::Error as _;
         let id = Uuid::deserialize(deserializer)?;
+        if let Some(connection) = home::connection() {
+            return crossing::import(connection, id).map_err(D::Error::custom);
+        }
         let any = ids::find(id).ok_or_else(|| {
             D::Error::custom(format_args!(
                 "object {id} is not in this process, or its last ref is gone"
             ))
         })?;
-        let typed = Ref::from_any(any).ok_or_else(|| {
-            D::Error::custom(format_args!("object {id} is no {}", type_name::<T>()))
-        })?;
-        Ok(Self(typed))
+        match Ref::from_any(any.clone()) {
+            Some(typed) => Ok(Self(typed)),
+            None => match crossing::from_stored(any).map_err(D::Error::custom)? {
+                Some(object) => Ok(object),
+                None => {
+                    Err(D::Error::custom(format_args!("object {id} is no {}", type_name::<T>())))
+                }
+            },
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cluster::argument::Asked;
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::request::Request;
 use crate::local::retries::{Retries, RetryDelay, RetryIf};
@@ -80,6 +81,54 @@ impl Options {
     pub fn priority(mut self, priority: i32) -> Self {
         self.priority = Some(priority);
         self
+    }
+
+    /// The options on their way to the driver.
+    ///
+    /// # Errors
+    /// `Engine`, if there is a `retry_if` that is not the attribute's.
+    pub(crate) fn into_asked(self, declared: Option<&Self>) -> Result<Asked> {
+        let declared = declared.and_then(|declared| declared.retry_if.as_ref());
+        let retries_as_declared = match (&self.retry_if, declared) {
+            (None, _) => false,
+            (Some(own), Some(declared)) if Arc::ptr_eq(own, declared) => true,
+            (Some(_), _) => {
+                let message = "`retry_if` at a call in a worker process stays in that process: give it in the \
+                               function's attribute";
+                return Err(Error::new(ErrorKind::Engine, message));
+            }
+        };
+        let Self { name, num_cpus, resources, max_retries, retry_delay, timeout, priority, .. } =
+            self;
+        let name = name.map(|name| name.to_string());
+        Ok(Asked {
+            name,
+            num_cpus,
+            resources,
+            max_retries,
+            retries_as_declared,
+            retry_delay,
+            timeout,
+            priority,
+        })
+    }
+
+    /// The options as they came from a worker.
+    pub(crate) fn from_asked(asked: Asked, declared: Option<&Self>) -> Self {
+        let Asked {
+            name,
+            num_cpus,
+            resources,
+            max_retries,
+            retries_as_declared,
+            retry_delay,
+            timeout,
+            priority,
+        } = asked;
+        let retry_if = declared.filter(|_| retries_as_declared);
+        let retry_if = retry_if.and_then(|declared| declared.retry_if.clone());
+        let name = name.map(Arc::from);
+        Self { name, num_cpus, resources, max_retries, retry_if, retry_delay, timeout, priority }
     }
 
     /// What the engine is asked for; None: nothing but a turn.

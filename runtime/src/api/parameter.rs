@@ -10,9 +10,12 @@ use std::sync::Arc;
 
 use crate::api::copier::Copier;
 use crate::api::object::ObjectRef;
+use crate::api::port::Port;
+use crate::cluster::argument::{Argument, Packing, unfit};
+use crate::cluster::worker::task::Start;
 use crate::error::{Error, Result};
 use crate::local::arguments::Refs;
-use crate::local::cell::AnyRef;
+use crate::local::cell::{AnyRef, Ref};
 
 /// A parameter that the function takes by value.
 pub struct Owned<T>(PhantomData<T>);
@@ -53,8 +56,19 @@ pub enum Lent<T, B: ?Sized> {
 }
 
 impl<T, B: ?Sized> Lent<T, B> {
-    fn own(value: T) -> Self {
+    pub(crate) fn own(value: T) -> Self {
         Self::Own(value, PhantomData)
+    }
+}
+
+impl<T: Send + Sync + 'static, B: ?Sized> Lent<T, B> {
+    /// The value that is lent, whole.
+    pub(crate) fn inner(&self) -> &T {
+        match self {
+            Self::Own(value, _) => value,
+            Self::Shared(value) => value,
+            Self::Stored(object) => object.shared(),
+        }
     }
 }
 
@@ -94,14 +108,14 @@ impl<T: Send + Sync + 'static> Deref for Lent<Vec<T>, [T]> {
 /// An argument on its way to the function, held by the task.
 pub struct Slot<H>(Kind<H>);
 
-enum Kind<H> {
+pub(crate) enum Kind<H> {
     Value(H),
     Ref(AnyRef, fn(AnyRef) -> Result<H>),
     List(Vec<AnyRef>, fn(Vec<AnyRef>) -> Result<H>),
 }
 
 impl<H> Slot<H> {
-    fn value(value: H) -> Self {
+    pub(crate) fn value(value: H) -> Self {
         Self(Kind::Value(value))
     }
 
@@ -138,6 +152,11 @@ impl<H> Slot<H> {
         })
     }
 
+    /// What it holds.
+    pub(crate) fn kind(&self) -> &Kind<H> {
+        &self.0
+    }
+
     /// The argument itself. All refs are complete.
     pub(crate) fn resolve(self) -> Result<H> {
         match self.0 {
@@ -145,6 +164,13 @@ impl<H> Slot<H> {
             Kind::Ref(any, resolve) => resolve(any),
             Kind::List(list, resolve) => resolve(list),
         }
+    }
+}
+
+impl<T: Send + Sync + 'static, B: ?Sized> Slot<Lent<T, B>> {
+    /// What is lent of an object.
+    pub(crate) fn lent(object: Ref<T>) -> Self {
+        Self(Kind::Ref(object.into_any(), lend))
     }
 }
 
@@ -371,6 +397,22 @@ pub trait Params: 'static {
     /// The arguments themselves.
     #[doc(hidden)]
     fn resolve(slots: Self::Slots) -> Result<Self::Held>;
+    /// How each argument crosses to another process.
+    #[doc(hidden)]
+    type Ports: Copy + Send + Sync + 'static;
+    /// Packs all arguments.
+    #[doc(hidden)]
+    fn pack(slots: &Self::Slots, ports: &Self::Ports, packing: &mut Packing<'_>) -> Result<()>;
+    /// Unpacks all arguments.
+    #[doc(hidden)]
+    fn unpack(
+        arguments: &mut dyn Iterator<Item = Argument>,
+        ports: &Self::Ports,
+        start: &Start<'_>,
+    ) -> Result<Self::Slots>;
+    /// Which arguments the function borrows.
+    #[doc(hidden)]
+    fn shares(ports: &Self::Ports) -> Vec<bool>;
     /// How to make each argument a second time.
     #[doc(hidden)]
     type Copiers: Send + 'static;
@@ -400,7 +442,7 @@ impl Awaiting {
         self.refs.is_empty() && self.failure.is_none()
     }
 
-    fn add(&mut self, any: &AnyRef) {
+    pub(crate) fn add(&mut self, any: &AnyRef) {
         if !any.is_complete() {
             self.refs.add(any);
             return;
@@ -443,6 +485,28 @@ macro_rules! tuples {
             fn resolve(slots: Self::Slots) -> Result<Self::Held> {
                 Ok(($(slots.$index.resolve()?,)*))
             }
+            type Ports = ($(Port<$param::Held>,)*);
+            fn pack(
+                slots: &Self::Slots,
+                ports: &Self::Ports,
+                packing: &mut Packing<'_>,
+            ) -> Result<()> {
+                $( (ports.$index.pack)(&slots.$index, packing)?; )*
+                Ok(())
+            }
+            fn unpack(
+                arguments: &mut dyn Iterator<Item = Argument>,
+                ports: &Self::Ports,
+                start: &Start<'_>,
+            ) -> Result<Self::Slots> {
+                Ok(($({
+                    let argument = arguments.next().ok_or_else(|| unfit("one argument too few"))?;
+                    (ports.$index.unpack)(argument, start)?
+                },)*))
+            }
+            fn shares(ports: &Self::Ports) -> Vec<bool> {
+                vec![$(ports.$index.shares),*]
+            }
             type Copiers = ($(Copier<$param::Held>,)*);
             fn prepare(
                 slots: Self::Slots,
@@ -473,6 +537,16 @@ impl Params for () {
     fn awaited((): &(), _: &mut Awaiting) {}
     fn resolve((): ()) -> Result<()> {
         Ok(())
+    }
+    type Ports = ();
+    fn pack((): &(), (): &(), _: &mut Packing<'_>) -> Result<()> {
+        Ok(())
+    }
+    fn unpack(_: &mut dyn Iterator<Item = Argument>, (): &(), _: &Start<'_>) -> Result<()> {
+        Ok(())
+    }
+    fn shares((): &()) -> Vec<bool> {
+        Vec::new()
     }
     type Copiers = ();
     fn prepare((): (), (): &()) -> std::result::Result<(), &'static str> {

@@ -11,9 +11,11 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::api::crossing::{self, Crossing};
 use crate::api::object::ObjectRef;
 use crate::api::options::Options;
 use crate::api::parameter::{Arg, Awaiting, Param, Params};
+use crate::cluster;
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{Call, Function};
 use crate::local::arguments::{self, Awaited, Then};
@@ -49,6 +51,10 @@ pub trait RemoteFn: Sized + 'static {
     fn defaults() -> Option<&'static Options> {
         None
     }
+    /// How its calls cross to another process; None: they stay in this one.
+    fn crossing() -> Option<Crossing<Self>> {
+        None
+    }
     /// How to make its arguments once more.
     fn copiers() -> <Self::Params as Params>::Copiers;
     /// The function itself.
@@ -80,6 +86,9 @@ pub(crate) fn submit_call<F: RemoteFn>(
     call: Call,
     place: impl FnOnce(&Arc<Local>) -> Place,
 ) -> ObjectRef<F::Output> {
+    if crossing::leaves() {
+        return crossing::submit::<F>(slots, options, call, place);
+    }
     let claim = match options.map(|options| claim(&options)).transpose() {
         Ok(claim) => claim.flatten(),
         Err(error) => return refused(error, call, place).into(),
@@ -101,8 +110,7 @@ pub(crate) fn submit_call<F: RemoteFn>(
             submit_task(job, awaiting, call, Some(claim), place)
         }
         (Body::Await(_), Some(claim)) if claim.request().asks_for_cpus() => {
-            let message = "an async function computes on no CPU of the pool; leave num_cpus out";
-            refused(Error::new(ErrorKind::Engine, message), call, place)
+            refused(Error::new(ErrorKind::Engine, ASYNC_WITH_CPUS), call, place)
         }
         (Body::Await(body), claim) => {
             let arguments = match &claim {
@@ -170,8 +178,12 @@ impl<F: RemoteFn> Arguments<F> {
     }
 }
 
+/// Why an async function is refused that asks for CPUs.
+pub(crate) const ASYNC_WITH_CPUS: &str =
+    "an async function computes on no CPU of the pool; leave num_cpus out";
+
 /// What the options ask the current runtime for.
-fn claim(options: &Options) -> Result<Option<Arc<Claim>>> {
+pub(crate) fn claim(options: &Options) -> Result<Option<Arc<Claim>>> {
     let Some(request) = options.request()? else { return Ok(None) };
     Claim::new(request, &default::current()).map(Some)
 }
@@ -205,6 +217,27 @@ pub(crate) fn submit_task<T: Send + Sync + 'static>(
     task
 }
 
+/// As `submit_task`, for a call that stands at that place in another process.
+pub(crate) fn submit_task_at<T: Send + Sync + 'static>(
+    job: impl Job<T>,
+    awaiting: Awaiting,
+    call: Call,
+    claim: Option<Arc<Claim>>,
+    place: impl FnOnce(&Arc<Local>) -> Place,
+    stands_at: Option<Arc<str>>,
+) -> Ref<T> {
+    let Some(stands_at) = stands_at else {
+        return submit_task(job, awaiting, call, claim, place);
+    };
+    let (task, entry) = default::with_current(|local| {
+        let origin = Origin { family: current::family(), place: place(local) };
+        Ref::task(job, false, local.home(), origin, call)
+    });
+    let _ = task.any().extra().stands_at.set(stands_at);
+    submit_later(task.any(), entry, awaiting, claim);
+    task
+}
+
 /// Queues a task when its arguments are there and what it asked for is free.
 fn submit_later(task: &AnyRef, entry: Entry, awaiting: Awaiting, claim: Option<Arc<Claim>>) {
     let Awaiting { refs, failure } = awaiting;
@@ -231,7 +264,7 @@ fn submit_later(task: &AnyRef, entry: Entry, awaiting: Awaiting, claim: Option<A
 }
 
 /// A task that fails before it begins. It has its place all the same, or others would have another.
-fn refused<T: Send + Sync + 'static>(
+pub(crate) fn refused<T: Send + Sync + 'static>(
     error: Error,
     call: Call,
     place: impl FnOnce(&Arc<Local>) -> Place,
@@ -353,6 +386,10 @@ pub fn spawn<T: Send + Sync + 'static>(
     closure: impl FnOnce() -> T + Send + 'static,
 ) -> ObjectRef<T> {
     let call = Call { function: &SPAWNED, called_at: Location::caller() };
+    if crossing::leaves() {
+        let why = cluster::stays("`mobula::spawn` takes a closure, which stays in its process");
+        return refused(why, call, current::next_place).into();
+    }
     let job = Compute(move || Ok(closure()));
     submit_task(job, Awaiting::default(), call, None, current::next_place).into()
 }

@@ -16,10 +16,12 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
+use crate::api::crossing;
 use crate::api::object::ObjectRef;
 use crate::api::options::Options;
 use crate::api::parameter::{Arg, Awaiting, Param, Params};
 use crate::api::remote::submit_task;
+use crate::cluster;
 use crate::config::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{Call, Function};
@@ -217,6 +219,12 @@ fn submit_call<F: StreamFn>(
     config: StreamConfig,
     call: Call,
 ) -> ObjectStream<F::Item> {
+    if crossing::leaves() {
+        let name = call.function.name();
+        let why =
+            cluster::stays(&format!("the stream `{name}` is produced in its caller's process"));
+        return ObjectStream::failed(why, call);
+    }
     let claim = config.claim();
     let (claim, unread_max) = match claim {
         Ok(claim) => claim,

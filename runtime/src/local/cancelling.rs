@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::function::Hop;
 use crate::local::cell::{AnyRef, Promise};
 use crate::local::family::{self, FamilyId, Watch};
-use crate::local::{Local, current, default};
+use crate::local::{Local, abroad, current, default};
 
 /// How many tasks that did not stop are named; further ones are counted.
 const NAMED_MAX: usize = 100;
@@ -20,6 +20,9 @@ const NAMED_MAX: usize = 100;
 pub(crate) fn cancel(any: &AnyRef, children: bool) -> bool {
     if !any.request_cancel(children) {
         return false;
+    }
+    if let Some(home) = abroad::home() {
+        home.cancel(any, children, false);
     }
     let why = Error::new(ErrorKind::Cancelled, "it was cancelled before it ran");
     // What has not begun has no children.

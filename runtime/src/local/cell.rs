@@ -58,6 +58,7 @@ use crate::local::value::Value;
 use crate::local::waiters::WaiterList;
 use crate::observe::Number;
 use crate::store::Any;
+use crate::wire::Held;
 
 /// Marks in [`Header::next`] what is a record of arguments: both are aligned to more than 1.
 const RECORD: usize = 1;
@@ -192,9 +193,14 @@ impl Header {
     }
 
     fn hop(&self) -> Hop {
-        match self.extra().and_then(|extra| extra.name.get()) {
+        let Some(extra) = self.extra() else { return self.call.into() };
+        let hop = match extra.name.get() {
             Some(name) => self.call.named(Arc::clone(name)),
             None => self.call.into(),
+        };
+        match extra.stands_at.get() {
+            Some(stands_at) => hop.at(Arc::clone(stands_at)),
+            None => hop,
         }
     }
 }
@@ -205,6 +211,10 @@ pub(crate) struct Extra {
     pub(crate) id: std::sync::OnceLock<uuid::Uuid>,
     /// The name that the call was given.
     pub(crate) name: std::sync::OnceLock<Arc<str>>,
+    /// Where the call stands, if it was made in another process.
+    pub(crate) stands_at: std::sync::OnceLock<Arc<str>>,
+    /// How the value is encoded, where it may go to another process.
+    pub(crate) encode: std::sync::OnceLock<EncodeValue>,
     /// For what is made of other tasks' results, such as one part of it: those tasks.
     pub(crate) producers: std::sync::OnceLock<Box<[AnyRef]>>,
     /// Who waits to be told that the task was asked to stop: the task, at an await.
@@ -214,6 +224,9 @@ pub(crate) struct Extra {
     /// How that is made again if it is lost.
     lineage: std::sync::OnceLock<Lineage>,
 }
+
+/// Encodes the value of a complete cell, and gives what has to live as long as the bytes do.
+pub(crate) type EncodeValue = fn(&AnyRef, &mut dyn std::io::Write) -> Result<Vec<Held>, Error>;
 
 /// What can be done to a cell without knowing its types.
 #[repr(C)]
@@ -294,6 +307,8 @@ struct Cell<T, J> {
 pub(crate) trait Job<T: Send + Sync + 'static>: Send + 'static {
     /// Whether it is a call of an actor that may run beside others: of a method with `&self`.
     const SHARED: bool = false;
+    /// Whether another process runs it, and it may be sent there ahead of its turn.
+    const IS_SENT: bool = false;
     fn run(self, promise: Promise<T>);
 }
 

@@ -5,6 +5,7 @@ use std::marker::PhantomPinned;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::local::abroad;
 use crate::local::cell::AnyRef;
 use crate::local::waiters::{Node, Waiter};
 
@@ -43,6 +44,9 @@ impl Future for Completion {
                 !any.is_complete()
             }
             None => {
+                if let Some(home) = abroad::home() {
+                    home.subscribe(any);
+                }
                 let node = Node::new(Waiter::Future(context.waker().clone()));
                 // SAFETY: the node stays in the pinned future until it has left the list.
                 unsafe { any.add_waiter(this.node.insert(node)) }

@@ -96,6 +96,12 @@ impl GroupWait {
         self.group.lock().next()
     }
 
+    /// The members that are not complete.
+    pub(super) fn incomplete(&self) -> Vec<AnyRef> {
+        let members = self.members.values().flatten().map(|(any, _)| any);
+        members.filter(|any| !any.is_complete()).cloned().collect()
+    }
+
     /// A member that the waiter might run instead of waiting for it: each once, the last first, as they lie
     /// on the deque of the one who submitted them.
     pub(super) fn offer(&self) -> Option<&AnyRef> {

@@ -5,13 +5,15 @@ use std::sync::LazyLock;
 use dashmap::DashMap;
 use uuid::Uuid;
 
+use crate::local::abroad;
 use crate::local::cell::{AnyRef, WeakRef};
 
 /// The objects that were serialized: only those can be asked for by their id.
 static FINDABLE: LazyLock<DashMap<Uuid, WeakRef>> = LazyLock::new(DashMap::new);
 
 pub(crate) fn id_of(any: &AnyRef) -> Uuid {
-    *any.extra().id.get_or_init(Uuid::new_v4)
+    let of_task = || abroad::home().and_then(|home| home.task_id(any));
+    *any.extra().id.get_or_init(|| of_task().unwrap_or_else(Uuid::new_v4))
 }
 
 /// Makes the object findable by its id, as long as it has a ref.
@@ -27,7 +29,21 @@ pub(crate) fn find(id: Uuid) -> Option<AnyRef> {
     FINDABLE.get(&id)?.upgrade()
 }
 
+/// Whether the object of that id still exists.
+pub(crate) fn is_there(id: &Uuid) -> bool {
+    FINDABLE.contains_key(id)
+}
+
+/// Lets the object of that id not be found any more, if nobody has a ref to it. The cell lives.
+pub(crate) fn forget_if_unheld(id: &Uuid) -> bool {
+    // Under the entry's lock nobody makes a ref from it.
+    FINDABLE.remove_if(id, |_, weak| weak.is_unheld()).is_some()
+}
+
 /// The object of that id is about to go.
 pub(super) fn forget(id: &Uuid) {
     FINDABLE.remove(id);
+    if let Some(home) = abroad::home() {
+        home.let_go(id);
+    }
 }

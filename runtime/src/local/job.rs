@@ -110,12 +110,22 @@ pub(crate) struct TimeLimit {
 
 impl TimeLimit {
     /// None: the clock does not reach that far.
-    fn from_now(limit: Duration) -> Option<Self> {
+    pub(crate) fn from_now(limit: Duration) -> Option<Self> {
         Some(Self { limit, end: Instant::now().checked_add(limit)? })
+    }
+
+    pub(crate) fn left(&self) -> Duration {
+        self.end.saturating_duration_since(Instant::now())
     }
 
     pub(crate) fn is_over(&self) -> bool {
         Instant::now() >= self.end
+    }
+
+    /// Runs a future until the time is over.
+    pub(crate) async fn run<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
+        let in_time = tokio::time::timeout_at(self.end.into(), future).await;
+        in_time.unwrap_or_else(|_| Err(self.exceeded()))
     }
 
     pub(crate) fn exceeded(&self) -> Error {
@@ -155,10 +165,7 @@ where
                 let future = make(last)?;
                 match limit {
                     None => future.await,
-                    Some(limit) => {
-                        let in_time = tokio::time::timeout_at(limit.end.into(), future).await;
-                        in_time.unwrap_or_else(|_| Err(limit.exceeded()))
-                    }
+                    Some(limit) => limit.run(future).await,
                 }
             };
             let result = AsTask::new(task, Arc::clone(&self.local), future).await;
@@ -218,7 +225,7 @@ impl<F> AsTask<F> {
 
     /// As `new`, of a future that was polled as that task already, with this of its own.
     pub(crate) fn begun(task: Task, local: Arc<Local>, future: F, own: Own) -> Self {
-        let wakes = Wakes { running: task.running, last: None, watch: None };
+        let wakes = Wakes::new(task.running);
         Self { task, local, future: Some(future), own, wakes, returned: false }
     }
 
@@ -263,8 +270,9 @@ impl<T, F: Future<Output = Result<T>>> Future for AsTask<F> {
     }
 }
 
-/// How a task at an await is woken when it, or the task that submitted it, is cancelled.
-struct Wakes {
+/// How a task at an await is woken when it, or the task that submitted it, is cancelled; or one that runs in
+/// another process.
+pub(crate) struct Wakes {
     running: RunningTask,
     /// The waker that the cell has.
     last: Option<Waker>,
@@ -272,7 +280,18 @@ struct Wakes {
 }
 
 impl Wakes {
-    fn renew(&mut self, waker: &Waker) {
+    /// Of a task that runs for longer than this lives.
+    pub(crate) fn new(running: RunningTask) -> Self {
+        Self { running, last: None, watch: None }
+    }
+
+    /// Whether the task was asked to stop, which it need not know.
+    pub(crate) fn is_to_stop(&self) -> bool {
+        // SAFETY: the promise outlives us, so the task is running.
+        unsafe { self.running.is_cancelled() }
+    }
+
+    pub(crate) fn renew(&mut self, waker: &Waker) {
         if self.last.as_ref().is_some_and(|last| last.will_wake(waker)) {
             return;
         }

@@ -143,7 +143,8 @@ struct Ticket {
 }
 
 impl Ticket {
-    const VTABLE: EntryVtable = EntryVtable { execute: Self::execute, abandon: Self::abandon };
+    const VTABLE: EntryVtable =
+        EntryVtable { execute: Self::execute, abandon: Self::abandon, is_sent: false };
 
     fn entry(local: &Arc<Local>) -> Entry {
         let header = EntryHeader::new(&Self::VTABLE);

@@ -10,13 +10,17 @@
 //! (`strand/hosted.rs`, `arbiter.rs`).
 
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::config::{Engine, Settings};
+use crate::error::{Error, ErrorKind, Result};
+use crate::local::abroad::Outside;
 use crate::local::actors::Actors;
 use crate::local::arbiter::{Arbiters, Blockings};
 use crate::local::cancelling::Unheeded;
+use crate::local::cell::AnyRef;
 use crate::local::cell::Store;
 use crate::local::grant::Grants;
 use crate::local::names::Names;
@@ -28,6 +32,7 @@ use crate::local::stream::Streams;
 use crate::observe::{Events, Recorder};
 use crate::random::SeedSequence;
 
+pub(crate) mod abroad;
 pub(crate) mod actors;
 pub(crate) mod arbiter;
 pub(crate) mod arguments;
@@ -99,6 +104,10 @@ pub(crate) struct Local {
     blockings: Blockings,
     this: Weak<Self>,
     store: Arc<Store>,
+    /// Where tasks run, if that is in other processes; made when there is the first.
+    outside: OnceLock<Box<dyn Outside>>,
+    /// Whether `main` itself started it.
+    from_main: AtomicBool,
     /// Told when the runtime closes.
     closing: tokio::sync::Notify,
 }
@@ -116,6 +125,7 @@ impl Local {
     pub(crate) fn new(settings: Settings) -> Arc<Self> {
         panics::install_hook();
         budget::start();
+        abroad::note_runtime(settings.engine == Engine::Processes);
         let local = Arc::new_cyclic(|this| Self {
             pool: Pool::new(settings.num_cpus, settings.spin, this),
             tokio: OnceLock::new(),
@@ -131,6 +141,8 @@ impl Local {
             blockings: Blockings::default(),
             this: Weak::clone(this),
             store: objects::new_store(settings.store.clone()),
+            outside: OnceLock::new(),
+            from_main: AtomicBool::new(false),
             closing: tokio::sync::Notify::new(),
             recorder: settings.event_buffer.map(Recorder::start),
             settings,
@@ -194,6 +206,46 @@ impl Local {
         &self.store
     }
 
+    /// Notes that `main` itself started it, by `init`: then workers come to where it did so.
+    pub(crate) fn set_from_main(&self) {
+        self.from_main.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_from_main(&self) -> bool {
+        self.from_main.load(Ordering::Relaxed)
+    }
+
+    /// Where tasks run instead of here.
+    pub(crate) fn outside(&self, make: impl FnOnce() -> Box<dyn Outside>) -> &dyn Outside {
+        &**self.outside.get_or_init(make)
+    }
+
+    /// # Errors
+    /// `Engine`, where tasks run in this process, which is not to be killed.
+    pub(crate) fn can_kill(&self) -> Result<()> {
+        if self.settings.engine != Engine::Processes {
+            let message = "`force` kills the process that runs a task, and the engines `threads` and `inline` \
+                           run tasks in this one: use the engine `processes`, or let the task look at \
+                           `check_cancelled`";
+            return Err(Error::new(ErrorKind::Engine, message));
+        }
+        Ok(())
+    }
+
+    /// Kills the process that runs the task. False: none does.
+    pub(crate) fn kill(&self, task: &AnyRef) -> bool {
+        if let Some(home) = abroad::home() {
+            home.cancel(task, true, true);
+            return true;
+        }
+        self.outside.get().is_some_and(|outside| outside.kill(task))
+    }
+
+    /// Runs `then` when the future is done.
+    pub(crate) fn spawn_on_tokio(&self, future: impl Future<Output = ()> + Send + 'static) {
+        drop(self.tokio().spawn(future));
+    }
+
     /// The actors that live.
     pub(crate) fn actors(&self) -> &Actors {
         &self.actors
@@ -228,7 +280,7 @@ impl Local {
     #[must_use = "call `.now()` where the program's code may run"]
     pub(crate) fn schedule(&self, entry: Entry) -> Scheduled {
         match self.settings.engine {
-            Engine::Threads => {
+            Engine::Threads | Engine::Processes => {
                 self.pool.push(entry);
                 Scheduled::Queued
             }
@@ -240,7 +292,7 @@ impl Local {
     #[must_use = "call `.now()` where the program's code may run"]
     pub(crate) fn schedule_last(&self, entry: Entry) -> Scheduled {
         match self.settings.engine {
-            Engine::Threads => {
+            Engine::Threads | Engine::Processes => {
                 self.pool.push_last(entry);
                 Scheduled::Queued
             }
@@ -252,7 +304,7 @@ impl Local {
     #[must_use = "call `.now()` where the program's code may run"]
     pub(crate) fn schedule_prioritized(&self, entry: Entry, priority: i32) -> Scheduled {
         match self.settings.engine {
-            Engine::Threads if priority != 0 => {
+            Engine::Threads | Engine::Processes if priority != 0 => {
                 self.pool.push_prioritized(entry, priority);
                 Scheduled::Queued
             }
@@ -295,7 +347,7 @@ impl Local {
     /// Runs a future on tokio; with the inline engine to its end, here and now.
     pub(crate) fn spawn_future(&self, future: impl Future<Output = ()> + Send + 'static) {
         match self.settings.engine {
-            Engine::Threads => drop(self.tokio().spawn(future)),
+            Engine::Threads | Engine::Processes => drop(self.tokio().spawn(future)),
             Engine::Inline => self.run_to_end(future),
         }
     }
@@ -341,6 +393,9 @@ impl Local {
         self.actors.end_all();
         let never_begun = self.pool.close();
         self.store.close();
+        if let Some(outside) = self.outside.get() {
+            outside.shut_down();
+        }
         if let Some(arbiters) = self.arbiters.get() {
             arbiters.stop();
         }

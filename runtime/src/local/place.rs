@@ -69,7 +69,7 @@ impl Place {
     pub(crate) const ROOT: Self = Self { base: None, way: Way::EMPTY };
 
     /// The place that has this pool.
-    pub(super) fn of_pool(pool: Pool) -> Self {
+    pub(crate) fn of_pool(pool: Pool) -> Self {
         Self { base: Some(Arc::new(pool)), way: Way::EMPTY }
     }
 
@@ -103,7 +103,7 @@ impl Place {
     }
 
     /// What the stream of this place is made of.
-    pub(super) fn pool(&self, root: &Pool) -> Pool {
+    pub(crate) fn pool(&self, root: &Pool) -> Pool {
         let mut pool = self.base.as_deref().unwrap_or(root).clone();
         self.way.indices().for_each(|index| pool.descend(index));
         pool

@@ -351,6 +351,23 @@ impl Pool {
         cpu.deque.pop().or_else(|| self.find_elsewhere(cpu))
     }
 
+    /// The next task for the process that this thread's CPU computes with, while that is busy still.
+    pub(crate) fn next_to_send(&self) -> Option<Entry> {
+        if self.is_closed() || self.prioritized.has_urgent() || self.somebody_returns() {
+            return None;
+        }
+        current::with_cpu(|cpu| {
+            let cpu = cpu.filter(|cpu| cpu.is_of(self.home))?;
+            let entry = cpu.deque.pop().or_else(|| self.injected(cpu))?;
+            if entry.is_sent() {
+                return Some(entry);
+            }
+            // It is for whoever looks for work next.
+            cpu.deque.push(entry);
+            None
+        })
+    }
+
     fn find_elsewhere(&self, cpu: &Cpu) -> Option<Entry> {
         let equal = self.injected(cpu).or_else(|| self.stolen(cpu));
         equal.or_else(|| self.prioritized.pop_any())

@@ -12,6 +12,8 @@ pub(crate) struct EntryVtable {
     pub(crate) execute: unsafe fn(Entry),
     /// Lets it fail without running, and gives up the entry. True: it was a task that had not begun.
     pub(crate) abandon: unsafe fn(Entry, Error) -> bool,
+    /// Whether it is a task that another process runs, and that may be sent ahead of its turn.
+    pub(crate) is_sent: bool,
 }
 
 /// The first word of everything that can be queued.
@@ -52,6 +54,10 @@ impl Entry {
     fn vtable(&self) -> &'static EntryVtable {
         // SAFETY: the entry keeps what it points to alive.
         unsafe { self.0.as_ref() }.vtable
+    }
+
+    pub(crate) fn is_sent(&self) -> bool {
+        self.vtable().is_sent
     }
 
     pub(crate) fn execute(self) {

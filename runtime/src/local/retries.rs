@@ -8,6 +8,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::local::cell::{Job, Promise};
@@ -53,7 +55,7 @@ pub(crate) type RetryIf = Arc<dyn Fn(&Error) -> bool + Send + Sync>;
 /// assert_eq!(mobula::get(result)?, 2);
 /// # Ok::<(), mobula::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RetryDelay {
     first: Duration,
     factor: f64,
@@ -233,7 +235,7 @@ impl Waiting {
                 std::thread::sleep(delay);
                 self.queue();
             }
-            Engine::Threads => local.spawn_timer(delay, move || self.queue()),
+            Engine::Threads | Engine::Processes => local.spawn_timer(delay, move || self.queue()),
         }
     }
 

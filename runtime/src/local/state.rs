@@ -105,6 +105,10 @@ impl Snapshot {
     pub(crate) fn is_findable(self) -> bool {
         self.0 & FINDABLE != 0
     }
+    /// Nobody has a ref.
+    pub(crate) fn is_unheld(self) -> bool {
+        self.refs() == 0
+    }
     fn is_free(self) -> bool {
         self.refs() == 0 && self.0 & (ENTRY | RUNNING) == 0
     }
@@ -248,8 +252,9 @@ impl State {
     pub(crate) fn put_back(&self) -> bool {
         let mut now = self.0.load(Ordering::Relaxed);
         while now & CANCEL == 0 {
-            debug_assert_eq!(now & (RUNNING | READY | ENTRY), RUNNING, "claimed by its entry");
-            let next = (now & !RUNNING) | ENTRY;
+            debug_assert_eq!(now & (RUNNING | ENTRY), RUNNING, "claimed by its entry");
+            // Not READY any more: whoever begins it next does so by its entry, and may put it back again.
+            let next = (now & !(RUNNING | READY)) | ENTRY;
             // Release: pairs with the Acquire of the next claim, which sees the job.
             match self.0.compare_exchange_weak(now, next, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return true,

@@ -245,7 +245,7 @@ unsafe impl<A: Life, T: Kind<A>> Sync for Strand<A, T> {}
 
 impl<A: Life, T: Kind<A>> Strand<A, T> {
     const VTABLE: EntryVtable =
-        EntryVtable { execute: Self::execute, abandon: Self::abandon_entry };
+        EntryVtable { execute: Self::execute, abandon: Self::abandon_entry, is_sent: false };
 
     /// An actor that will be made from `seed`, once `arguments` are complete.
     pub(crate) fn start(

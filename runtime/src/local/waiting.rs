@@ -11,7 +11,7 @@ use crate::local::group::GroupWait;
 use crate::local::pool::Nap;
 use crate::local::waiters::{Node, Waiter};
 use crate::local::waits::{Awaited, Watch};
-use crate::local::{Local, current, default, pool};
+use crate::local::{Local, abroad, current, default, pool};
 
 /// How long a waiter looks before it sleeps: about what falling asleep and waking up would cost.
 const LOOK: Duration = Duration::from_micros(5);
@@ -35,6 +35,11 @@ pub(crate) enum Ended {
 pub(crate) fn wait(any: &AnyRef, deadline: Option<Instant>) -> Result<(), Ended> {
     if any.is_complete() {
         return Ok(());
+    }
+    if let Some(home) = abroad::home()
+        && let Some(brought) = home.bring(&[any], false, deadline)
+    {
+        return brought;
     }
     if deadline.is_none() {
         help(any);
@@ -87,6 +92,11 @@ pub(crate) fn wait_all(refs: &[&AnyRef], deadline: Option<Instant>) -> Result<()
     let mut next = First::default();
     if next.pending(refs).is_none() {
         return Ok(());
+    }
+    if let Some(home) = abroad::home()
+        && let Some(brought) = home.bring(&refs[next.index..], false, deadline)
+    {
+        return brought;
     }
     if deadline.is_none() {
         help_all(refs, &mut next);
@@ -202,6 +212,16 @@ fn sleep(any: &AnyRef, deadline: Option<Instant>) -> Result<(), Ended> {
 
 /// The next member of the group to complete.
 pub(crate) fn next_of(group: &GroupWait, deadline: Option<Instant>) -> Result<usize, Ended> {
+    if let Some(home) = abroad::home() {
+        if let Some(index) = group.next() {
+            return Ok(index);
+        }
+        let incomplete = group.incomplete();
+        let pending: Vec<&AnyRef> = incomplete.iter().collect();
+        if let Some(brought) = home.bring(&pending, true, deadline) {
+            return brought.and_then(|()| group.next().ok_or(Ended::TimedOut));
+        }
+    }
     if deadline.is_none()
         && let Some(index) = help_group(group)
     {

@@ -52,6 +52,17 @@ impl Pool {
         pool
     }
 
+    /// Its words, the last of which tells where the hash has come to.
+    pub(crate) fn to_words(&self) -> Vec<u32> {
+        self.words.iter().copied().chain([self.hash.constant]).collect()
+    }
+
+    /// The pool of those words. None: there are too few.
+    pub(crate) fn from_words(words: &[u32]) -> Option<Self> {
+        let (&constant, words) = words.split_last().filter(|(_, words)| !words.is_empty())?;
+        Some(Self { words: words.into(), hash: Hash { constant } })
+    }
+
     pub(super) fn size(&self) -> usize {
         self.words.len()
     }

@@ -125,6 +125,22 @@ pub(crate) fn numbers_in<T: ?Sized>(value: &T) -> Option<usize> {
     numbers::slice(value).map(|(_, bytes)| bytes.len())
 }
 
+/// The frame of a sequence, made of the frames of its elements.
+///
+/// # Errors
+/// `Serialization`, if there are too many.
+pub(crate) fn sequence(frames: &[Vec<u8>]) -> Result<Vec<u8>> {
+    let mut bytes = vec![VERSION];
+    let written =
+        u32::try_from(frames.len()).map_err(|_| Failure::new("there are too many elements"));
+    let len = written.map_err(|failure| cannot_encode::<[Vec<u8>]>(&failure))?;
+    rmp::encode::write_array_len(&mut bytes, len).expect("a vector takes all that is written");
+    for frame in frames {
+        bytes.extend_from_slice(frame.get(1..).unwrap_or_default());
+    }
+    Ok(bytes)
+}
+
 #[cold]
 fn cannot_encode<T: ?Sized>(failure: &Failure) -> Error {
     let name = type_name::<T>();

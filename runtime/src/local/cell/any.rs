@@ -9,6 +9,8 @@ use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 
+use uuid::Uuid;
+
 use super::doomed::{Doomed, drop_shallow};
 use super::{Extra, Header, RunningTask};
 use crate::error::Error;
@@ -139,6 +141,11 @@ impl AnyRef {
         self.header().extra_or_new()
     }
 
+    /// Its id, if somebody has asked for it.
+    pub(crate) fn known_id(&self) -> Option<Uuid> {
+        self.header().extra()?.id.get().copied()
+    }
+
     /// The tasks whose results this is made of.
     pub(crate) fn producers(&self) -> Option<&[Self]> {
         Some(self.header().extra()?.producers.get()?)
@@ -267,5 +274,11 @@ impl WeakRef {
     pub(in crate::local) fn upgrade(&self) -> Option<AnyRef> {
         // SAFETY: the cell is forgotten before it is freed, under the lock that our caller holds.
         unsafe { self.0.as_ref() }.state.try_add_ref().then(|| AnyRef(self.0))
+    }
+
+    /// Whether nobody has a ref.
+    pub(in crate::local) fn is_unheld(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { self.0.as_ref() }.state.load().is_unheld()
     }
 }

@@ -43,6 +43,24 @@ impl RunningTask {
         unsafe { self.0.as_ref() }.look_whether_cancelled()
     }
 
+    /// Whether it was asked to stop, for others than itself: its asking is noted by `note_looked`.
+    ///
+    /// # Safety
+    /// The task is still running.
+    pub(crate) unsafe fn is_cancelled(self) -> bool {
+        // SAFETY: by the caller's promise the cell lives.
+        unsafe { self.0.as_ref() }.is_cancelled()
+    }
+
+    /// Notes that it asked whether it was to stop.
+    ///
+    /// # Safety
+    /// The task is still running.
+    pub(crate) unsafe fn note_looked(self) {
+        // SAFETY: by the caller's promise the cell lives.
+        unsafe { self.0.as_ref() }.state.set_looked();
+    }
+
     /// Lets `waker` be woken when the task is asked to stop; None: nobody any more. Look whether it was
     /// after this, not before.
     ///

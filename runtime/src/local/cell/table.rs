@@ -23,7 +23,11 @@ use crate::local::{memory, panics};
 
 impl<T: Send + Sync + 'static, J: Job<T>> Cell<T, J> {
     const VTABLE: Vtable = Vtable {
-        entry: EntryVtable { execute: Self::execute, abandon: Self::abandon_entry },
+        entry: EntryVtable {
+            execute: Self::execute,
+            abandon: Self::abandon_entry,
+            is_sent: J::IS_SENT,
+        },
         abandon: Self::abandon,
         run: Self::run,
         drop_value: Self::drop_value,

@@ -1,0 +1,424 @@
+//! Calls that leave this process: the place where the two ways of a call part.
+//!
+//! In the driver, a task whose function runs in a worker holds its arguments as any task does, until it has its
+//! turn. Then they are packed, and the answer is read into the result: [`Sent`] for a task that asks for
+//! nothing, which may go ahead of its turn, and `ComputeWith` for all others. In a worker, a call packs its
+//! arguments at once and goes to the driver, and what it gives is a ref whose value comes from there.
+
+use std::panic::Location;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use crate::api::object::ObjectRef;
+use crate::api::options::Options;
+use crate::api::parameter::{Awaiting, Params};
+use crate::api::port::{FailureWay, Way};
+use crate::api::remote::{Body, Held, RemoteFn, Slots, claim, refused, submit_task_at};
+use crate::cluster::argument::{Argument, Forwarded, ForwardedArgument, Packing, unfit};
+use crate::cluster::coder::Stored;
+use crate::cluster::frame::{self, SubmitHead, ToDriver};
+use crate::cluster::registry::Registered;
+use crate::cluster::worker::home::{self, Connection, Pending};
+use crate::cluster::worker::task::{self, Ended, Start};
+use crate::cluster::{self, Answer, Cargo, Parcel, coder};
+use crate::error::{Error, ErrorKind, Failed, Result};
+use crate::function::{Call, Function};
+use crate::local::cell::{AnyRef, Job, Promise, Ref};
+use crate::local::current::{self, Task};
+use crate::local::job::{AsTask, ComputeWith};
+use crate::local::place::Place;
+use crate::local::{Local, abroad, cancelling, default, ids, note, panics};
+use crate::observe::EventKind;
+use crate::wire;
+
+/// How calls of a function cross to another process.
+pub struct Crossing<F: RemoteFn> {
+    /// Its entry in the registry.
+    pub registered: &'static Registered,
+    /// How its arguments do.
+    pub ports: <F::Params as Params>::Ports,
+    /// How its result does.
+    pub way: Way<F::Output>,
+    /// How what it fails with does.
+    pub failure: Option<FailureWay>,
+}
+
+impl Registered {
+    /// The entry of a function.
+    pub const fn of<F: RemoteFn>() -> Self {
+        Self::new(F::function, run::<F>, forward::<F>, failure::<F>)
+    }
+}
+
+/// Whether calls of this thread's runtime leave this process.
+#[inline]
+pub(crate) fn leaves() -> bool {
+    abroad::is_used() && default::with_current(|local| cluster::leaves(local))
+}
+
+/// A call, until it has been made over there.
+struct Load<F: RemoteFn> {
+    arguments: Arguments<F>,
+    crossing: Crossing<F>,
+}
+
+enum Arguments<F: RemoteFn> {
+    Slots(Slots<F>),
+    /// From a worker: bytes, and the objects that are named in them.
+    Forwarded(Vec<ForwardedArgument>, #[expect(dead_code, reason = "kept alive")] Vec<AnyRef>),
+}
+
+impl<F: RemoteFn> Arguments<F> {
+    fn awaited(&self) -> Awaiting {
+        let mut awaiting = Awaiting::default();
+        match self {
+            Self::Slots(slots) => F::Params::awaited(slots, &mut awaiting),
+            Self::Forwarded(arguments, _) => {
+                arguments
+                    .iter()
+                    .flat_map(ForwardedArgument::refs)
+                    .for_each(|any| awaiting.add(any));
+            }
+        }
+        awaiting
+    }
+}
+
+impl<F: RemoteFn> Cargo for Load<F> {
+    fn function(&self) -> &'static Registered {
+        self.crossing.registered
+    }
+
+    fn pack(&self, packing: &mut Packing<'_>) -> Result<()> {
+        let ports = &self.crossing.ports;
+        match &self.arguments {
+            Arguments::Slots(slots) => panics::catch(|| F::Params::pack(slots, ports, packing)),
+            Arguments::Forwarded(arguments, _) => {
+                let shares = F::Params::shares(ports);
+                let each = &mut arguments.iter().zip(shares);
+                each.try_for_each(|(argument, shares)| argument.pack(shares, packing))
+            }
+        }
+    }
+}
+
+impl<F: RemoteFn> Load<F> {
+    /// Makes the call, as the task that this thread runs.
+    fn call(&self, local: &Arc<Local>) -> Result<F::Output> {
+        let task = current::task().expect("a job runs as its task");
+        let engine = cluster::engine(local)?;
+        let mut result = None;
+        engine.call(self, &task, &mut |answer| {
+            result = Some(self.read(answer));
+            Ok(())
+        })?;
+        result.expect("a call that went well was answered")
+    }
+
+    fn read(&self, answer: Answer<'_>) -> Result<F::Output> {
+        read(answer, self.crossing.way)
+    }
+}
+
+/// What an answer says.
+fn read<T>(answer: Answer<'_>, way: Way<T>) -> Result<T> {
+    match answer {
+        Ok(bytes) => panics::catch(|| (way.decode)(bytes)),
+        Err(failed) => Err(cluster::error_of(failed)),
+    }
+}
+
+/// The error that a function failed with, from its bytes.
+fn failure<F: RemoteFn>(bytes: &[u8]) -> Option<Error> {
+    let failure = F::crossing()?.failure?;
+    panics::catch(|| Ok((failure.decode)(bytes))).ok()?
+}
+
+/// Calls a function whose tasks run in another process.
+pub(crate) fn submit<F: RemoteFn>(
+    slots: Slots<F>,
+    options: Option<Options>,
+    call: Call,
+    place: impl FnOnce(&Arc<Local>) -> Place,
+) -> ObjectRef<F::Output> {
+    // Whatever becomes of it, it counts as a call.
+    let place = default::with_current(place);
+    let Some(crossing) = F::crossing() else {
+        let what = format!("`{}` is declared with `#[remote(local)]`", call.function.name());
+        return refused(cluster::stays(&what), call, |_| place).into();
+    };
+    let submitted = match home::connection() {
+        Some(connection) => submit_home::<F>(connection, &slots, crossing, options, call, &place),
+        None => submit_abroad(Arguments::Slots(slots), crossing, options, call, place, None),
+    };
+    submitted.unwrap_or_else(|error| refused(error, call, |_| Place::ROOT)).into()
+}
+
+/// In the driver: makes the task; `stands_at`: where it was called in another process.
+fn submit_abroad<F: RemoteFn>(
+    arguments: Arguments<F>,
+    crossing: Crossing<F>,
+    options: Option<Options>,
+    call: Call,
+    place: Place,
+    stands_at: Option<Arc<str>>,
+) -> Result<Ref<F::Output>> {
+    let note = crossing.way.note;
+    let awaiting = arguments.awaited();
+    let load = Load { arguments, crossing };
+    let task = match (F::body(), options.as_ref().map(claim).transpose()?.flatten()) {
+        (Body::Compute(_), None) => {
+            submit_task_at(Sent(load), awaiting, call, None, |_| place, stands_at)
+        }
+        (Body::Await(_), Some(claim)) if claim.request().asks_for_cpus() => {
+            return Err(Error::new(ErrorKind::Engine, crate::api::remote::ASYNC_WITH_CPUS));
+        }
+        (body, asked) => {
+            // What waits has a thread of its own here, without a CPU, as its process has.
+            let claim = match (body, asked) {
+                (Body::Await(_), _) => claim(&options.unwrap_or_default().num_cpus(0))?,
+                (Body::Compute(_), asked) => asked,
+            };
+            let claim = claim.expect("it asks for something");
+            let local = Arc::clone(claim.local());
+            // The arguments stay until the last try is over: packing only reads them.
+            let work = move |_| load.call(&local);
+            let job = ComputeWith { work, claim: Arc::clone(&claim), attempt: 1 };
+            submit_task_at(job, awaiting, call, Some(claim), |_| place, stands_at)
+        }
+    };
+    note(task.any());
+    Ok(task)
+}
+
+/// A task that asks for nothing and runs in another process.
+struct Sent<F: RemoteFn>(Load<F>);
+
+impl<F: RemoteFn> Job<F::Output> for Sent<F> {
+    const IS_SENT: bool = true;
+
+    fn run(self, promise: Promise<F::Output>) {
+        let local = default::current();
+        let parcel = Box::new(SentParcel { load: self.0, promise });
+        match cluster::engine(&local) {
+            Ok(engine) => engine.run(parcel),
+            Err(error) => parcel.failed(error),
+        }
+    }
+}
+
+/// It, once begun.
+struct SentParcel<F: RemoteFn> {
+    load: Load<F>,
+    promise: Promise<F::Output>,
+}
+
+impl<F: RemoteFn> SentParcel<F> {
+    fn end(self, result: Result<F::Output>) {
+        let Self { load, promise } = self;
+        cancelling::note_end(&promise, &result, None);
+        let result = result.map_err(|error| error.through(promise.hop()));
+        // The arguments go before anybody sees the result.
+        panics::drop_quietly(load);
+        promise.complete(result);
+    }
+}
+
+impl<F: RemoteFn> Cargo for SentParcel<F> {
+    fn function(&self) -> &'static Registered {
+        self.load.function()
+    }
+
+    fn pack(&self, packing: &mut Packing<'_>) -> Result<()> {
+        self.load.pack(packing)
+    }
+}
+
+impl<F: RemoteFn> Parcel for SentParcel<F> {
+    fn task(&self) -> Task {
+        Task::new(self.promise.task(), self.promise.call(), crate::millis::Millis::ONE, 0)
+    }
+
+    fn begins(&self) {
+        note::step(self.promise.number(), EventKind::Started);
+    }
+
+    fn done(self: Box<Self>, answer: Answer<'_>) {
+        let result = self.load.read(answer);
+        self.end(result);
+    }
+
+    fn failed(self: Box<Self>, error: Error) {
+        self.end(Err(error));
+    }
+
+    unsafe fn put_back(self: Box<Self>, local: &Arc<Local>) {
+        let Self { load, promise } = *self;
+        // SAFETY: the cell was made with a `Sent<F>`, and by the caller's promise this came of its entry.
+        match unsafe { promise.put_back(Sent(load)) } {
+            Ok(entry) => local.schedule_last(entry).now(),
+            Err((Sent(load), promise)) => {
+                let error = Error::new(ErrorKind::Cancelled, "it was cancelled before it ran");
+                Self { load, promise }.end(Err(error));
+            }
+        }
+    }
+}
+
+/// In the driver: submits a call that a worker made.
+fn forward<F: RemoteFn>(forwarded: Forwarded) -> AnyRef {
+    let Forwarded { id, arguments, keep, options, place, stands_at, called_at } = forwarded;
+    let call = Call { function: F::function(), called_at };
+    let options = options.map(|asked| Options::from_asked(asked, F::defaults()));
+    let arguments = Arguments::Forwarded(arguments, keep);
+    let submitted = match F::crossing() {
+        Some(crossing) => {
+            submit_abroad::<F>(arguments, crossing, options, call, place, Some(stands_at))
+        }
+        None => Err(cluster::stays("it is local")),
+    };
+    let refused = |error| refused(error, call, |_| Place::ROOT);
+    let task = submitted.unwrap_or_else(refused).into_any();
+    let _ = task.extra().id.set(id);
+    coder::id_of(&task);
+    task
+}
+
+/// In a worker: has the driver submit the call.
+fn submit_home<F: RemoteFn>(
+    connection: &'static Connection,
+    slots: &Slots<F>,
+    crossing: Crossing<F>,
+    options: Option<Options>,
+    call: Call,
+    place: &Place,
+) -> Result<Ref<F::Output>> {
+    let Crossing { registered, ports, way, .. } = crossing;
+    let options = options.map(|options| options.into_asked(F::defaults())).transpose()?;
+    let mut lease = connection.borrow_writer();
+    let mut packing = Packing::ids(&mut lease.body);
+    panics::catch(|| F::Params::pack(slots, &ports, &mut packing))?;
+    let Packing { arguments, held, objects, .. } = packing;
+    let values = lease.body.take();
+    objects.iter().for_each(|(id, any)| connection.export(*id, any));
+    connection.export_held(&held);
+    let (task, promise) = Ref::<F::Output>::promise(call, 0);
+    (way.note)(task.any());
+    let id = coder::fresh_id(task.any());
+    connection.import(id, Some(Box::new(Coming { promise, way })));
+    let head = SubmitHead {
+        id,
+        function: registered.name().to_owned(),
+        arguments,
+        keep: held.iter().map(|held| held.id).collect(),
+        options,
+        stands_at: call.called_at.to_string(),
+        place: default::with_current(|local| place.pool(local.tree().root()).to_words()),
+    };
+    connection.send_leased(&lease, &ToDriver::Submit(Box::new(head)), &values);
+    Ok(task)
+}
+
+/// A value that comes from the driver.
+struct Coming<T: Send + Sync + 'static> {
+    promise: Promise<T>,
+    way: Way<T>,
+}
+
+impl<T: Send + Sync + 'static> Pending for Coming<T> {
+    fn complete(self: Box<Self>, answer: std::result::Result<&[u8], Failed>) {
+        let Self { promise, way } = *self;
+        promise.complete(read(answer, way));
+    }
+}
+
+static IMPORTED: Function = Function::new("object", module_path!(), file!(), line!());
+
+/// In a worker: a ref to an object of the driver's, whose value comes when somebody asks for it.
+///
+/// # Errors
+/// `Serialization`, if this process has the object with another type.
+pub(crate) fn import<T>(connection: &'static Connection, id: Uuid) -> Result<ObjectRef<T>>
+where
+    T: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    if let Some(any) = ids::find(id) {
+        connection.import_again(id);
+        return Ref::from_any(any)
+            .map(Into::into)
+            .ok_or_else(|| unfit("an object of another type"));
+    }
+    let way = Way::<T>::new();
+    let call = Call { function: &IMPORTED, called_at: Location::caller() };
+    let (object, promise) = Ref::<T>::promise(call, 0);
+    (way.note)(object.any());
+    let _ = object.any().extra().id.set(id);
+    coder::id_of(object.any());
+    connection.import(id, Some(Box::new(Coming { promise, way })));
+    Ok(object.into())
+}
+
+/// In the driver: a ref to what a worker stored, of which only the bytes are known. None: it is none.
+pub(crate) fn from_stored<T>(any: AnyRef) -> Result<Option<ObjectRef<T>>>
+where
+    T: DeserializeOwned + Send + Sync + 'static,
+{
+    let call = any.call();
+    let Some(stored) = Ref::<Stored>::from_any(any) else { return Ok(None) };
+    let value = wire::decode(&stored.share()?.bytes)?;
+    Ok(Some(Ref::complete(Ok(value), call).into()))
+}
+
+/// In a worker: runs the function.
+fn run<F: RemoteFn>(start: Start<'_>, arguments: Vec<Argument>, body: &mut frame::Body) -> Ended {
+    let Crossing { registered, ports, way, failure } =
+        F::crossing().expect("what is registered can cross");
+    let here = start.here(F::function());
+    let held = || -> Result<Held<F>> {
+        let mut arguments = arguments.into_iter();
+        let slots = F::Params::unpack(&mut arguments, &ports, &start)?;
+        F::Params::resolve(slots)
+    };
+    let result = match F::body() {
+        Body::Compute(function) => {
+            let result = current::in_task(here.task, || function(held()?));
+            here.task.check_time().and(result)
+        }
+        Body::Await(function) => {
+            let local = default::current();
+            let limit = here.task.limit;
+            let future = async {
+                let future = function(held()?);
+                match limit {
+                    None => future.await,
+                    Some(limit) => limit.run(future).await,
+                }
+            };
+            let mut result = None;
+            let running = AsTask::new(here.task, Arc::clone(&local), future);
+            local.run_to_end(async { result = Some(running.await) });
+            result.expect("a future that ran to its end has a result")
+        }
+    };
+    let encoded = result.and_then(|value| {
+        let encoded = panics::catch(|| task::encode(body, &value, way.encode));
+        panics::drop_quietly(value);
+        encoded
+    });
+    let looked = here.end();
+    match encoded {
+        Ok((part, held)) => Ended { outcome: Ok(part), held, looked },
+        Err(error) => {
+            let mut failed = Failed::from(&error);
+            let encode = |way: FailureWay| {
+                let bytes = panics::catch(|| Ok((way.encode)(&error))).ok().flatten()?;
+                Some((registered.name().to_owned(), bytes))
+            };
+            failed.value = failed.value.take().or_else(|| failure.and_then(encode));
+            Ended { outcome: Err(failed), held: Vec::new(), looked }
+        }
+    }
+}

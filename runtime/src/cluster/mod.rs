@@ -1,0 +1,157 @@
+//! Tasks in other processes.
+//!
+//! A call stays typed until its task has its turn: cells, refs, waiters, resources, retries and cancelling are
+//! those of `local`, and so is the count of CPUs, since a thread of the pool stays with each task for as long
+//! as a worker computes it. Only the innermost step is another: instead of calling the function, the thread
+//! turns name and arguments into bytes ([`Cargo`]), has an [`Engine`] run them, and turns the answer into
+//! the result. What a task asks for meanwhile, to call a function or to get an object, the same thread does
+//! for it, as the task: so a wait over there is a wait here, which lays the CPU down, runs what is awaited
+//! and finds deadlocks.
+//!
+//! - `registry` which functions there are, by name;
+//! - `argument`, `coder`, `frame`, `channel` what crosses, and how; `arena`, `turn` the memory that both see;
+//! - `processes` the engine whose workers are children of this process;
+//! - `worker` the other side: a process that serves.
+//!
+//! An engine that reaches a cluster has its own way to bring bytes to a worker; the registry, what crosses and
+//! the worker are the same.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) mod argument;
+pub(crate) mod coder;
+pub(crate) mod frame;
+pub(crate) mod registry;
+pub(crate) mod worker;
+
+mod arena;
+mod channel;
+mod processes;
+mod turn;
+
+use crate::cluster::argument::Packing;
+use crate::cluster::processes::Processes;
+use crate::cluster::registry::Registered;
+use crate::config::{Engine as Choice, Settings};
+use crate::error::{Error, ErrorKind, Failed, Result};
+use crate::local::Local;
+use crate::local::abroad::Outside;
+use crate::local::current::Task;
+use crate::millis::Millis;
+
+/// A call on its way to another process.
+pub(crate) trait Cargo {
+    /// What is called.
+    fn function(&self) -> &'static Registered;
+    /// Packs the arguments. Called for each try.
+    fn pack(&self, packing: &mut Packing<'_>) -> Result<()>;
+}
+
+/// The answer to a call: the bytes of the result, or why there is none.
+pub(crate) type Answer<'a> = std::result::Result<&'a [u8], Failed>;
+
+/// A task with all that belongs to it, which may be sent ahead while others run.
+pub(crate) trait Parcel: Cargo + Send {
+    /// The task, which runs until this ends in one of the ways below.
+    fn task(&self) -> Task;
+    /// Its worker comes to it.
+    fn begins(&self);
+    /// It is done.
+    fn done(self: Box<Self>, answer: Answer<'_>);
+    /// It failed, with an error of ours.
+    fn failed(self: Box<Self>, error: Error);
+    /// It has not begun, and goes back into the queue.
+    ///
+    /// # Safety
+    /// This thread began it by its entry.
+    unsafe fn put_back(self: Box<Self>, local: &Arc<Local>);
+}
+
+/// What runs calls in other processes.
+pub(crate) trait Engine: Outside {
+    /// Runs a call that this thread runs as the task `task`, and hands over the answer while it lies where it
+    /// arrived.
+    ///
+    /// # Errors
+    /// `WorkerCrashed`, if the process died that ran it; `Engine`; those of encoding; those of `take`.
+    fn call(
+        &self,
+        cargo: &dyn Cargo,
+        task: &Task,
+        take: &mut dyn FnMut(Answer<'_>) -> Result<()>,
+    ) -> Result<()>;
+    /// Runs a task that this thread has begun, and maybe others after it.
+    fn run(&self, parcel: Box<dyn Parcel>);
+}
+
+/// The engine of a runtime whose tasks run in other processes.
+///
+/// # Errors
+/// `Engine`, in a worker, which has none of its own.
+pub(crate) fn engine(local: &Arc<Local>) -> Result<&dyn Engine> {
+    if worker::is_worker() {
+        return Err(engine_error("a worker runs no tasks of its own"));
+    }
+    let outside = local.outside(|| Box::new(Processes::new(local)));
+    let processes = outside.as_any().downcast_ref::<Processes>();
+    Ok(processes.expect("a runtime has one engine"))
+}
+
+/// Checks that this machine has what the engine needs.
+///
+/// # Errors
+/// `Engine`, if it has not.
+pub(crate) fn check(settings: &Settings) -> Result<()> {
+    if settings.engine == Choice::Processes && !cfg!(target_os = "linux") {
+        return Err(engine_error("the engine `processes` needs Linux: use the engine `threads`"));
+    }
+    Ok(())
+}
+
+/// Whether this is the thread that runs `main`.
+pub(crate) fn is_main_thread() -> bool {
+    rustix::thread::gettid() == rustix::process::getpid()
+}
+
+/// Whether calls of this runtime leave this process: for a worker of its own, or, from a worker, for the driver.
+pub(crate) fn leaves(local: &Local) -> bool {
+    local.settings().engine == Choice::Processes
+}
+
+/// Fails what cannot leave this process, by name.
+pub(crate) fn stays(what: &str) -> Error {
+    engine_error(format!(
+        "{what}, and the engine `processes` runs it in another process: use the engine `threads`"
+    ))
+}
+
+/// The error as it was on the other side, with the function's own error value, if that could cross.
+pub(crate) fn error_of(failed: Failed) -> Error {
+    let value = failed.value.as_ref();
+    let decoded = value.and_then(|(function, bytes)| {
+        let function = registry::find(function).ok()?;
+        (function.failure)(bytes)
+    });
+    Error::from_failed(failed, decoded)
+}
+
+fn engine_error(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Engine, message)
+}
+
+/// What a task can learn about itself, over there.
+fn about(task: &Task, local: &Local) -> frame::About {
+    // SAFETY: whoever has the task runs it.
+    let any = unsafe { task.running.to_ref() };
+    // SAFETY: as above.
+    let place = unsafe { task.running.place() };
+    frame::About {
+        name: any.given_name().map(str::to_owned),
+        attempt: task.attempt,
+        cpus: Millis::as_f64(task.cpus),
+        worker: crate::local::current::worker(),
+        place: place.pool(local.tree().root()).to_words(),
+        time_limit: task.limit.as_ref().map(|limit| limit.left().max(Duration::from_nanos(1))),
+    }
+}

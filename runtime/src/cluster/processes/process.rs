@@ -1,0 +1,477 @@
+//! One worker, as the driver sees it: a child, a connection, and what it was lent.
+
+use std::collections::{HashMap, HashSet};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ExitStatus};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
+use uuid::Uuid;
+
+use crate::cluster::arena::{Page, Reader, Writer};
+use crate::cluster::argument::Packing;
+use crate::cluster::channel::{Frame, Incoming, NoFrame, Outgoing};
+use crate::cluster::coder;
+use crate::cluster::frame::{
+    About, Body, Bytes, INLINE_BYTES_MAX, Part, TaskHead, ToDriver, ToWorker,
+};
+use crate::cluster::processes::output::{LastLines, Output, Printer};
+use crate::cluster::processes::spawn::{self, Serves};
+use crate::cluster::turn::{self, Ticket};
+use crate::cluster::{Cargo, engine_error};
+use crate::error::{Error, ErrorKind, Result};
+use crate::local::cell::AnyRef;
+use crate::local::ids;
+use crate::wire::Held;
+
+/// How long a worker may take until it serves: its `main` may have work to do before `init`.
+const START_MAX: Duration = Duration::from_secs(60);
+/// How long a worker whose connection ended may take to end itself.
+const END_MAX: Duration = Duration::from_secs(2);
+/// How long a result waits for what its task has printed.
+const OUTPUT_MAX: Duration = Duration::from_secs(1);
+/// How much may be sent ahead to a worker that computes: less than a socket holds, so that sending never waits.
+const AHEAD_BYTES_MAX: usize = INLINE_BYTES_MAX;
+
+/// A worker. Whoever has it is the only one who talks to it; what others may do goes by its [`Control`].
+pub(crate) struct Process {
+    child: Child,
+    pub(super) incoming: Incoming,
+    pub(super) outgoing: Outgoing,
+    /// Where long values go; in a `Body` while one is being made.
+    writer: Option<Writer>,
+    pub(super) reader: Reader,
+    pub(super) page: Arc<Page>,
+    /// A value that was received last lies in shared memory, and may be read until the next is received.
+    reads_shared: bool,
+    epoch: u32,
+    /// The ticket given out last.
+    last_ticket: Ticket,
+    /// What was sent since the last flush.
+    unflushed: usize,
+    /// The objects that it has.
+    known: HashSet<Uuid>,
+    /// What it holds refs to.
+    pub(super) lent: HashMap<Uuid, Lent>,
+    pub(crate) control: Arc<Control>,
+    last_lines: Arc<LastLines>,
+    printers: Vec<Printer>,
+}
+
+/// An object that a worker has refs to.
+pub(super) struct Lent {
+    pub(super) any: AnyRef,
+    /// How often it was given the id.
+    pub(super) count: u32,
+}
+
+/// What others than its holder may do to a worker.
+pub(crate) struct Control {
+    pub(crate) pid: Pid,
+    urgent: Mutex<Outgoing>,
+    page: Arc<Page>,
+    head: Mutex<Head>,
+    /// What was lent by others than the holder.
+    lent: Mutex<Vec<Held>>,
+}
+
+/// What it runs, as far as the driver knows.
+#[derive(Default)]
+struct Head {
+    /// The address of the task's cell; 0: none.
+    task: usize,
+    ticket: Ticket,
+    name: String,
+    /// Somebody killed the process for the task's sake.
+    forced: bool,
+    /// The child was waited for, so its number may be another's by now.
+    gone: bool,
+}
+
+impl Control {
+    fn head(&self) -> std::sync::MutexGuard<'_, Head> {
+        self.head.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says something to the worker that it hears while it computes. If it is gone, nobody needs to hear.
+    pub(crate) fn tell(&self, head: &ToWorker, body: &[u8]) {
+        let mut urgent = self.urgent.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = urgent.send(head, body);
+    }
+
+    /// Keeps what the worker gets refs to, until its holder does.
+    pub(super) fn lend(&self, held: Vec<Held>) {
+        self.lent.lock().unwrap_or_else(PoisonError::into_inner).extend(held);
+    }
+
+    /// Kills the worker, if it runs this task. False: it does not.
+    pub(crate) fn kill_if_it_runs(&self, task: usize) -> bool {
+        let mut head = self.head();
+        let runs = head.task == task && !head.gone && turn::begun(self.page.turn()) == head.ticket;
+        if runs {
+            head.forced = true;
+            let _ = rustix::process::kill_process(self.pid, Signal::KILL);
+        }
+        runs
+    }
+
+    /// Notes what the worker runs now.
+    pub(super) fn runs(&self, task: usize, ticket: Ticket, name: &str) {
+        let mut head = self.head();
+        (head.task, head.ticket, head.forced) = (task, ticket, false);
+        head.name.clear();
+        head.name.push_str(name);
+    }
+
+    /// Notes that it runs nothing. True: it was killed for the task's sake.
+    pub(super) fn rests(&self) -> bool {
+        let mut head = self.head();
+        head.task = 0;
+        std::mem::take(&mut head.forced)
+    }
+}
+
+impl Process {
+    /// Starts a worker and waits until it serves. None: it was killed before.
+    ///
+    /// # Errors
+    /// `Engine`, if that fails.
+    pub(crate) fn start(
+        serves: Serves,
+        num_cpus: usize,
+        output: Option<&Arc<Output>>,
+    ) -> Result<Option<Self>> {
+        let failed = |why: &dyn std::fmt::Display| {
+            Error::new(ErrorKind::Engine, format!("failed to start a worker process: {why}"))
+        };
+        let (mut child, ends) =
+            spawn::spawn(serves, output.is_some()).map_err(|error| failed(&error))?;
+        let page = Arc::new(Page::map(&ends.page).map_err(|error| failed(&error))?);
+        let pid = Pid::from_child(&child);
+        let control = Arc::new(Control {
+            pid,
+            urgent: Mutex::new(Outgoing::new(ends.urgent)),
+            page: Arc::clone(&page),
+            head: Mutex::default(),
+            lent: Mutex::default(),
+        });
+        let last_lines = Arc::new(LastLines::default());
+        let mut printers = Vec::new();
+        if let Some(output) = output {
+            let prefix = || {
+                let control = Arc::clone(&control);
+                move || {
+                    let head = control.head();
+                    let name = if head.name.is_empty() { "worker" } else { &head.name };
+                    format!("[{name} pid={}]", control.pid.as_raw_nonzero())
+                }
+            };
+            let (output, last) = (|| Arc::clone(output), || Arc::clone(&last_lines));
+            if let Some(stdout) = child.stdout.take() {
+                let printer = Printer::start(stdout.into(), false, output(), last(), prefix());
+                printers.push(printer.map_err(|error| failed(&error))?);
+            }
+            if let Some(stderr) = child.stderr.take() {
+                let printer = Printer::start(stderr.into(), true, output(), last(), prefix());
+                printers.push(printer.map_err(|error| failed(&error))?);
+            }
+        }
+        let reading = ends.tasks.try_clone().map_err(|error| failed(&error))?;
+        let mut process = Self {
+            child,
+            incoming: Incoming::new(reading),
+            outgoing: Outgoing::new(ends.tasks),
+            writer: Some(Writer::new(ends.to_worker)),
+            reader: Reader::new(ends.to_driver),
+            page,
+            reads_shared: false,
+            epoch: 0,
+            last_ticket: 0,
+            unflushed: 0,
+            known: HashSet::new(),
+            lent: HashMap::new(),
+            control,
+            last_lines,
+            printers,
+        };
+        let _ = process.outgoing.send(&ToWorker::Welcome { num_cpus }, &[])?;
+        match process.incoming.receive::<ToDriver>(Some(START_MAX)).map(|frame| frame.head) {
+            Ok(ToDriver::Ready) => Ok(Some(process)),
+            Ok(_) => Err(failed(&"it said something else than that it serves")),
+            Err(NoFrame::Late) => {
+                Err(failed(&format_args!("it did not serve within {START_MAX:?}")))
+            }
+            Err(NoFrame::Gone | NoFrame::Garbled(_)) => {
+                let End { how: end, killed } = process.ended();
+                if killed {
+                    return Ok(None);
+                }
+                Err(failed(&format_args!(
+                    "it ended before it served: {end}; where `main` calls `init`, a worker runs `main` up to \
+                     that call, with the same arguments"
+                )))
+            }
+        }
+    }
+
+    /// Lets values lie in shared memory, or not: where the worker has not read those sent before.
+    fn body(&mut self, shared: bool) -> Body {
+        let mut writer = if shared { self.writer.take() } else { None };
+        if let Some(writer) = &mut writer {
+            writer.rewind();
+        }
+        Body::new(writer)
+    }
+
+    fn put_back(&mut self, body: Body) {
+        if let Some(writer) = body.into_shared() {
+            self.writer = Some(writer);
+        }
+    }
+
+    /// Lets a task be sent with the next `flush`, and gives its ticket. None: it is too much to be sent ahead.
+    ///
+    /// # Errors
+    /// Those of encoding its arguments.
+    pub(super) fn append(
+        &mut self,
+        cargo: &dyn Cargo,
+        about: About,
+        ahead: bool,
+    ) -> Result<Option<Ticket>> {
+        let mut body = self.body(!ahead);
+        let appended = self.append_with(&mut body, cargo, about, ahead);
+        self.put_back(body);
+        appended
+    }
+
+    fn append_with(
+        &mut self,
+        body: &mut Body,
+        cargo: &dyn Cargo,
+        about: About,
+        ahead: bool,
+    ) -> Result<Option<Ticket>> {
+        let mut packing = Packing::values(body);
+        cargo.pack(&mut packing)?;
+        let Packing { arguments, held, objects, .. } = packing;
+        // What was sent ahead may be taken back, so nothing is lent with it.
+        let lends = !objects.is_empty() || !held.is_empty();
+        if ahead && (lends || self.unflushed + body.len() > AHEAD_BYTES_MAX) {
+            return Ok(None);
+        }
+        let values = body.take();
+        for (id, any) in objects {
+            if !self.known.contains(&id) {
+                self.append_object(body, id, &any)?;
+            }
+        }
+        let ticket = self.last_ticket + 1;
+        let function = cargo.function().name().to_owned();
+        let head = TaskHead { ticket, function, arguments, about };
+        self.outgoing.append(&ToWorker::Task(Box::new(head)), &values)?;
+        self.unflushed += values.len();
+        self.last_ticket = ticket;
+        self.lend(held);
+        Ok(Some(ticket))
+    }
+
+    fn append_object(&mut self, body: &mut Body, id: Uuid, any: &AnyRef) -> Result<()> {
+        let mut held = Vec::new();
+        let value = body.part(|sink| {
+            held = coder::encode(any, sink)?;
+            Ok(())
+        })?;
+        let bytes = body.take();
+        self.outgoing.append(&ToWorker::Object { id, value }, &bytes)?;
+        self.known.insert(id);
+        self.lend(held);
+        Ok(())
+    }
+
+    /// Keeps what the worker gets refs to.
+    pub(super) fn lend(&mut self, held: Vec<Held>) {
+        for Held { id, what } in held {
+            match self.lent.get_mut(&id) {
+                Some(lent) => lent.count += 1,
+                None => {
+                    // `what` keeps it alive until the ref is made.
+                    if let Some(any) = ids::find(id) {
+                        self.lent.insert(id, Lent { any, count: 1 });
+                    }
+                }
+            }
+            drop(what);
+        }
+    }
+
+    /// A body for an answer, which the worker waits for: it has read all that was sent before.
+    pub(super) fn answer(
+        &mut self,
+        make: impl FnOnce(&mut Self, &mut Body) -> Result<ToWorker>,
+    ) -> Result<std::io::Result<()>> {
+        let mut body = self.body(true);
+        let head = make(self, &mut body);
+        let bytes = body.take();
+        self.put_back(body);
+        self.outgoing.send(&head?, &bytes)
+    }
+
+    /// Sends what was appended. An error: the worker is gone.
+    pub(super) fn flush(&mut self) -> std::io::Result<()> {
+        self.unflushed = 0;
+        self.outgoing.flush()
+    }
+
+    /// Takes back what has not begun, and gives the ticket of the last task that has.
+    pub(super) fn take_back(&mut self) -> Ticket {
+        let begun = turn::take_back(self.page.turn(), self.epoch);
+        self.epoch = self.epoch.wrapping_add(1);
+        self.last_ticket = turn::before_first(self.epoch);
+        begun
+    }
+
+    /// Lets the worker forget objects that are gone.
+    pub(super) fn forget_what_is_gone(&mut self) {
+        let mut ids = Vec::new();
+        self.known.retain(|id| {
+            let there = ids::is_there(id);
+            if !there {
+                ids.push(*id);
+            }
+            there
+        });
+        if !ids.is_empty() {
+            let _ = self.outgoing.append(&ToWorker::Forget { ids }, &[]);
+        }
+    }
+
+    /// How many objects it has.
+    pub(super) fn knows(&self) -> usize {
+        self.known.len()
+    }
+
+    /// The next frame, if it comes in time; None: whenever it comes. What the last one had in shared memory has
+    /// been read.
+    pub(super) fn receive(
+        &mut self,
+        timeout: Option<Duration>,
+    ) -> std::result::Result<Frame<ToDriver>, NoFrame> {
+        self.release_shared();
+        let frame = self.incoming.receive(timeout)?;
+        let lent =
+            std::mem::take(&mut *self.control.lent.lock().unwrap_or_else(PoisonError::into_inner));
+        self.lend(lent);
+        Ok(frame)
+    }
+
+    /// Notes that a value lies in shared memory.
+    pub(super) fn note_shared(&mut self, part: &Part) {
+        self.reads_shared |= part.is_shared();
+    }
+
+    /// Lets the worker write to the shared memory again.
+    pub(super) fn release_shared(&mut self) {
+        if std::mem::take(&mut self.reads_shared) {
+            // Release: pairs with the Acquire of the worker, which writes after we have read.
+            self.page.taken().fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// What a frame's parts lead to.
+    pub(super) fn bytes<'a>(reader: &'a Reader, body: &'a [u8]) -> Bytes<'a> {
+        Bytes { body, shared: Some(reader) }
+    }
+
+    /// Waits until what the task has printed has come through.
+    pub(super) fn wait_for_output(&self, done: impl Fn(&Printer) -> bool) {
+        let mut deadline = None;
+        while !self.printers.iter().all(&done) {
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + OUTPUT_MAX);
+            if Instant::now() > deadline {
+                return;
+            }
+            std::thread::sleep(Duration::from_micros(20));
+        }
+    }
+
+    /// Waits for the end of a worker whose connection ended, and tells how it came.
+    pub(super) fn ended(&mut self) -> End {
+        let deadline = Instant::now() + END_MAX;
+        let status = loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => break Some(status),
+                Ok(None) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_micros(200));
+                }
+                Ok(None) | Err(_) => {
+                    let _ = self.child.kill();
+                    let _ = self.child.wait();
+                    break None;
+                }
+            }
+        };
+        self.control.head().gone = true;
+        // What it printed last is on its way, unless a child of its own still has the stream.
+        self.wait_for_output(Printer::has_ended);
+        let mut text = status.map_or_else(|| "closed its connection".to_owned(), describe);
+        let lines = self.last_lines.get();
+        if !lines.is_empty() {
+            text.push_str("; the last lines of its standard error:\n");
+            text.push_str(&lines.join("\n"));
+        }
+        End { how: text, killed: status.is_some_and(|status| status.signal() == Some(KILL)) }
+    }
+}
+
+/// The number of SIGKILL.
+const KILL: i32 = 9;
+
+/// How a worker ended.
+pub(super) struct End {
+    pub(super) how: String,
+    /// By a SIGKILL, which is none of its own doing.
+    pub(super) killed: bool,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It ends by itself when its connection does; this is for the one that does not.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.control.head().gone = true;
+        self.wait_for_output(Printer::is_done);
+    }
+}
+
+/// How a process ended.
+fn describe(status: ExitStatus) -> String {
+    let Some(signal) = status.signal() else {
+        let code = status.code().unwrap_or_default();
+        return format!("ended by itself, with exit status {code}");
+    };
+    let name = match signal {
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL, by which the system also ends what takes too much memory",
+        11 => "SIGSEGV",
+        15 => "SIGTERM",
+        _ => return format!("was killed by signal {signal}"),
+    };
+    format!("was killed by signal {signal} ({name})")
+}
+
+/// Why a task failed whose worker did not live to tell.
+pub(super) fn crashed(pid: Pid, end: &str) -> Error {
+    let message = format!("the process that ran it, {}, {end}", pid.as_raw_nonzero());
+    Error::new(ErrorKind::WorkerCrashed, message)
+}
+
+/// Why a task failed whose worker said what makes no sense.
+pub(super) fn garbled(pid: Pid, error: &Error) -> Error {
+    engine_error(format!("worker process {}: {}", pid.as_raw_nonzero(), error.message()))
+}

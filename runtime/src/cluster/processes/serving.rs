@@ -1,0 +1,335 @@
+//! What a thread of the driver does for a task in a worker, until it is done: it is the task, here.
+//!
+//! What the task calls, its thread here submits, as a child of the task. What the task waits for, its thread
+//! waits for, without a CPU, and sends the values.
+
+use std::panic::Location;
+use std::sync::Arc;
+use std::task::{Wake, Waker};
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use crate::cluster::argument::{Argument, Forwarded, ForwardedArgument};
+use crate::cluster::channel::{Frame, NoFrame};
+use crate::cluster::coder::{self, Stored};
+use crate::cluster::frame::{self, Body, EndedWait, Outcome, Part, SubmitHead, ToDriver, ToWorker};
+use crate::cluster::processes::output::Printer;
+use crate::cluster::processes::process::{self, Control, Lent, Process};
+use crate::cluster::registry;
+use crate::cluster::turn::{self, Ticket};
+use crate::cluster::{Answer, error_of};
+use crate::error::{Error, ErrorKind, Failed, Result};
+use crate::function::{Call, Function};
+use crate::local::cell::{AnyRef, Ref};
+use crate::local::completion::Completion;
+use crate::local::current::Task;
+use crate::local::group::GroupWait;
+use crate::local::job::Wakes;
+use crate::local::place::Place;
+use crate::local::waiting::{self, Ended};
+use crate::local::{cancelling, default, ids};
+use crate::random::Pool;
+
+/// How a task in a worker ended.
+pub(super) enum Seen {
+    Done(Done),
+    /// The worker died before.
+    NotBegun,
+    /// Its worker died, or said what makes no sense; it is of no use any more.
+    Failed(Error),
+}
+
+/// That a task is done, and where its result lies.
+pub(super) struct Done {
+    outcome: Outcome,
+    frame: Frame<()>,
+}
+
+impl Done {
+    /// The result, as it lies where it arrived.
+    pub(super) fn answer<'a>(self, process: &'a Process) -> Result<Answer<'a>> {
+        let body = process.incoming.body(&self.frame);
+        match self.outcome {
+            Ok(part) => Process::bytes(&process.reader, body).part(part).map(Ok),
+            Err(failed) => Ok(Err(failed)),
+        }
+    }
+}
+
+/// Tells a worker that its task is to stop.
+struct Stop {
+    control: Arc<Control>,
+    ticket: Ticket,
+}
+
+impl Wake for Stop {
+    fn wake(self: Arc<Self>) {
+        self.control.tell(&ToWorker::Cancel { ticket: self.ticket }, &[]);
+    }
+}
+
+/// Does what the task asks for until it is done. `take_back` takes back what was sent behind it: where it runs
+/// longer than `patience`, and before it waits.
+pub(super) fn see_through(
+    process: &mut Process,
+    task: &Task,
+    ticket: &mut Ticket,
+    patience: Option<Duration>,
+    take_back: &mut dyn FnMut(&mut Process, &mut Ticket),
+) -> Seen {
+    let mut patience = patience;
+    let mut wakes = Wakes::new(task.running);
+    let name = name_of(task);
+    loop {
+        process.control.runs(task.running.address(), *ticket, &name);
+        let stop = Stop { control: Arc::clone(&process.control), ticket: *ticket };
+        let stop = Waker::from(Arc::new(stop));
+        wakes.renew(&stop);
+        if wakes.is_to_stop() {
+            stop.wake();
+        }
+        let sent = *ticket;
+        while *ticket == sent {
+            let Frame { head, body } = match process.receive(patience) {
+                Ok(frame) => frame,
+                Err(NoFrame::Late) => {
+                    patience = None;
+                    take_back(process, ticket);
+                    continue;
+                }
+                Err(NoFrame::Gone) => return gone(process, *ticket),
+                Err(NoFrame::Garbled(error)) => {
+                    return Seen::Failed(process::garbled(process.control.pid, &error));
+                }
+            };
+            let frame = Frame { head: (), body };
+            let done = match head {
+                ToDriver::Done { ticket: done, outcome, looked } if done == *ticket => {
+                    if looked {
+                        // SAFETY: this thread runs the task.
+                        unsafe { task.running.note_looked() };
+                    }
+                    process.wait_for_output(Printer::is_done);
+                    process.control.rests();
+                    if let Ok(part) = &outcome {
+                        process.note_shared(part);
+                    }
+                    return Seen::Done(Done { outcome, frame });
+                }
+                ToDriver::Await { ids, any, timeout } => {
+                    take_back(process, ticket);
+                    patience = None;
+                    bring(process, &ids, any, timeout)
+                }
+                request => serve(process, request, &frame, task),
+            };
+            if let Err(error) = done {
+                return Seen::Failed(process::garbled(process.control.pid, &error));
+            }
+        }
+    }
+}
+
+fn name_of(task: &Task) -> String {
+    // SAFETY: whoever has the task runs it.
+    unsafe { task.running.hop() }.name().to_owned()
+}
+
+/// The worker's end.
+fn gone(process: &mut Process, ticket: Ticket) -> Seen {
+    let forced = process.control.rests();
+    let end = process.ended().how;
+    if forced {
+        let message = "it was cancelled by force, and its process was killed";
+        return Seen::Failed(Error::new(ErrorKind::Cancelled, message));
+    }
+    if turn::begun(process.page.turn()) < ticket {
+        return Seen::NotBegun;
+    }
+    Seen::Failed(process::crashed(process.control.pid, &end))
+}
+
+/// Does what a task asks for that takes no time. An error: what it said makes no sense.
+fn serve(process: &mut Process, request: ToDriver, frame: &Frame<()>, task: &Task) -> Result<()> {
+    match request {
+        ToDriver::Submit(head) => submit(process, *head, frame),
+        ToDriver::Object { id, value, keep } => store(process, id, value, &keep, frame),
+        ToDriver::Subscribe { id } => {
+            subscribe(process, id);
+            Ok(())
+        }
+        ToDriver::Release { ids } => {
+            for (id, count) in ids {
+                release(process, id, count);
+            }
+            Ok(())
+        }
+        ToDriver::Cancel { id, children, force } => {
+            if let Some(any) = find(process, id) {
+                cancelling::cancel(&any, children);
+                if force {
+                    let _ = default::current().kill(&any);
+                }
+            }
+            Ok(())
+        }
+        ToDriver::TaskId => {
+            // SAFETY: this thread runs the task.
+            let any = unsafe { task.running.to_ref() };
+            let id = ids::id_of(&any);
+            // If the worker is gone, the next look at the connection shows it.
+            drop(process.answer(|_, _| Ok(ToWorker::TaskId { id }))?);
+            Ok(())
+        }
+        ToDriver::Ready | ToDriver::Done { .. } | ToDriver::Await { .. } => {
+            Err(frame::garbled("it came at the wrong time"))
+        }
+    }
+}
+
+fn find(process: &Process, id: Uuid) -> Option<AnyRef> {
+    process.lent.get(&id).map(|lent| lent.any.clone()).or_else(|| ids::find(id))
+}
+
+fn release(process: &mut Process, id: Uuid, count: u32) {
+    let Some(lent) = process.lent.get_mut(&id) else { return };
+    lent.count = lent.count.saturating_sub(count);
+    if lent.count == 0 {
+        process.lent.remove(&id);
+    }
+}
+
+fn no_such(id: Uuid) -> Error {
+    frame::garbled(format_args!("object {id} is none that it was given"))
+}
+
+/// Submits a call that the task made.
+fn submit(process: &mut Process, head: SubmitHead, frame: &Frame<()>) -> Result<()> {
+    let SubmitHead { id, function, arguments, keep, options, stands_at, place } = head;
+    let pool = Pool::from_words(&place).ok_or_else(|| frame::garbled("it is no place"))?;
+    let function = registry::find(&function)?;
+    let bytes = Process::bytes(&process.reader, process.incoming.body(frame));
+    let lookup = |id: &Uuid| find(process, *id).ok_or_else(|| no_such(*id));
+    let mut shared = None;
+    let argument = |argument| {
+        Ok(match argument {
+            Argument::Value(part) => {
+                shared = shared.or(Some(part).filter(Part::is_shared));
+                ForwardedArgument::Value(bytes.part(part)?.to_vec())
+            }
+            Argument::Object(id) => ForwardedArgument::Object(lookup(&id)?),
+            Argument::List(ids) => {
+                ForwardedArgument::List(ids.iter().map(lookup).collect::<Result<_>>()?)
+            }
+        })
+    };
+    let forwarded = Forwarded {
+        id,
+        arguments: arguments.into_iter().map(argument).collect::<Result<_>>()?,
+        keep: keep.iter().map(lookup).collect::<Result<_>>()?,
+        options,
+        place: Place::of_pool(pool),
+        stands_at: stands_at.into(),
+        called_at: Location::caller(),
+    };
+    if let Some(part) = shared {
+        process.note_shared(&part);
+    }
+    let any = (function.submit)(forwarded);
+    process.lent.insert(id, Lent { any, count: 1 });
+    Ok(())
+}
+
+static STORED: Function = Function::new("put", module_path!(), file!(), line!());
+
+/// Keeps a value that the task stored, and passes on.
+fn store(
+    process: &mut Process,
+    id: Uuid,
+    value: Outcome,
+    keep: &[Uuid],
+    frame: &Frame<()>,
+) -> Result<()> {
+    let value = match value {
+        Ok(part) => {
+            let body = process.incoming.body(frame);
+            let bytes = Process::bytes(&process.reader, body).part(part)?.to_vec();
+            process.note_shared(&part);
+            let keep = keep.iter().map(|id| find(process, *id).ok_or_else(|| no_such(*id)));
+            Ok(Stored { bytes, held: keep.collect::<Result<_>>()? })
+        }
+        Err(failed) => Err(error_of(failed)),
+    };
+    let call = Call { function: &STORED, called_at: Location::caller() };
+    let stored = Ref::complete(value, call).into_any();
+    let _ = stored.extra().id.set(id);
+    coder::note_stored(&stored);
+    coder::id_of(&stored);
+    process.lent.insert(id, Lent { any: stored, count: 1 });
+    Ok(())
+}
+
+/// Waits for objects as the task, and sends their values.
+fn bring(process: &mut Process, ids: &[Uuid], any: bool, timeout: Option<Duration>) -> Result<()> {
+    let refs: Vec<AnyRef> = ids
+        .iter()
+        .map(|id| find(process, *id).ok_or_else(|| no_such(*id)))
+        .collect::<Result<_>>()?;
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let waited = if any {
+        let mut group = GroupWait::default();
+        group.add(refs.iter().cloned());
+        waiting::next_of(&group, deadline).map(drop)
+    } else {
+        let borrowed: Vec<&AnyRef> = refs.iter().collect();
+        match borrowed[..] {
+            [one] => waiting::wait(one, deadline),
+            ref all => waiting::wait_all(all, deadline),
+        }
+    };
+    let ended = waited.err().map(|ended| match ended {
+        Ended::TimedOut => EndedWait::TimedOut,
+        Ended::Never(why) => EndedWait::Never(Failed::from(&why)),
+    });
+    let sent = process.answer(|process, body| {
+        let mut values = Vec::with_capacity(refs.len());
+        for (id, any) in ids.iter().zip(&refs).filter(|(_, any)| any.is_complete()) {
+            let (outcome, held) = outcome(any, body);
+            process.lend(held);
+            values.push((*id, outcome));
+        }
+        Ok(ToWorker::Arrived { values, ended })
+    })?;
+    // If the worker is gone, the next look at the connection shows it.
+    drop(sent);
+    Ok(())
+}
+
+/// The value of a complete object, or its failure.
+fn outcome(any: &AnyRef, body: &mut Body) -> (Outcome, Vec<crate::wire::Held>) {
+    let mut held = Vec::new();
+    let encoded = body.part(|sink| {
+        held = coder::encode(any, sink)?;
+        Ok(())
+    });
+    (encoded.map_err(|error| Failed::from(&error)), held)
+}
+
+/// Sends the value when it is there, on the way that a worker hears while it computes.
+fn subscribe(process: &mut Process, id: Uuid) {
+    let Some(any) = find(process, id) else {
+        let outcome = Err(Failed::from(&no_such(id)));
+        process.control.tell(&ToWorker::Value { id, outcome }, &[]);
+        return;
+    };
+    let control = Arc::downgrade(&process.control);
+    default::current().spawn_on_tokio(async move {
+        let any = Completion::of(any).await;
+        let Some(control) = control.upgrade() else { return };
+        let mut body = Body::new(None);
+        let (outcome, held) = outcome(&any, &mut body);
+        control.lend(held);
+        control.tell(&ToWorker::Value { id, outcome }, &body.take());
+    });
+}

@@ -1,0 +1,390 @@
+//! What a worker has of objects that live with the driver: refs to cells whose values come when somebody asks.
+//!
+//! Such a cell is an *import*. It is pending, its promise kept here, until its value has come; when the last
+//! ref to it in this process is gone, the driver is told. What a task stores stays here as an ordinary cell
+//! until its ref leaves: then it is *exported*, value and all.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::ThreadId;
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use crate::cluster::arena::{Page, Reader, Writer};
+use crate::cluster::channel::{Frame, Incoming, NoFrame, Outgoing};
+use crate::cluster::frame::{self, Body, Bytes, EndedWait, ToDriver, ToWorker};
+use crate::cluster::worker::task::Running;
+use crate::cluster::{coder, error_of};
+use crate::error::{Failed, Result};
+use crate::local::abroad;
+use crate::local::cell::AnyRef;
+use crate::local::ids;
+use crate::local::waiting::Ended;
+use crate::wire::Held;
+
+/// After so many new imports, those that nobody has any more are looked for.
+const SWEEP_EVERY: usize = 1024;
+/// How long a look at whether the driver has read a long value waits before the next.
+const LOOK: Duration = Duration::from_micros(20);
+
+/// A cell whose value comes from the driver.
+pub(crate) trait Pending: Send {
+    /// The value has come, or the reason why there is none.
+    fn complete(self: Box<Self>, answer: std::result::Result<&[u8], Failed>);
+}
+
+struct Import {
+    /// How often this process was given the id.
+    count: u32,
+    /// Gone when the value has come.
+    pending: Option<Box<dyn Pending>>,
+    /// It was asked for, and comes by itself.
+    subscribed: bool,
+}
+
+/// A frame that came while something else was awaited.
+pub(super) type Late = (ToWorker, Vec<u8>);
+
+/// A worker's ends of what it shares with the driver.
+pub(crate) struct Connection {
+    /// The first thread's.
+    incoming: Mutex<Incoming>,
+    main: ThreadId,
+    backlog: Mutex<VecDeque<Late>>,
+    outgoing: Mutex<Outgoing>,
+    /// In a `Lease` while somebody writes with it.
+    writer: Mutex<Option<Writer>>,
+    /// How many frames with long values were sent.
+    shared_sent: Mutex<u64>,
+    reader: Reader,
+    page: Arc<Page>,
+    imports: Mutex<HashMap<Uuid, Import>>,
+    /// Objects that this process has let go of, to be told.
+    let_go: Mutex<Vec<(Uuid, u32)>>,
+    since_sweep: Mutex<usize>,
+    running: Running,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Connection {
+    pub(super) fn new(
+        incoming: Incoming,
+        outgoing: Outgoing,
+        writer: Writer,
+        reader: Reader,
+        page: Arc<Page>,
+    ) -> Self {
+        Self {
+            incoming: Mutex::new(incoming),
+            main: std::thread::current().id(),
+            backlog: Mutex::default(),
+            outgoing: Mutex::new(outgoing),
+            writer: Mutex::new(Some(writer)),
+            shared_sent: Mutex::new(0),
+            reader,
+            page,
+            imports: Mutex::default(),
+            let_go: Mutex::default(),
+            since_sweep: Mutex::new(0),
+            running: Running::default(),
+        }
+    }
+
+    pub(super) fn running(&self) -> &Running {
+        &self.running
+    }
+
+    /// The next frame for the first thread.
+    pub(super) fn receive(&self) -> Result<Late> {
+        let mut incoming = lock(&self.incoming);
+        let frame: Frame<ToWorker> = incoming.receive(None).map_err(|no_frame| match no_frame {
+            NoFrame::Garbled(error) => error,
+            NoFrame::Late | NoFrame::Gone => frame::garbled("the driver is gone"),
+        })?;
+        let body = incoming.body(&frame).to_vec();
+        Ok((frame.head, body))
+    }
+
+    pub(super) fn take_backlog(&self, into: &mut VecDeque<Late>) {
+        into.append(&mut lock(&self.backlog));
+    }
+
+    pub(super) fn bytes<'a>(&'a self, body: &'a [u8]) -> Bytes<'a> {
+        Bytes { body, shared: Some(&self.reader) }
+    }
+
+    /// Sends a frame. If the driver is gone, so is this process, soon.
+    pub(super) fn send(&self, head: &ToDriver, body: &[u8]) {
+        let let_go = std::mem::take(&mut *lock(&self.let_go));
+        let mut outgoing = lock(&self.outgoing);
+        if !let_go.is_empty() {
+            let _ = outgoing.append(&ToDriver::Release { ids: let_go }, &[]);
+        }
+        if let Err(error) = outgoing.append(head, body) {
+            // Only a result can be too long, and its task has failed then.
+            if let ToDriver::Done { ticket, looked, .. } = head {
+                let outcome = Err(Failed::from(&error));
+                let done = ToDriver::Done { ticket: *ticket, outcome, looked: *looked };
+                let _ = outgoing.append(&done, &[]);
+            }
+        }
+        let _ = outgoing.flush();
+    }
+
+    /// Memory for long values, if nobody else has it, once the driver has read what was written before.
+    pub(crate) fn borrow_writer(&self) -> Lease<'_> {
+        let mut writer = lock(&self.writer).take();
+        if let Some(writer) = &mut writer {
+            let sent = *lock(&self.shared_sent);
+            // Acquire: pairs with the Release of the driver, which has read by then.
+            while self.page.taken().load(Ordering::Acquire) != sent {
+                std::thread::sleep(LOOK);
+            }
+            writer.rewind();
+        }
+        Lease { connection: self, body: Body::new(writer) }
+    }
+
+    /// The value of an import has come.
+    pub(super) fn arrived(&self, id: Uuid, answer: std::result::Result<Result<&[u8]>, Failed>) {
+        let pending = lock(&self.imports).get_mut(&id).and_then(|import| import.pending.take());
+        let Some(pending) = pending else { return };
+        pending.complete(match answer {
+            Ok(Ok(bytes)) => Ok(bytes),
+            Ok(Err(error)) => Err(Failed::from(&error)),
+            Err(failed) => Err(failed),
+        });
+    }
+
+    /// Notes that this process was given a ref, which is `pending` if it is new.
+    pub(crate) fn import(&self, id: Uuid, pending: Option<Box<dyn Pending>>) {
+        let mut imports = lock(&self.imports);
+        let new = Import { count: 0, pending: None, subscribed: false };
+        let import = imports.entry(id).or_insert(new);
+        import.count += 1;
+        if pending.is_some() {
+            import.pending = pending;
+        }
+        drop(imports);
+        let mut since = lock(&self.since_sweep);
+        *since += 1;
+        let sweep = since.is_multiple_of(SWEEP_EVERY);
+        drop(since);
+        if sweep {
+            self.sweep();
+        }
+    }
+
+    /// Notes that this process was given a ref again that it has already.
+    pub(crate) fn import_again(&self, id: Uuid) {
+        if let Some(import) = lock(&self.imports).get_mut(&id) {
+            import.count += 1;
+        }
+    }
+
+    fn is_import(&self, id: &Uuid) -> bool {
+        lock(&self.imports).contains_key(id)
+    }
+
+    /// Ends imports that never came and that nobody here has any more.
+    pub(super) fn sweep(&self) {
+        let pending: Vec<Uuid> = {
+            let imports = lock(&self.imports);
+            imports
+                .iter()
+                .filter(|(_, import)| import.pending.is_some())
+                .map(|(id, _)| *id)
+                .collect()
+        };
+        for id in pending {
+            if ids::forget_if_unheld(&id) {
+                // Its promise is the last hold on the cell, which goes with it.
+                let import = lock(&self.imports).remove(&id);
+                if let Some(Import { count, pending, .. }) = import {
+                    lock(&self.let_go).push((id, count));
+                    drop(pending);
+                }
+            }
+        }
+    }
+
+    /// Sends the values of those refs that the driver does not know.
+    pub(crate) fn export_held(&self, held: &[Held]) {
+        for Held { id, .. } in held {
+            if let Some(any) = ids::find(*id) {
+                self.export(*id, &any);
+            }
+        }
+    }
+
+    /// Lets the driver know an object of this process, value and all.
+    pub(crate) fn export(&self, id: Uuid, any: &AnyRef) {
+        if self.is_import(&id) {
+            return;
+        }
+        if !any.is_complete() {
+            // A part of what a call returns: the call's result has to be here first.
+            let _ = crate::local::waiting::wait(any, None);
+        }
+        let mut lease = self.borrow_writer();
+        let mut held = Vec::new();
+        let encoded = lease.body.part(|sink| {
+            held = coder::encode(any, sink)?;
+            Ok(())
+        });
+        self.export_held(&held);
+        let keep = held.iter().map(|held| held.id).collect();
+        // A failure goes as one.
+        let value = encoded.map_err(|error| Failed::from(&error));
+        let body = lease.body.take();
+        self.import(id, None);
+        self.send_leased(&lease, &ToDriver::Object { id, value, keep }, &body);
+    }
+
+    /// Sends a frame whose long values are in shared memory.
+    pub(crate) fn send_leased(&self, lease: &Lease<'_>, head: &ToDriver, body: &[u8]) {
+        if lease.body.is_shared() {
+            *lock(&self.shared_sent) += 1;
+        }
+        self.send(head, body);
+    }
+
+    /// The imports among what is awaited: a ref itself, or what it is made of.
+    fn imports_of(&self, refs: &[&AnyRef], into: &mut Vec<Uuid>) {
+        for any in refs.iter().filter(|any| !any.is_complete()) {
+            match any.known_id() {
+                Some(id) if self.is_import(&id) => into.push(id),
+                _ => {
+                    let producers: Vec<&AnyRef> = any.producers().unwrap_or(&[]).iter().collect();
+                    if !producers.is_empty() {
+                        self.imports_of(&producers, into);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for objects on the first thread.
+    fn wait(&self, ids: Vec<Uuid>, any: bool, deadline: Option<Instant>) -> Result<(), Ended> {
+        let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        self.send(&ToDriver::Await { ids, any, timeout }, &[]);
+        loop {
+            let Ok((head, body)) = self.receive() else { super::end() };
+            match head {
+                ToWorker::Arrived { values, ended } => {
+                    let bytes = self.bytes(&body);
+                    for (id, outcome) in values {
+                        self.arrived(id, outcome.map(|part| bytes.part(part)));
+                    }
+                    return match ended {
+                        None => Ok(()),
+                        Some(EndedWait::TimedOut) => Err(Ended::TimedOut),
+                        Some(EndedWait::Never(why)) => Err(Ended::Never(error_of(why))),
+                    };
+                }
+                other => lock(&self.backlog).push_back((other, body)),
+            }
+        }
+    }
+}
+
+/// The right to write long values, until the frame that tells of them was sent.
+pub(crate) struct Lease<'a> {
+    connection: &'a Connection,
+    pub(crate) body: Body,
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        let body = std::mem::replace(&mut self.body, Body::new(None));
+        if let Some(writer) = body.into_shared() {
+            *lock(&self.connection.writer) = Some(writer);
+        }
+    }
+}
+
+/// This process's home.
+pub(super) struct Home(pub(super) &'static Connection);
+
+impl abroad::Home for Home {
+    fn bring(
+        &self,
+        refs: &[&AnyRef],
+        any: bool,
+        deadline: Option<Instant>,
+    ) -> Option<Result<(), Ended>> {
+        let mut ids = Vec::new();
+        self.0.imports_of(refs, &mut ids);
+        if ids.is_empty() {
+            return None;
+        }
+        if std::thread::current().id() != self.0.main {
+            refs.iter().for_each(|any| self.subscribe(any));
+            return None;
+        }
+        Some(self.0.wait(ids, any, deadline))
+    }
+
+    fn subscribe(&self, any: &AnyRef) {
+        let mut ids = Vec::new();
+        self.0.imports_of(&[any], &mut ids);
+        for id in ids {
+            let first = lock(&self.0.imports)
+                .get_mut(&id)
+                .is_some_and(|import| !std::mem::replace(&mut import.subscribed, true));
+            if first {
+                self.0.send(&ToDriver::Subscribe { id }, &[]);
+            }
+        }
+    }
+
+    fn cancel(&self, any: &AnyRef, children: bool, force: bool) {
+        let mut ids = Vec::new();
+        self.0.imports_of(&[any], &mut ids);
+        for id in ids {
+            self.0.send(&ToDriver::Cancel { id, children, force }, &[]);
+        }
+    }
+
+    fn task_id(&self, task: &AnyRef) -> Option<Uuid> {
+        if !self.0.running.is_it(task) || std::thread::current().id() != self.0.main {
+            return None;
+        }
+        self.0.send(&ToDriver::TaskId, &[]);
+        loop {
+            let Ok((head, body)) = self.0.receive() else { super::end() };
+            match head {
+                ToWorker::TaskId { id } => return Some(id),
+                other => lock(&self.0.backlog).push_back((other, body)),
+            }
+        }
+    }
+
+    fn let_go(&self, id: &Uuid) {
+        let import = lock(&self.0.imports).remove(id);
+        if let Some(Import { count, .. }) = import {
+            lock(&self.0.let_go).push((*id, count));
+        }
+    }
+
+    fn cpu(&self) -> Option<usize> {
+        self.0.running.cpu()
+    }
+}
+
+/// The connection, for those above who make imports.
+static CONNECTION: std::sync::OnceLock<&'static Connection> = std::sync::OnceLock::new();
+
+pub(super) fn set_connection(connection: &'static Connection) {
+    let _ = CONNECTION.set(connection);
+}
+
+/// The connection to the driver. Only a worker that serves has it.
+pub(crate) fn connection() -> Option<&'static Connection> {
+    CONNECTION.get().copied()
+}

@@ -1,0 +1,146 @@
+//! A task, as the worker runs it.
+
+use std::panic::Location;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::cluster::frame::{About, Body, Bytes, Outcome};
+use crate::cluster::turn::Ticket;
+use crate::cluster::worker::Objects;
+use crate::error::Result;
+use crate::function::{Call, Function};
+use crate::local::caller::Origin;
+use crate::local::cancelling;
+use crate::local::cell::{AnyRef, Promise, Ref};
+use crate::local::current::Task;
+use crate::local::family::FamilyId;
+use crate::local::job::TimeLimit;
+use crate::local::place::Place;
+use crate::millis::Millis;
+use crate::random::Pool;
+use crate::wire::Held;
+
+/// What a task begins with.
+pub struct Start<'a> {
+    pub(crate) about: &'a About,
+    pub(crate) bytes: Bytes<'a>,
+    pub(crate) objects: &'a Objects,
+    pub(super) running: &'a Running,
+    pub(super) ticket: Ticket,
+}
+
+/// How it ended.
+pub(crate) struct Ended {
+    pub(crate) outcome: Outcome,
+    /// What has to live until the driver has the result.
+    pub(crate) held: Vec<Held>,
+    pub(crate) looked: bool,
+}
+
+/// A task's cell in the worker: what its context is made of, and what hears that it is to stop.
+pub(crate) struct Here {
+    promise: Promise<()>,
+    pub(crate) task: Task,
+}
+
+impl Start<'_> {
+    /// Makes the task known to this process.
+    pub(crate) fn here(&self, function: &'static Function) -> Here {
+        let call = Call { function, called_at: Location::caller() };
+        let pool = Pool::from_words(&self.about.place);
+        let place = pool.map_or(Place::ROOT, Place::of_pool);
+        let origin = Origin { family: FamilyId::NONE, place };
+        let (cell, promise) = Ref::<()>::birth(origin, call, 0);
+        let any = cell.into_any();
+        let About { name, attempt, cpus, time_limit, .. } = self.about;
+        if let Some(name) = name {
+            let _ = any.extra().name.set(name.as_str().into());
+        }
+        let cpus = Millis::from_f64(*cpus).unwrap_or_default();
+        let limit = time_limit.and_then(TimeLimit::from_now);
+        let task = Task { attempt: *attempt, limit, ..Task::new(promise.task(), call, cpus, 0) };
+        self.running.is(self.ticket, any.clone(), self.about.worker);
+        Here { promise, task }
+    }
+}
+
+impl Here {
+    /// The task is done. Whether it has asked if it was to stop.
+    pub(crate) fn end(self) -> bool {
+        let looked = self.promise.has_looked();
+        self.promise.complete(Ok(()));
+        looked
+    }
+}
+
+/// The task that the worker runs, for those who ask it to stop.
+#[derive(Default)]
+pub(crate) struct Running(Mutex<Now>);
+
+#[derive(Default)]
+struct Now {
+    ticket: Ticket,
+    task: Option<AnyRef>,
+    cpu: Option<usize>,
+    /// The last ticket that was asked to stop: it may be so before it begins.
+    cancelled: Ticket,
+}
+
+impl Running {
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn begin(&self, ticket: Ticket) {
+        self.now().ticket = ticket;
+    }
+
+    fn is(&self, ticket: Ticket, task: AnyRef, cpu: Option<usize>) {
+        let mut now = self.now();
+        now.cpu = cpu;
+        let stop = (now.cancelled == ticket).then(|| task.clone());
+        now.task = Some(task);
+        drop(now);
+        if let Some(task) = stop {
+            cancelling::cancel(&task, false);
+        }
+    }
+
+    pub(super) fn end(&self) {
+        let task = self.now().task.take();
+        drop(task);
+    }
+
+    /// Asks the task of that ticket to stop.
+    pub(super) fn cancel(&self, ticket: Ticket) {
+        let mut now = self.now();
+        now.cancelled = ticket;
+        let task = if now.ticket == ticket { now.task.clone() } else { None };
+        drop(now);
+        if let Some(task) = task {
+            cancelling::cancel(&task, false);
+        }
+    }
+
+    /// Whether this is the task that runs.
+    pub(super) fn is_it(&self, task: &AnyRef) -> bool {
+        self.now().task.as_ref().is_some_and(|now| now.address() == task.address())
+    }
+
+    pub(super) fn cpu(&self) -> Option<usize> {
+        self.now().cpu
+    }
+}
+
+/// Encodes what a task returned.
+pub(crate) fn encode<T>(
+    body: &mut Body,
+    value: &T,
+    encode: fn(&T, &mut dyn std::io::Write) -> Result<Vec<Held>>,
+) -> Result<(crate::cluster::frame::Part, Vec<Held>)> {
+    let mut held = Vec::new();
+    let part = body.part(|sink| {
+        held = encode(value, sink)?;
+        Ok(())
+    })?;
+    Ok((part, held))
+}

@@ -1,0 +1,81 @@
+//! Tasks in other processes, as the engine in this one sees them.
+//!
+//! In the driver a runtime may have an [`Outside`]: where its tasks run instead of here. In a worker there is a
+//! [`Home`]: where the objects are whose values have not come. Both are implemented above, in `cluster`.
+
+use std::any::Any;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Instant;
+
+use uuid::Uuid;
+
+use crate::error::Result;
+use crate::local::cell::AnyRef;
+use crate::local::waiting::Ended;
+
+/// Where the tasks of a runtime run, if that is not in this process.
+pub(crate) trait Outside: Send + Sync {
+    /// Kills whatever runs the task. False: nothing does.
+    fn kill(&self, task: &AnyRef) -> bool;
+    /// Ends all of it. Nothing runs there any more.
+    fn shut_down(&self);
+    /// For those above, who know what it is.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// Where the objects are that a worker knows only by their ids.
+pub(crate) trait Home: Send + Sync {
+    /// Waits until all of `refs` are complete, or until one that has failed and all before it are, or,
+    /// where `any` is enough, one of them. None: this thread is to wait here, and the values will come.
+    fn bring(
+        &self,
+        refs: &[&AnyRef],
+        any: bool,
+        deadline: Option<Instant>,
+    ) -> Option<Result<(), Ended>>;
+    /// Lets the value come, sooner or later.
+    fn subscribe(&self, any: &AnyRef);
+    /// Cancels a task that was submitted from here.
+    fn cancel(&self, any: &AnyRef, children: bool, force: bool);
+    /// The id of the task that this process runs, as its caller knows it.
+    fn task_id(&self, task: &AnyRef) -> Option<Uuid>;
+    /// The last ref of this process to the object of that id is gone.
+    fn let_go(&self, id: &Uuid);
+    /// The number of the CPU that this process computes on.
+    fn cpu(&self) -> Option<usize>;
+}
+
+/// Whether calls can leave this process. Until the first runtime is there nobody knows.
+static USED: AtomicU8 = AtomicU8::new(UNKNOWN);
+const UNKNOWN: u8 = 0;
+const NEVER: u8 = 1;
+const MAYBE: u8 = 2;
+
+/// Whether the runtime of a call has to be looked at, because some runtime's calls leave this process.
+#[inline]
+pub(crate) fn is_used() -> bool {
+    USED.load(Ordering::Relaxed) != NEVER
+}
+
+/// There is a new runtime; `leaves`: whose calls leave this process.
+pub(super) fn note_runtime(leaves: bool) {
+    if leaves {
+        USED.store(MAYBE, Ordering::Relaxed);
+    } else {
+        let _ = USED.compare_exchange(UNKNOWN, NEVER, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+static HOME: OnceLock<Box<dyn Home>> = OnceLock::new();
+
+/// Where this process gets objects from, if it is a worker.
+#[inline]
+pub(crate) fn home() -> Option<&'static dyn Home> {
+    HOME.get().map(|home| &**home)
+}
+
+/// Makes this process a worker, for good.
+pub(crate) fn set_home(home: Box<dyn Home>) {
+    assert!(HOME.set(home).is_ok(), "a process becomes a worker once");
+}

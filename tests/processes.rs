@@ -1,0 +1,298 @@
+//! Worker processes: what a crash does and does not do, what comes through, and what is left behind.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mobula::prelude::*;
+
+fn runtime(cpus: usize) -> Runtime {
+    Runtime::new(Config::new().num_cpus(cpus).engine(Engine::Processes)).unwrap()
+}
+
+#[remote]
+fn square(x: u64) -> u64 {
+    x * x
+}
+
+#[remote]
+fn pid() -> u32 {
+    std::process::id()
+}
+
+#[remote]
+fn ends(how: &str) -> u64 {
+    eprintln!("about to end by {how}");
+    match how {
+        "abort" => std::process::abort(),
+        "exit" => std::process::exit(3),
+        _ => unreachable!("it ends in one of these ways"),
+    }
+}
+
+#[test]
+fn tasks_run_in_other_processes_which_are_kept() {
+    let runtime = runtime(2);
+    let _entered = runtime.enter();
+    let pids: BTreeSet<u32> = mobula::get((0..50).map(|_| pid::remote()).collect::<Vec<_>>())
+        .unwrap()
+        .into_iter()
+        .collect();
+    assert!(!pids.contains(&std::process::id()));
+    assert!((1..=2).contains(&pids.len()), "{pids:?}");
+}
+
+#[test]
+fn a_crash_fails_its_own_task_and_tells_how_it_came() {
+    let runtime = runtime(1);
+    let _entered = runtime.enter();
+    let before: Vec<_> = (0..20).map(|x| square::remote(x)).collect();
+    let crash = ends::remote("abort");
+    let after: Vec<_> = (0..20).map(|x| square::remote(x)).collect();
+    let error = mobula::get(crash).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WorkerCrashed);
+    let text = error.to_string();
+    for part in ["`ends`", "signal 6", "SIGABRT", "about to end by abort"] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    for refs in [before, after] {
+        assert!(mobula::get(refs).unwrap().into_iter().eq((0..20).map(square)));
+    }
+    let error = mobula::get(ends::remote("exit")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WorkerCrashed);
+    assert!(error.to_string().contains("exit status 3"), "{error}");
+}
+
+#[remote]
+fn crashes_at_first(left: u32) -> u32 {
+    let attempt = mobula::context().attempt();
+    if attempt <= left {
+        std::process::abort();
+    }
+    attempt
+}
+
+#[test]
+fn a_lost_worker_is_reason_enough_for_another_try() {
+    let runtime = runtime(1);
+    let _entered = runtime.enter();
+    let call = crashes_at_first::options().max_retries(2);
+    assert_eq!(mobula::get(call.remote(2)).unwrap(), 3);
+    let call = crashes_at_first::options().max_retries(1);
+    let error = mobula::get(call.remote(5)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WorkerCrashed);
+    assert!(error.to_string().contains("tried 2 times"), "{error}");
+}
+
+#[remote]
+fn calls_one_that_crashes() -> String {
+    mobula::get(ends::remote("abort")).unwrap_err().kind_name()
+}
+
+/// The name of a kind, to be told by a task.
+trait KindName {
+    fn kind_name(&self) -> String;
+}
+
+impl KindName for mobula::Error {
+    fn kind_name(&self) -> String {
+        format!("{:?}", self.kind())
+    }
+}
+
+#[test]
+fn a_task_survives_the_crash_of_one_that_it_called() {
+    let runtime = runtime(1);
+    let _entered = runtime.enter();
+    assert_eq!(mobula::get(calls_one_that_crashes::remote()).unwrap(), "WorkerCrashed");
+}
+
+/// Workers are killed at any time, again and again, and every result is right. `MOBULA_STRESS_OPS`: how many
+/// tasks; for every hundredth a worker is killed.
+#[test]
+fn killed_at_any_time_no_task_is_lost_or_wrong() {
+    // In a process of its own, for whoever kills cannot tell the workers of one runtime from another's.
+    let output = driver("is killed").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn kills_its_workers() {
+    let tasks: u64 =
+        std::env::var("MOBULA_STRESS_OPS").ok().and_then(|ops| ops.parse().ok()).unwrap_or(3000);
+    let kills = tasks / 100;
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let killer = scope.spawn(|| {
+            let mut killed = 0;
+            let mut state = 88_172_645_463_325_252_u64;
+            while killed < kills && !done.load(Ordering::Relaxed) {
+                let children = children(std::process::id());
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                let child = children.get((state >> 8) as usize % children.len().max(1));
+                killed += u64::from(child.is_some_and(|child| kill(*child)));
+                // A moment that is another one each time.
+                (0..state % 100_000).for_each(|_| std::hint::spin_loop());
+            }
+            killed
+        });
+        let _done = Done(&done);
+        let mut next = 0;
+        while next < tasks || !killer.is_finished() {
+            let round: Vec<u64> = (next..next + 500).collect();
+            let call = |x: &u64| square::options().max_retries(1000).remote(*x);
+            let refs: Vec<_> = round.iter().map(call).collect();
+            let results = mobula::get(refs).unwrap();
+            assert!(results.into_iter().eq(round.into_iter().map(square)));
+            next += 500;
+        }
+        assert_eq!(killer.join().unwrap(), kills);
+    });
+}
+
+/// Lets the killer end, also where an assertion has failed.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The processes that this one started and that live.
+fn children(parent: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        if let Some((of, state)) = parent_of(pid)
+            && of == parent
+            && state != 'Z'
+        {
+            found.push(pid);
+        }
+    }
+    found
+}
+
+fn parent_of(pid: u32) -> Option<(u32, char)> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, after) = stat.rsplit_once(") ")?;
+    let mut fields = after.split(' ');
+    let state = fields.next()?.chars().next()?;
+    Some((fields.next()?.parse().ok()?, state))
+}
+
+fn kill(pid: u32) -> bool {
+    let status = Command::new("kill").args(["-9", &pid.to_string()]).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
+
+#[remote]
+fn waits_for_itself(refs: Vec<ObjectRef<u64>>) -> mobula::Result<u64> {
+    mobula::get(refs).map(|values| values.into_iter().sum())
+}
+
+#[test]
+fn calls_within_calls_end_on_one_cpu() {
+    let runtime = runtime(1);
+    let _entered = runtime.enter();
+    let refs: Vec<_> = (0..10).map(|x| square::remote(x)).collect();
+    let one = waits_for_itself::remote(refs.clone());
+    let other = waits_for_itself::remote(vec![one.clone()]);
+    assert_eq!(mobula::get((one, other)).unwrap(), (285, 285));
+}
+
+#[remote]
+fn prints(line: &str) {
+    println!("{line}");
+}
+
+/// Plays the driver for the tests below, in a process of its own.
+#[test]
+fn plays_the_driver() {
+    let Ok(part) = std::env::var("MOBULA_TEST_PART") else { return };
+    let runtime = runtime(2);
+    let _entered = runtime.enter();
+    if part == "is killed" {
+        return kills_its_workers();
+    }
+    if part == "prints" {
+        mobula::get(prints::options().name("teller").remote("a line of a task")).unwrap();
+        for _ in 0..3 {
+            mobula::get(prints::remote("the same line")).unwrap();
+        }
+        mobula::get(prints::remote("another line")).unwrap();
+        return;
+    }
+    let tasks: Vec<_> = (0..2).map(|_| waits_for_ever::remote(part.clone())).collect();
+    let _ = mobula::get(tasks);
+}
+
+#[remote]
+fn waits_for_ever(path: String) {
+    let name = format!("{path}/{}", std::process::id());
+    std::fs::write(name, "here").unwrap();
+    loop {
+        std::thread::park();
+    }
+}
+
+fn driver(part: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "plays_the_driver", "--nocapture", "--test-threads", "1"]);
+    command.env("MOBULA_TEST_PART", part);
+    command
+}
+
+#[test]
+fn lines_come_through_with_their_task_and_process_and_repeated_ones_once() {
+    let output = driver("prints").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = text.lines().filter(|line| line.contains(" line")).collect();
+    let is = |line: &str, name: &str, text: &str| {
+        line.contains(&format!("[{name} pid=")) && line.ends_with(&format!("] {text}"))
+    };
+    assert!(lines.iter().any(|line| is(line, "teller", "a line of a task")), "{text}");
+    let same = lines.iter().filter(|line| is(line, "prints", "the same line")).count();
+    assert_eq!(same, 1, "{text}");
+    assert!(text.contains("the line above came 2 more times"), "{text}");
+    assert!(lines.iter().any(|line| is(line, "prints", "another line")), "{text}");
+}
+
+#[test]
+fn no_worker_outlives_its_driver() {
+    let folder = std::env::temp_dir().join(format!("mobula-processes-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut child = driver(folder.to_str().unwrap())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let workers = loop {
+        let names: Vec<_> = std::fs::read_dir(&folder).unwrap().flatten().collect();
+        if names.len() == 2 {
+            break names;
+        }
+        assert!(child.try_wait().unwrap().is_none(), "the driver ended early");
+        std::thread::yield_now();
+    };
+    let pids: Vec<u32> =
+        workers.iter().map(|name| name.file_name().to_str().unwrap().parse().unwrap()).collect();
+    assert!(pids.iter().all(|pid| parent_of(*pid).is_some_and(|(of, _)| of == child.id())));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // They are somebody else's children now, who sees to them; that they live no more is what counts.
+    let lives = |pid: &u32| parent_of(*pid).is_some_and(|(_, state)| !matches!(state, 'Z' | 'X'));
+    while pids.iter().any(lives) {
+        std::thread::yield_now();
+    }
+    // Its output has ended, too: nobody holds the other end any more.
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().count();
+    assert!(lines < 100);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
