@@ -37,6 +37,10 @@ fn run_all(shell: &Shell, steps: &mut Steps, tally: &mut Tally) -> Result<()> {
         Ok(lints.args(["--", "-D", "warnings"]).run()?)
     })?;
     steps.run("tests", || tests(cmd!(shell, "cargo test --workspace --no-fail-fast"), tally))?;
+    steps.run("rayon in tasks", || {
+        let rayon = cmd!(shell, "cargo test --package mobula-tests --features rayon");
+        tests(rayon.args(["--test", "rayon", "--test", "options", "--test", "rng"]), tally)
+    })?;
     if has_openblas {
         steps.run("linear algebra", || linear_algebra(shell, tally))?;
     }

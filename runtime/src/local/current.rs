@@ -132,6 +132,33 @@ pub(crate) fn set_cpu(cpu: Box<Cpu>) {
     assert!(before.is_none(), "a thread can hold one CPU only");
 }
 
+/// What a thread computes with, on its way to another thread.
+#[cfg(feature = "rayon")]
+pub(super) struct Held {
+    cpu: Option<Box<Cpu>>,
+    share: Option<Millis>,
+}
+
+/// Takes what this thread computes with.
+#[cfg(feature = "rayon")]
+pub(super) fn take_held() -> Held {
+    let share = share().and_then(|_| set_share(None));
+    Held { cpu: take_cpu(), share }
+}
+
+/// Lets this thread compute with it.
+#[cfg(feature = "rayon")]
+pub(super) fn hold(held: Held) {
+    if held.share.is_some() {
+        set_share(held.share);
+    }
+    if let Some(cpu) = held.cpu {
+        let further = cpu.further();
+        set_cpu(cpu);
+        budget::computes_with(1 + further);
+    }
+}
+
 /// The part of a CPU that this thread computes on, where it holds no whole one.
 pub(crate) fn share() -> Option<Millis> {
     HERE.with(|here| here.share.get())

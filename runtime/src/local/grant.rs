@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::Engine;
 use crate::local::lending::{self, Lending};
+#[cfg(feature = "rayon")]
+use crate::local::parallel;
 use crate::local::pool::{self, Cpu};
 use crate::local::queue::Entry;
 use crate::local::{Local, budget, current};
@@ -23,9 +25,17 @@ pub(crate) struct Grants {
     /// Held by the one thread that collects.
     collecting: Mutex<()>,
     lending: Lending,
+    /// Where tasks with other than one CPU run what they ask of rayon.
+    #[cfg(feature = "rayon")]
+    idle_pools: parallel::Idle,
 }
 
 impl Grants {
+    #[cfg(feature = "rayon")]
+    pub(super) fn idle_pools(&self) -> &parallel::Idle {
+        &self.idle_pools
+    }
+
     pub(super) fn lending(&self) -> &Lending {
         &self.lending
     }
@@ -45,7 +55,16 @@ pub(crate) fn queue(local: &Arc<Local>, entry: Entry, cpus: Millis, priority: i3
 
 /// Runs `run` with that many CPUs on a thread that holds one. What asked for less was brought to where
 /// it runs by `queue`.
-pub(crate) fn with_cpus<R>(local: &Arc<Local>, cpus: Millis, run: impl FnOnce() -> R) -> R {
+pub(crate) fn with_cpus<R: Send>(
+    local: &Arc<Local>,
+    cpus: Millis,
+    run: impl FnOnce() -> R + Send,
+) -> R {
+    #[cfg(feature = "rayon")]
+    let run = || match cpus {
+        Millis::ONE => run(),
+        _ => parallel::within(local, cpus.whole_part().max(1), run),
+    };
     if local.settings().engine == Engine::Inline {
         return budget::with(cpus.whole_part().max(1), run);
     }

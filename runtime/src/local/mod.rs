@@ -61,6 +61,7 @@ pub(crate) mod note;
 pub(crate) mod objects;
 mod outsider;
 pub(crate) mod panics;
+mod parallel;
 pub(crate) mod place;
 pub(crate) mod pool;
 mod prioritized;

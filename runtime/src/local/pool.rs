@@ -23,7 +23,7 @@ use crate::local::pool::seat::Seat;
 use crate::local::prioritized::Prioritized;
 use crate::local::queue::Entry;
 use crate::local::shown::Shown;
-use crate::local::{Local, budget, current};
+use crate::local::{Local, budget, current, parallel};
 
 mod blocking;
 mod seat;
@@ -463,7 +463,7 @@ impl Pool {
             slot.lock().unwrap_or_else(PoisonError::into_inner).take().expect("taken once")
         };
         let theirs = Arc::clone(&handed);
-        let started = std::thread::Builder::new().name(name).spawn(move || {
+        let started = parallel::start(name, move || {
             current::enter_for_ever(Arc::clone(&local));
             local.pool().work(take(&theirs));
             local.pool().desk().threads -= 1;

@@ -158,6 +158,8 @@ pub(crate) fn with_a_cpu<R>(local: &Arc<Local>, run: impl FnOnce() -> R) -> Opti
         // A task on a part of a CPU would hold that besides while it runs, or waits inside: then one
         // that takes all CPUs could never have them. It gives its part back and sleeps instead.
         None if current::share().is_some() => None,
+        // On a thread of the program's own rayon would have all of its threads.
+        None if cfg!(feature = "rayon") => None,
         None => {
             let mut desk = (pool.idle.load(Ordering::Relaxed) > 0).then(|| pool.desk())?;
             let cpu = pool.take_idle(&mut desk)?;

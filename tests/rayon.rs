@@ -1,0 +1,131 @@
+//! Rayon inside of tasks: as many threads as the task has CPUs.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Barrier};
+use std::thread::{self, ThreadId};
+
+use mobula::prelude::*;
+use rayon::prelude::*;
+
+fn runtime(cpus: usize) -> Runtime {
+    Runtime::new(Config::new().num_cpus(cpus).seed(1)).unwrap()
+}
+
+/// The number of rayon's threads, and how many computed.
+fn used() -> (usize, usize) {
+    let threads: HashSet<ThreadId> = (0..1000)
+        .into_par_iter()
+        .map(|item| {
+            std::hint::black_box((0..50).fold(item, |x: u64, y| x.wrapping_mul(31) ^ y));
+            thread::current().id()
+        })
+        .collect();
+    (rayon::current_num_threads(), threads.len())
+}
+
+#[remote]
+fn counts() -> (usize, usize) {
+    used()
+}
+
+#[test]
+fn a_task_has_as_many_threads_of_rayon_as_cpus() {
+    let runtime = runtime(4);
+    let _entered = runtime.enter();
+    for _ in 0..20 {
+        let narrow: Vec<_> = (0..20).map(|_| counts::remote()).collect();
+        assert!(get(narrow).unwrap().into_iter().all(|seen| seen == (1, 1)));
+        for cpus in [2, 3, 4] {
+            let refs: Vec<_> = (0..3).map(|_| counts::options().num_cpus(cpus).remote()).collect();
+            for (threads, used) in get(refs).unwrap() {
+                assert_eq!(threads, cpus as usize);
+                assert!(used <= threads);
+            }
+        }
+        let less: Vec<_> = [0.0, 0.5].map(|cpus| counts::options().num_cpus(cpus).remote()).into();
+        assert_eq!(get(less).unwrap(), [(1, 1), (1, 1)]);
+    }
+}
+
+/// All parts run at the same time, or none ends.
+#[remote(num_cpus = 3)]
+fn meets() -> usize {
+    let barrier = Barrier::new(3);
+    (0..3).into_par_iter().with_max_len(1).map(|_| usize::from(barrier.wait().is_leader())).sum()
+}
+
+#[test]
+fn the_threads_of_a_wide_task_compute_at_the_same_time() {
+    let runtime = runtime(3);
+    let _entered = runtime.enter();
+    assert_eq!(get((0..20).map(|_| meets::remote()).collect::<Vec<_>>()).unwrap(), [1; 20]);
+}
+
+#[remote]
+fn child(x: u64) -> u64 {
+    (0..x).into_par_iter().sum()
+}
+
+/// Waits, draws, asks for its context and computes in parallel by turns.
+#[remote(num_cpus = 2, name = "mixed")]
+fn mixed(x: u64) -> (u64, u64, usize) {
+    let drawn = mobula::rng().integers(0..1000_u64, ()).unwrap();
+    let sum: u64 = (0..x).into_par_iter().sum();
+    let children = get((0..8).map(child::remote).collect::<Vec<_>>()).unwrap();
+    assert_eq!(mobula::context().name(), Some("mixed"));
+    assert_eq!(mobula::context().num_cpus(), 2.0);
+    let again = get(child::options().num_cpus(2).remote(x)).unwrap();
+    assert_eq!(again, sum);
+    (drawn, sum + children.iter().sum::<u64>(), used().0)
+}
+
+#[test]
+fn a_wide_task_is_a_task_like_any_other() {
+    let mut drawn = Vec::new();
+    for cpus in [2, 4] {
+        let runtime = runtime(cpus);
+        let _entered = runtime.enter();
+        let seen = get((0..20).map(|_| mixed::remote(1000)).collect::<Vec<_>>()).unwrap();
+        // 0 + 1 + ... below each of 0 to 7.
+        assert!(seen.iter().all(|(_, sum, threads)| (*sum, *threads) == (499_500 + 56, 2)));
+        drawn.push(seen.into_iter().map(|(drawn, ..)| drawn).collect::<Vec<_>>());
+    }
+    assert_eq!(drawn[0], drawn[1]);
+}
+
+#[test]
+fn a_panic_in_a_wide_task_is_its_error() {
+    let runtime = runtime(2);
+    let _entered = runtime.enter();
+    #[remote(num_cpus = 2)]
+    fn fails() -> u64 {
+        (0..100_u64).into_par_iter().map(|x| if x == 50 { panic!("at fifty") } else { x }).sum()
+    }
+    for _ in 0..10 {
+        let error = get(fails::remote()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Panic);
+        assert!(error.to_string().contains("at fifty"), "{error}");
+    }
+    assert_eq!(get(counts::options().num_cpus(2).remote()).unwrap().0, 2);
+}
+
+#[test]
+fn actors_and_items_of_maps_have_one_thread() {
+    struct Counter;
+    #[remote]
+    impl Counter {
+        pub fn new() -> Self {
+            Self
+        }
+        pub fn threads(&self) -> usize {
+            used().0
+        }
+    }
+    let runtime = runtime(3);
+    let _entered = runtime.enter();
+    assert_eq!(get(Counter::remote().threads()).unwrap(), 1);
+    let all = mobula::map(0..100, |_| used().0).collect::<mobula::Result<Vec<_>>>().unwrap();
+    assert!(all.into_iter().all(|threads| threads == 1));
+    let shared = Arc::new(7_u64);
+    assert_eq!(get(mobula::spawn(move || (0..*shared).into_par_iter().sum::<u64>())).unwrap(), 21);
+}
