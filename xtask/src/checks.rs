@@ -38,6 +38,8 @@ fn run_all(shell: &Shell, steps: &mut Steps, tally: &mut Tally) -> Result<()> {
     })?;
     steps.run("tests", || tests(cmd!(shell, "cargo test --workspace --no-fail-fast"), tally))?;
     steps.run("rayon in tasks", || {
+        let lints = cmd!(shell, "cargo clippy --package mobula --features rayon");
+        lints.args(["--", "-D", "warnings"]).run()?;
         let rayon = cmd!(shell, "cargo test --package mobula-tests --features rayon");
         tests(rayon.args(["--test", "rayon", "--test", "options", "--test", "rng"]), tally)
     })?;
