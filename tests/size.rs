@@ -1,6 +1,5 @@
 //! Sizes of values beside what the allocator says, and estimates beside sizes.
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
 use std::rc::Rc;
@@ -8,43 +7,17 @@ use std::sync::Arc;
 
 use mobula::__private::estimated_size;
 use mobula::Size;
+use mobula_tests::allocations::{self, Counting};
 use ndarray::{ArcArray1, Array1, Array2, ArrayD, IxDyn};
 use serde::Serialize;
-
-/// Counts what each thread has allocated and not freed.
-struct Counting;
-
-thread_local! {
-    static ALLOCATED: Cell<isize> = const { Cell::new(0) };
-}
-
-fn add(bytes: isize) {
-    ALLOCATED.set(ALLOCATED.get() + bytes);
-}
-
-// SAFETY: all is left to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        add(layout.size() as isize);
-        // SAFETY: by the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        add(-(layout.size() as isize));
-        // SAFETY: by the caller's promise.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
 /// The heap that a value owns, and the value.
 fn heap_of<T>(make: impl FnOnce() -> T) -> (usize, T) {
-    let before = ALLOCATED.get();
-    let value = make();
-    ((ALLOCATED.get() - before) as usize, value)
+    let (value, heap) = allocations::kept(make);
+    (heap, value)
 }
 
 #[track_caller]
@@ -135,17 +108,17 @@ fn is_near<T: Serialize>(make: impl FnOnce() -> T) {
 fn estimates_are_near() {
     is_near(|| 5u8);
     is_near(|| "text".repeat(1000));
-    is_near(|| vec![0.5f64; 1_000_000]);
+    is_near(|| vec![0.5f64; 100_000]);
     is_near(|| Array2::<f64>::zeros((300, 300)));
     is_near(|| row(1000));
     is_near(|| Row { next: Some(Box::new(row(50))), ..row(500) });
     is_near(|| vec![row(100); 100]);
     is_near(|| texts(1000).collect::<Vec<_>>());
     // More parts than are looked at.
-    is_near(|| texts(1_000_000).collect::<Vec<_>>());
-    is_near(|| vec![vec!["text".to_owned(); 1000]; 1000]);
-    is_near(|| (vec![vec![vec!["text".to_owned(); 100]; 100]; 100], 5u8));
-    is_near(|| (0..100_000).map(|i| (i, i.to_string())).collect::<HashMap<u64, String>>());
+    is_near(|| texts(100_000).collect::<Vec<_>>());
+    is_near(|| vec![vec!["text".to_owned(); 300]; 300]);
+    is_near(|| (vec![vec![vec!["text".to_owned(); 40]; 40]; 40], 5u8));
+    is_near(|| (0..20_000).map(|i| (i, i.to_string())).collect::<HashMap<u64, String>>());
 }
 
 #[test]

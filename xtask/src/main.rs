@@ -3,10 +3,11 @@
 //! [`checks`] is what must hold before a change lands. It goes through
 //! [`steps`] (one after the other, timed, with a summary), counts in [`tally`]
 //! what the test runners say, and asks [`system`] for what Cargo cannot
-//! install. [`stress`] runs the stress test at length. [`python`] makes the
+//! install. [`stress`] runs the stress test at length, [`fuzz`] the fuzzer. [`python`] makes the
 //! environment that benchmarks compare with.
 
 mod checks;
+mod fuzz;
 mod python;
 mod steps;
 mod stress;
@@ -41,6 +42,12 @@ enum Chore {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Throw bytes at the decoder that nobody meant, and keep what is worth it in fuzz/corpus
+    Fuzz {
+        /// For how long
+        #[arg(long, default_value_t = 600)]
+        seconds: u64,
+    },
     /// Install the peers in Python under target/ and print the path of that Python
     BenchPython,
 }
@@ -61,6 +68,7 @@ fn run(chore: &Chore) -> Result<()> {
     match chore {
         Chore::Test => checks::run(&shell),
         Chore::Soak { operations, seed } => stress::soak(&shell, *operations, *seed),
+        Chore::Fuzz { seconds } => fuzz::run(&shell, *seconds),
         Chore::BenchPython => {
             println!("{}", python::environment(&shell)?.display());
             Ok(())
