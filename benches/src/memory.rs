@@ -13,6 +13,14 @@ pub(crate) fn resident() -> Result<u64> {
     Ok(process.memory())
 }
 
+/// The most bytes that this process had in memory at any time, as Linux tells.
+pub(crate) fn resident_most() -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    Ok(kib.context("failed to find the most memory of this process")? * 1024)
+}
+
 /// Bytes that this process could have more: what the machine has left, or this
 /// process's cgroup, whichever is less.
 pub(crate) fn available() -> u64 {

@@ -37,11 +37,15 @@ cases! {
         queued_memory,
         calc_mean,
         loo_forest,
+        stream,
     }
     groups {
         actors,
         microbenchmark,
         envelope,
+        put_get,
+        spill,
+        codec,
         metg,
         random,
         #[cfg(feature = "linalg")]
