@@ -133,6 +133,7 @@ impl Processes {
                 }
             };
             // What cannot be sent shows in what cannot be received.
+            serving::note_run(&process, task, ticket);
             let _ = process.flush();
             match serving::see_through(&mut process, task, &mut ticket, None, &mut |_, _| {}) {
                 Seen::Done(done) => {
@@ -276,6 +277,9 @@ impl<'a> Feed<'a> {
         let mut done_at = Instant::now();
         loop {
             self.send_ahead(&mut process);
+            if let Some(Flight { parcel, ticket }) = self.flights.front() {
+                serving::note_run(&process, &parcel.task(), *ticket);
+            }
             let _ = process.flush();
             let Some(head) = self.flights.pop_front() else {
                 self.processes.take_in(process);

@@ -80,9 +80,8 @@ pub(super) fn see_through(
 ) -> Seen {
     let mut patience = patience;
     let mut wakes = Wakes::new(task.running);
-    let name = name_of(task);
     loop {
-        process.control.runs(task.running.address(), *ticket, &name);
+        note_run(process, task, *ticket);
         let stop = Stop { control: Arc::clone(&process.control), ticket: *ticket };
         let stop = Waker::from(Arc::new(stop));
         wakes.renew(&stop);
@@ -131,9 +130,12 @@ pub(super) fn see_through(
     }
 }
 
-fn name_of(task: &Task) -> String {
+/// Notes which task the worker runs, or will when it is sent: what that prints may come through before
+/// anything else is heard of it.
+pub(super) fn note_run(process: &Process, task: &Task, ticket: Ticket) {
     // SAFETY: whoever has the task runs it.
-    unsafe { task.running.hop() }.name().to_owned()
+    let hop = unsafe { task.running.hop() };
+    process.control.runs(task.running.address(), ticket, hop.name());
 }
 
 /// The worker's end.
