@@ -1,10 +1,10 @@
 use mobula::remote;
 
 #[remote]
-fn squares(n: u64) -> impl Iterator<Item = u64> {
-    (0..n).map(|i| i * i)
+fn label(n: u64) -> impl std::fmt::Display {
+    n
 }
 
 fn main() {
-    let _: Vec<u64> = mobula::get(squares::remote(3)).unwrap();
+    let _: String = mobula::get(label::remote(3)).unwrap();
 }
