@@ -85,7 +85,9 @@ fn contender<R>(
 fn encode_vec(setting: &Setting) -> Result<Vec<Contender>> {
     let numbers = numbers(setting);
     let mut all = encode(setting, numbers.clone(), numbers.clone());
-    all.push(contender(setting, BINCODE, move || Ok(wincode::serialize(&numbers)?)));
+    all.push(contender(setting, BINCODE, move || {
+        Ok(wincode::config::serialize(&numbers, wincode_config())?)
+    }));
     Ok(all)
 }
 
@@ -108,14 +110,17 @@ fn encode<T: Serialize + Clone + 'static>(
 
 fn decode_vec(setting: &Setting) -> Result<Vec<Contender>> {
     let numbers = numbers(setting);
-    let bytes = wincode::serialize(&numbers)?;
+    let bytes = wincode::config::serialize(&numbers, wincode_config())?;
     let mut all = decode(setting, numbers.clone(), numbers)?;
     all.push(contender(setting, BINCODE, move || {
-        let config = wincode::config::Configuration::default()
-            .with_preallocation_size_limit::<{ 8 * LENGTH }>();
-        Ok(wincode::config::deserialize::<Vec<f64>, _>(&bytes, config)?)
+        Ok(wincode::config::deserialize::<Vec<f64>, _>(&bytes, wincode_config())?)
     }));
     Ok(all)
+}
+
+/// Allows vectors of this length.
+fn wincode_config() -> impl wincode::config::Config + Copy {
+    wincode::config::Configuration::default().with_preallocation_size_limit::<{ 8 * LENGTH }>()
 }
 
 fn decode_array(setting: &Setting) -> Result<Vec<Contender>> {

@@ -10,7 +10,7 @@ use mobula::prelude::*;
 use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 
 use crate::case::Case;
-use crate::contender::Contender;
+use crate::contender::{Contender, MOBULA};
 use crate::start;
 
 /// How long a read computes.
@@ -51,15 +51,19 @@ fn computed() -> u64 {
     turns
 }
 
+/// On a runtime of its own, as both contenders are there at the same time.
 fn on_mobula(cpus: usize, reads: usize, max_concurrency: u32) -> Result<Contender> {
-    start::on_mobula(cpus, reads, || {
-        let table = Table::options().max_concurrency(max_concurrency).remote();
-        Ok(move || {
-            let replies: Vec<_> = (0..reads).map(|_| table.read()).collect();
-            mobula::get(replies)?;
-            Ok(())
-        })
-    })
+    let runtime = Runtime::new(Config::new().num_cpus(cpus))?;
+    let entered = runtime.enter();
+    let table = Table::options().max_concurrency(max_concurrency).remote();
+    drop(entered);
+    let work = move || {
+        let _entered = runtime.enter();
+        let replies: Vec<_> = (0..reads).map(|_| table.read()).collect();
+        mobula::get(replies)?;
+        Ok(())
+    };
+    Ok(Contender::timed(MOBULA, reads, work))
 }
 
 fn on_rayon(cpus: usize, reads: usize) -> Result<Contender> {
