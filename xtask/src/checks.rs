@@ -71,10 +71,12 @@ fn linear_algebra(shell: &Shell, tally: &mut Tally) -> Result<()> {
     let packages = packages.into_iter().flat_map(|package| ["--package", package]);
     let lints = cmd!(shell, "cargo clippy --all-targets").args(packages).args(with_it);
     lints.args(["--", "-D", "warnings"]).run()?;
+    // The tests of the examples run them, and a single test does not have them built.
+    cmd!(shell, "cargo build --package mobula-examples --examples").args(with_it).run()?;
     for test in [
         "--package mobula-tests --test blas",
         "--package mobula --doc",
-        "--package mobula-examples --test programs --examples",
+        "--package mobula-examples --test programs",
     ] {
         let test = cmd!(shell, "cargo test").args(test.split(' ')).args(with_it);
         tests(test, tally)?;
