@@ -19,9 +19,9 @@ use crate::api::port::{FailureWay, Way};
 use crate::api::remote::{Body, Held, RemoteFn, Slots, claim, refused, submit_task_at};
 use crate::cluster::argument::{Argument, Forwarded, ForwardedArgument, Packing, unfit};
 use crate::cluster::coder::Stored;
-use crate::cluster::frame::{self, SubmitHead, ToDriver};
+use crate::cluster::frame;
 use crate::cluster::registry::Registered;
-use crate::cluster::worker::home::{self, Connection, Pending};
+use crate::cluster::upstream::{Departure, Pending, Upstream};
 use crate::cluster::worker::task::{self, Ended, Start};
 use crate::cluster::{self, Answer, Cargo, Parcel, coder};
 use crate::error::{Error, ErrorKind, Failed, Result};
@@ -150,9 +150,12 @@ pub(crate) fn submit<F: RemoteFn>(
         let what = format!("`{}` is declared with `#[remote(local)]`", call.function.name());
         return refused(cluster::stays(&what), call, |_| place).into();
     };
-    let submitted = match home::connection() {
-        Some(connection) => submit_home::<F>(connection, &slots, crossing, options, call, &place),
-        None => submit_abroad(Arguments::Slots(slots), crossing, options, call, place, None),
+    let submitted = match cluster::way_out() {
+        Err(error) => Err(error),
+        Ok(Some(upstream)) => {
+            submit_upstream::<F>(upstream, &slots, crossing, options, call, &place)
+        }
+        Ok(None) => submit_abroad(Arguments::Slots(slots), crossing, options, call, place, None),
     };
     submitted.unwrap_or_else(|error| refused(error, call, |_| Place::ROOT)).into()
 }
@@ -287,9 +290,9 @@ fn forward<F: RemoteFn>(forwarded: Forwarded) -> AnyRef {
     task
 }
 
-/// In a worker: has the driver submit the call.
-fn submit_home<F: RemoteFn>(
-    connection: &'static Connection,
+/// Sends a call to whoever runs it: from a worker to the driver, or to a cluster.
+fn submit_upstream<F: RemoteFn>(
+    upstream: &dyn Upstream,
     slots: &Slots<F>,
     crossing: Crossing<F>,
     options: Option<Options>,
@@ -298,31 +301,24 @@ fn submit_home<F: RemoteFn>(
 ) -> Result<Ref<F::Output>> {
     let Crossing { registered, ports, way, .. } = crossing;
     let options = options.map(|options| options.into_asked(F::defaults())).transpose()?;
-    let mut lease = connection.borrow_writer();
-    let mut packing = Packing::ids(&mut lease.body);
-    panics::catch(|| F::Params::pack(slots, &ports, &mut packing))?;
-    let Packing { arguments, held, objects, .. } = packing;
-    let values = lease.body.take();
-    objects.iter().for_each(|(id, any)| connection.export(*id, any));
-    connection.export_held(&held);
     let (task, promise) = Ref::<F::Output>::promise(call, 0);
     (way.note)(task.any());
     let id = coder::fresh_id(task.any());
-    connection.import(id, Some(Box::new(Coming { promise, way })));
-    let head = SubmitHead {
+    let mut pack =
+        |packing: &mut Packing<'_>| panics::catch(|| F::Params::pack(slots, &ports, packing));
+    let departure = Departure {
         id,
-        function: registered.name().to_owned(),
-        arguments,
-        keep: held.iter().map(|held| held.id).collect(),
+        registered,
+        pack: &mut pack,
         options,
         stands_at: call.called_at.to_string(),
         place: default::with_current(|local| place.pool(local.tree().root()).to_words()),
     };
-    connection.send_leased(&lease, &ToDriver::Submit(Box::new(head)), &values);
+    upstream.submit(departure, Box::new(Coming { promise, way }))?;
     Ok(task)
 }
 
-/// A value that comes from the driver.
+/// A value that comes from elsewhere.
 struct Coming<T: Send + Sync + 'static> {
     promise: Promise<T>,
     way: Way<T>,
@@ -337,16 +333,16 @@ impl<T: Send + Sync + 'static> Pending for Coming<T> {
 
 static IMPORTED: Function = Function::new("object", module_path!(), file!(), line!());
 
-/// In a worker: a ref to an object of the driver's, whose value comes when somebody asks for it.
+/// A ref to an object that is elsewhere, whose value comes when somebody asks for it.
 ///
 /// # Errors
 /// `Serialization`, if this process has the object with another type.
-pub(crate) fn import<T>(connection: &'static Connection, id: Uuid) -> Result<ObjectRef<T>>
+pub(crate) fn import<T>(upstream: &dyn Upstream, id: Uuid) -> Result<ObjectRef<T>>
 where
     T: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
     if let Some(any) = ids::find(id) {
-        connection.import_again(id);
+        upstream.import_again(id);
         return Ref::from_any(any)
             .map(Into::into)
             .ok_or_else(|| unfit("an object of another type"));
@@ -357,7 +353,7 @@ where
     (way.note)(object.any());
     let _ = object.any().extra().id.set(id);
     coder::id_of(object.any());
-    connection.import(id, Some(Box::new(Coming { promise, way })));
+    upstream.import(id, Box::new(Coming { promise, way }));
     Ok(object.into())
 }
 

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::api::crossing;
 use crate::cluster::coder;
-use crate::cluster::worker::home;
+use crate::cluster::upstream;
 use crate::error::Result;
 use crate::function::{Call, Function};
 use crate::local::cell::{AnyRef, Ref};
@@ -238,8 +238,8 @@ where
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         use serde::de::Error as _;
         let id = Uuid::deserialize(deserializer)?;
-        if let Some(connection) = home::connection() {
-            return crossing::import(connection, id).map_err(D::Error::custom);
+        if let Some(upstream) = upstream::upstream() {
+            return crossing::import(upstream, id).map_err(D::Error::custom);
         }
         let any = ids::find(id).ok_or_else(|| {
             D::Error::custom(format_args!(

@@ -19,6 +19,7 @@ use crate::cluster::worker::task::Start;
 use crate::error::{Error, Result};
 use crate::function::{Call, Function};
 use crate::local::cell::{AnyRef, Ref};
+use crate::local::waiting;
 use crate::wire::{self, Held};
 
 /// How an argument that a task holds as an `H` crosses.
@@ -92,8 +93,10 @@ fn pack_owned<T: Serialize + Send + 'static>(
 ) -> Result<()> {
     match slot.kind() {
         Kind::Value(value) => packing.value(value),
-        Kind::Ref(any, _) if packing.is_by_id() => packing.object(any),
-        Kind::List(list, _) if packing.is_by_id() => packing.list(list),
+        Kind::Ref(any, _) if goes_by_id(any, packing) => packing.object(any),
+        Kind::List(list, _) if list.iter().all(|any| goes_by_id(any, packing)) => {
+            packing.list(list)
+        }
         // Most often the object is of the very type, and is read where it lies.
         Kind::Ref(any, _) if any.value_type() == TypeId::of::<T>() && coder::is_noted(any) => {
             packing.encoded(any)
@@ -101,6 +104,20 @@ fn pack_owned<T: Serialize + Send + 'static>(
         Kind::Ref(any, resolve) => packing.value(&resolve(any.clone())?),
         Kind::List(list, resolve) => packing.value(&resolve(list.clone())?),
     }
+}
+
+/// Whether a ref may go by its id. One whose value only this process can encode may not: that value is waited
+/// for here, if need be, and goes itself.
+fn goes_by_id(any: &AnyRef, packing: &Packing<'_>) -> bool {
+    if !packing.is_by_id() {
+        return false;
+    }
+    let noted = coder::is_noted(any);
+    if !noted {
+        // Its failure shows where it is resolved.
+        let _ = waiting::wait(any, None);
+    }
+    noted
 }
 
 fn unpack_owned<T: DeserializeOwned>(argument: Argument, start: &Start<'_>) -> Result<Slot<T>> {
@@ -120,7 +137,9 @@ where
             coder::note::<T>(any);
             packing.object(any)
         }
-        Kind::List(list, _) if packing.is_by_id() => packing.list(list),
+        Kind::List(list, _) if list.iter().all(|any| goes_by_id(any, packing)) => {
+            packing.list(list)
+        }
         Kind::List(list, resolve) => packing.value(resolve(list.clone())?.inner()),
     }
 }

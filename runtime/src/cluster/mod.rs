@@ -23,6 +23,7 @@ pub(crate) mod argument;
 pub(crate) mod coder;
 pub(crate) mod frame;
 pub(crate) mod registry;
+pub(crate) mod upstream;
 pub(crate) mod worker;
 
 mod arena;
@@ -33,6 +34,7 @@ mod turn;
 use crate::cluster::argument::Packing;
 use crate::cluster::processes::Processes;
 use crate::cluster::registry::Registered;
+use crate::cluster::upstream::Upstream;
 use crate::config::{Engine as Choice, Settings};
 use crate::error::{Error, ErrorKind, Failed, Result};
 use crate::local::Local;
@@ -117,6 +119,14 @@ pub(crate) fn is_main_thread() -> bool {
 /// Whether calls of this runtime leave this process: for a worker of its own, or, from a worker, for the driver.
 pub(crate) fn leaves(local: &Local) -> bool {
     local.settings().engine == Choice::Processes
+}
+
+/// Where calls go to be run by others. None: to workers of this process's own.
+///
+/// # Errors
+/// `Engine`, if there is no way there.
+pub(crate) fn way_out() -> Result<Option<&'static dyn Upstream>> {
+    Ok(upstream::upstream())
 }
 
 /// Fails what cannot leave this process, by name.

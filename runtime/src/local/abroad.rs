@@ -67,15 +67,15 @@ pub(super) fn note_runtime(leaves: bool) {
     }
 }
 
-static HOME: OnceLock<Box<dyn Home>> = OnceLock::new();
+static HOME: OnceLock<&'static dyn Home> = OnceLock::new();
 
-/// Where this process gets objects from, if it is a worker.
+/// Where this process gets objects from, if it is a worker or has joined a cluster.
 #[inline]
 pub(crate) fn home() -> Option<&'static dyn Home> {
-    HOME.get().map(|home| &**home)
+    HOME.get().copied()
 }
 
-/// Makes this process a worker, for good.
-pub(crate) fn set_home(home: Box<dyn Home>) {
-    assert!(HOME.set(home).is_ok(), "a process becomes a worker once");
+/// Makes this process one that gets objects from there, for good.
+pub(crate) fn set_home(home: &'static dyn Home) {
+    assert!(HOME.set(home).is_ok(), "a process has one home");
 }

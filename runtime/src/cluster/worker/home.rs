@@ -13,8 +13,10 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use crate::cluster::arena::{Page, Reader, Writer};
+use crate::cluster::argument::Packing;
 use crate::cluster::channel::{Frame, Incoming, NoFrame, Outgoing};
-use crate::cluster::frame::{self, Body, Bytes, EndedWait, ToDriver, ToWorker};
+use crate::cluster::frame::{self, Body, Bytes, EndedWait, SubmitHead, ToDriver, ToWorker};
+use crate::cluster::upstream::{Departure, Pending, Upstream};
 use crate::cluster::worker::task::Running;
 use crate::cluster::{coder, error_of};
 use crate::error::{Failed, Result};
@@ -28,12 +30,6 @@ use crate::wire::Held;
 const SWEEP_EVERY: usize = 1024;
 /// How long a look at whether the driver has read a long value waits before the next.
 const LOOK: Duration = Duration::from_micros(20);
-
-/// A cell whose value comes from the driver.
-pub(crate) trait Pending: Send {
-    /// The value has come, or the reason why there is none.
-    fn complete(self: Box<Self>, answer: std::result::Result<&[u8], Failed>);
-}
 
 struct Import {
     /// How often this process was given the id.
@@ -154,15 +150,16 @@ impl Connection {
     pub(super) fn arrived(&self, id: Uuid, answer: std::result::Result<Result<&[u8]>, Failed>) {
         let pending = lock(&self.imports).get_mut(&id).and_then(|import| import.pending.take());
         let Some(pending) = pending else { return };
-        pending.complete(match answer {
+        let answer = match answer {
             Ok(Ok(bytes)) => Ok(bytes),
             Ok(Err(error)) => Err(Failed::from(&error)),
             Err(failed) => Err(failed),
-        });
+        };
+        pending.complete(answer);
     }
 
     /// Notes that this process was given a ref, which is `pending` if it is new.
-    pub(crate) fn import(&self, id: Uuid, pending: Option<Box<dyn Pending>>) {
+    fn import(&self, id: Uuid, pending: Option<Box<dyn Pending>>) {
         let mut imports = lock(&self.imports);
         let new = Import { count: 0, pending: None, subscribed: false };
         let import = imports.entry(id).or_insert(new);
@@ -181,7 +178,7 @@ impl Connection {
     }
 
     /// Notes that this process was given a ref again that it has already.
-    pub(crate) fn import_again(&self, id: Uuid) {
+    fn import_again(&self, id: Uuid) {
         if let Some(import) = lock(&self.imports).get_mut(&id) {
             import.count += 1;
         }
@@ -377,14 +374,29 @@ impl abroad::Home for Home {
     }
 }
 
-/// The connection, for those above who make imports.
-static CONNECTION: std::sync::OnceLock<&'static Connection> = std::sync::OnceLock::new();
+impl Upstream for Connection {
+    fn submit(&self, call: Departure<'_>, pending: Box<dyn Pending>) -> Result<()> {
+        let Departure { id, registered, pack, options, stands_at, place, .. } = call;
+        let mut lease = self.borrow_writer();
+        let mut packing = Packing::ids(&mut lease.body);
+        pack(&mut packing)?;
+        let Packing { arguments, held, objects, .. } = packing;
+        let values = lease.body.take();
+        objects.iter().for_each(|(id, any)| self.export(*id, any));
+        self.export_held(&held);
+        self.import(id, Some(pending));
+        let keep = held.iter().map(|held| held.id).collect();
+        let function = registered.name().to_owned();
+        let head = SubmitHead { id, function, arguments, keep, options, stands_at, place };
+        self.send_leased(&lease, &ToDriver::Submit(Box::new(head)), &values);
+        Ok(())
+    }
 
-pub(super) fn set_connection(connection: &'static Connection) {
-    let _ = CONNECTION.set(connection);
-}
+    fn import(&self, id: Uuid, pending: Box<dyn Pending>) {
+        self.import(id, Some(pending));
+    }
 
-/// The connection to the driver. Only a worker that serves has it.
-pub(crate) fn connection() -> Option<&'static Connection> {
-    CONNECTION.get().copied()
+    fn import_again(&self, id: Uuid) {
+        self.import_again(id);
+    }
 }

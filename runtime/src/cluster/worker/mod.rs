@@ -16,10 +16,10 @@ use crate::cluster::arena::{Page, Reader, Writer};
 use crate::cluster::channel::{Incoming, Outgoing};
 use crate::cluster::frame::{self, Bytes, TaskHead, ToDriver, ToWorker};
 use crate::cluster::processes::spawn::{self, Ends, Serves};
-use crate::cluster::registry;
 use crate::cluster::turn;
 use crate::cluster::worker::home::Connection;
 use crate::cluster::worker::task::{Ended, Start};
+use crate::cluster::{registry, upstream};
 use crate::config::{Config, Engine};
 use crate::error::{Failed, Result};
 use crate::local::cell::AnyRef;
@@ -227,8 +227,8 @@ impl Worker {
         let settings = config.resolve(|name| std::env::var(name).ok())?;
         // The process-wide runtime, for good.
         std::mem::forget(default::start(settings)?);
-        home::set_connection(self.connection);
-        abroad::set_home(Box::new(home::Home(self.connection)));
+        upstream::set_upstream(self.connection);
+        abroad::set_home(Box::leak(Box::new(home::Home(self.connection))));
         self.connection.send(&ToDriver::Ready, &[]);
         Ok(())
     }

@@ -1,0 +1,57 @@
+//! Where calls go that leave this process for whoever runs them: from a worker to its driver.
+//!
+//! What comes back is an *import*: a cell whose promise is kept on the way until the value, or the reason why
+//! there is none, has come.
+
+use std::sync::OnceLock;
+
+use uuid::Uuid;
+
+use crate::cluster::argument::{Asked, Packing};
+use crate::cluster::registry::Registered;
+use crate::error::{Failed, Result};
+
+/// A cell whose value comes from elsewhere.
+pub(crate) trait Pending: Send {
+    /// The value has come, or the reason why there is none.
+    fn complete(self: Box<Self>, answer: std::result::Result<&[u8], Failed>);
+}
+
+/// A call that leaves.
+pub(crate) struct Departure<'a> {
+    /// The id that the result is to have.
+    pub(crate) id: Uuid,
+    pub(crate) registered: &'static Registered,
+    /// Packs the arguments. It runs the program's code.
+    pub(crate) pack: &'a mut dyn FnMut(&mut Packing<'_>) -> Result<()>,
+    pub(crate) options: Option<Asked>,
+    /// Where the call stands in the source.
+    pub(crate) stands_at: String,
+    /// Its place in the tree of random streams.
+    pub(crate) place: Vec<u32>,
+}
+
+/// The way to whoever runs the calls.
+pub(crate) trait Upstream: Send + Sync {
+    /// Sends a call; `pending` is where its result goes.
+    ///
+    /// # Errors
+    /// Those of packing, and `Engine`, by name, for what is asked for and cannot be honoured.
+    fn submit(&self, call: Departure<'_>, pending: Box<dyn Pending>) -> Result<()>;
+    /// Notes that this process was given a ref, which is `pending` because it is new.
+    fn import(&self, id: Uuid, pending: Box<dyn Pending>);
+    /// Notes that this process was given a ref again that it has already.
+    fn import_again(&self, id: Uuid);
+}
+
+static UPSTREAM: OnceLock<&'static dyn Upstream> = OnceLock::new();
+
+/// Where calls go from here. None: no runtime of this process has such a way.
+pub(crate) fn upstream() -> Option<&'static dyn Upstream> {
+    UPSTREAM.get().copied()
+}
+
+/// Sets it, for good.
+pub(super) fn set_upstream(upstream: &'static dyn Upstream) {
+    let _ = UPSTREAM.set(upstream);
+}
