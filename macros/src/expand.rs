@@ -97,6 +97,46 @@ impl Signature {
         quote!((#(#copiers,)*))
     }
 
+    /// How each argument crosses to another process.
+    pub(crate) fn ports(&self) -> TokenStream {
+        let ports = self.parameters.iter().map(|parameter| {
+            let marker = parameter.marker();
+            quote!(::mobula::__private::port!(#marker))
+        });
+        quote!((#(#ports,)*))
+    }
+
+    /// How what the call returns crosses back.
+    pub(crate) fn way(&self) -> TokenStream {
+        let value = self.output.value();
+        quote!(::mobula::__private::way!(#value))
+    }
+
+    /// How what the call fails with crosses back, where `Self` is what [`fails`](Self::fails) speaks of.
+    pub(crate) fn failure_way(&self) -> TokenStream {
+        if self.output.fallible {
+            let failure = self.output.failure();
+            quote!(::mobula::__private::failure_way!(Self, #failure))
+        } else {
+            quote!(::core::option::Option::None)
+        }
+    }
+
+    /// What makes an error again of what a call of `owner` failed with.
+    pub(crate) fn fails(&self, owner: TokenStream) -> Option<TokenStream> {
+        let failure = self.output.fallible.then(|| self.output.failure())?;
+        Some(quote! {
+            #[automatically_derived]
+            impl ::mobula::__private::Fails for #owner {
+                type Failure = #failure;
+
+                fn to_error(failure: Self::Failure) -> ::mobula::__private::Error {
+                    ::mobula::__private::failure!(failure)
+                }
+            }
+        })
+    }
+
     /// The pattern that takes the arguments out again.
     pub(crate) fn held(&self) -> TokenStream {
         let held = (0..self.parameters.len()).map(parameter::anonymous);

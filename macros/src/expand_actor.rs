@@ -21,12 +21,14 @@ pub(crate) fn expand(actor: &Actor, options: &Options) -> TokenStream {
     let silence = expand::silence();
     let checks = (!options.local).then(|| portable(actor, constructor));
     let clones = cloneable(actor, constructor, options);
-    let calls = calls(actor);
+    let calls = calls(actor, options.local);
     let (construction, interface) = match &constructor.signature {
         Ok(signature) => {
             (construction(actor, options, signature), interface(actor, constructor, signature))
         }
-        Err(faulty) => (faulty_construction(actor), faulty_interface(actor, constructor, faulty)),
+        Err(faulty) => {
+            (faulty_construction(actor, options), faulty_interface(actor, constructor, faulty))
+        }
     };
     quote! {
         #(#conditions)*
@@ -89,15 +91,60 @@ fn construction(actor: &Actor, options: &Options, signature: &Signature) -> Toke
             ::mobula::__private::Construct::#construct
         }
     };
-    implement(actor, markers, body)
+    let crossing = (!options.local).then(|| crossing(actor, signature));
+    let registers = (!options.local).then(|| registers(actor, signature));
+    let actor = implement(actor, options, markers, quote!(#body #crossing));
+    quote!(#registers #actor)
+}
+
+/// How what makes the actor crosses to another process, and what it saves back.
+fn crossing(actor: &Actor, new: &Signature) -> TokenStream {
+    let (ports, failure) = (new.ports(), new.failure_way());
+    let saved = saved(actor);
+    quote! {
+        fn crossing() -> ::core::option::Option<::mobula::__private::ActorCrossing<Self>> {
+            ::core::option::Option::Some(::mobula::__private::ActorCrossing {
+                registered: &REGISTERED,
+                ports: #ports,
+                saved: ::mobula::__private::way!(#saved),
+                failure: #failure,
+            })
+        }
+    }
+}
+
+/// What lets other processes ask for the actor's type by its name.
+fn registers(actor: &Actor, new: &Signature) -> TokenStream {
+    let ty = &actor.ty;
+    let fails = new.fails(quote!(#ty));
+    quote! {
+        ::mobula::__private::register_actor!(#ty);
+        #fails
+    }
+}
+
+/// The type of what `checkpoint` gives.
+fn saved(actor: &Actor) -> TokenStream {
+    match &actor.saving {
+        None => quote!(()),
+        Some(Saving { checkpoint, .. }) => {
+            let value = checkpoint.output.value();
+            quote!(#value)
+        }
+    }
 }
 
 /// The actor's contract, around what depends on the constructor.
-fn implement(actor: &Actor, markers: TokenStream, body: TokenStream) -> TokenStream {
+fn implement(
+    actor: &Actor,
+    options: &Options,
+    markers: TokenStream,
+    body: TokenStream,
+) -> TokenStream {
     let (ty, methods) = (&actor.ty, methods_ident(actor));
     let is_async = is_async(actor);
     let saving = saving(actor);
-    let ticks = ticks(actor);
+    let ticks = ticks(actor, options.local);
     let declaration = expand::declaration(&actor.ident, &expand::plain(&actor.ident));
     quote! {
         #[automatically_derived]
@@ -171,10 +218,10 @@ fn is_async(actor: &Actor) -> TokenStream {
 }
 
 /// The struct of the calls.
-fn calls(actor: &Actor) -> TokenStream {
+fn calls(actor: &Actor, local: bool) -> TokenStream {
     let (ty, ident) = (&actor.ty, methods_ident(actor));
     let calls = actor.methods.iter().map(|method| match &method.signature {
-        Ok(signature) => call(actor, method, signature),
+        Ok(signature) => call(actor, local, method, signature),
         Err(faulty) => faulty_call(method, faulty),
     });
     let doc = format!("The calls that a handle of [`{}`] has.", actor.ident);
@@ -212,11 +259,11 @@ fn calls(actor: &Actor) -> TokenStream {
 }
 
 /// One call.
-fn call(actor: &Actor, method: &Method, signature: &Signature) -> TokenStream {
+fn call(actor: &Actor, local: bool, method: &Method, signature: &Signature) -> TokenStream {
     let (vis, ident) = (&method.vis, &signature.ident);
     let documentation = attributes::documentation(&method.attributes);
     let (declared, value) = (signature.declared(), signature.output.value());
-    let submission = submission(actor, method.access, signature, quote!(&self.0));
+    let submission = submission(actor, local, method.access, signature, quote!(&self.0));
     quote! {
         #(#documentation)*
         #[inline]
@@ -227,9 +274,11 @@ fn call(actor: &Actor, method: &Method, signature: &Signature) -> TokenStream {
     }
 }
 
-/// What hands a call to `cell`.
+/// What hands a call to `cell`: the method as a type of its own, which another process can ask for by its
+/// name, and the call.
 fn submission(
     actor: &Actor,
+    local: bool,
     access: Access,
     signature: &Signature,
     cell: TokenStream,
@@ -239,32 +288,70 @@ fn submission(
     let (held, value) = (signature.held(), signature.output.value());
     let this = Ident::new("actor", Span::mixed_site());
     let call = signature.call(quote!(<#ty>::#ident), quote!(#this,));
-    let copiers = signature.copiers();
-    let (submit, call) = match (access, signature.is_async) {
-        (Access::Exclusive, false) => ("call_mut", call),
-        (Access::Shared, false) => ("call_ref", call),
-        (Access::Exclusive, true) => ("call_mut_async", boxed(call)),
-        (Access::Shared, true) => ("call_ref_async", boxed(call)),
+    let (body, call) = match (access, signature.is_async) {
+        (Access::Exclusive, false) => ("Alone", call),
+        (Access::Shared, false) => ("Shared", call),
+        (Access::Exclusive, true) => ("AloneLater", boxed(call)),
+        (Access::Shared, true) => ("SharedLater", boxed(call)),
     };
-    let submit = format_ident!("{submit}");
+    let body = format_ident!("{body}");
     let declaration = expand::declaration(ident, &name(actor, signature));
+    let copiers = signature.copiers();
+    let fails = (!local).then(|| signature.fails(quote!(__Call)));
+    let crossing = (!local).then(|| {
+        let (ports, way, failure) = (signature.ports(), signature.way(), signature.failure_way());
+        quote! {
+            fn crossing() -> ::core::option::Option<::mobula::__private::MethodCrossing<Self>> {
+                ::core::option::Option::Some(::mobula::__private::MethodCrossing {
+                    registered: &REGISTERED,
+                    ports: #ports,
+                    way: #way,
+                    failure: #failure,
+                })
+            }
+        }
+    });
+    let registers = (!local).then(|| quote!(::mobula::__private::register_method!(__Call);));
     quote! {
-        #declaration
-        ::mobula::__private::ActorCell::<#ty>::#submit::<#markers, #value>(
-            #cell,
-            &FUNCTION,
-            #slots,
-            |#this, #held| #call,
-            || #copiers,
-        )
+        enum __Call {}
+
+        const _: () = {
+            #registers
+            #fails
+
+            #[automatically_derived]
+            impl ::mobula::__private::ActorMethod for __Call {
+                type Actor = #ty;
+                type Params = #markers;
+                type Output = #value;
+
+                #[inline]
+                fn function() -> &'static ::mobula::__private::Function {
+                    #declaration
+                    &FUNCTION
+                }
+
+                fn copiers() -> <Self::Params as ::mobula::__private::Params>::Copiers {
+                    #copiers
+                }
+
+                #[inline]
+                fn body() -> ::mobula::__private::MethodBody<Self> {
+                    ::mobula::__private::MethodBody::<Self>::#body(|#this, #held| #call)
+                }
+
+                #crossing
+            }
+        };
+        ::mobula::__private::ActorCell::<#ty>::call::<__Call>(#cell, #slots)
     }
 }
 
 /// What is called every so often, if anything is.
-fn ticks(actor: &Actor) -> Option<TokenStream> {
+fn ticks(actor: &Actor, local: bool) -> Option<TokenStream> {
     let ticks = actor.ticks.iter().map(|Tick { attributes, access, signature, every }| {
         let conditions = attributes::conditions(attributes);
-        let submission = submission(actor, *access, signature, quote!(cell));
+        let submission = submission(actor, local, *access, signature, quote!(cell));
         quote! {
             #(#conditions)*
             ticks.push(::mobula::__private::Tick::new(#every, |cell| { #submission }));
@@ -346,7 +433,7 @@ fn faulty_call(method: &Method, faulty: &Faulty) -> TokenStream {
 }
 
 /// An actor whose constructor was refused.
-fn faulty_construction(actor: &Actor) -> TokenStream {
+fn faulty_construction(actor: &Actor, options: &Options) -> TokenStream {
     let body = quote! {
         fn copiers() {}
 
@@ -354,7 +441,7 @@ fn faulty_construction(actor: &Actor) -> TokenStream {
             ::core::unreachable!()
         }
     };
-    implement(actor, quote!(()), body)
+    implement(actor, options, quote!(()), body)
 }
 
 /// What makes an actor whose constructor was refused, for the caller.

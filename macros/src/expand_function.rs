@@ -132,20 +132,8 @@ fn task(function: &Function<'_>, options: &Options, name: &str) -> TokenStream {
 
 /// What lets other processes ask for the function by its name.
 fn registers(function: &Function<'_>) -> TokenStream {
-    let (ident, output) = (&function.signature.ident, &function.signature.output);
-    let fails = output.fallible.then(|| {
-        let failure = output.failure();
-        quote! {
-            #[automatically_derived]
-            impl ::mobula::__private::Fails for #ident {
-                type Failure = #failure;
-
-                fn to_error(failure: Self::Failure) -> ::mobula::__private::Error {
-                    ::mobula::__private::failure!(failure)
-                }
-            }
-        }
-    });
+    let ident = &function.signature.ident;
+    let fails = function.signature.fails(quote!(#ident));
     quote! {
         ::mobula::__private::register_function!(#ident);
         #fails
@@ -155,23 +143,13 @@ fn registers(function: &Function<'_>) -> TokenStream {
 /// How its calls cross to another process.
 fn crossing(function: &Function<'_>) -> TokenStream {
     let signature = &function.signature;
-    let ports = signature.parameters.iter().map(|parameter| {
-        let marker = parameter.marker();
-        quote!(::mobula::__private::port!(#marker))
-    });
-    let value = signature.output.value();
-    let failure = if signature.output.fallible {
-        let failure = signature.output.failure();
-        quote!(::mobula::__private::failure_way!(Self, #failure))
-    } else {
-        quote!(::core::option::Option::None)
-    };
+    let (ports, way, failure) = (signature.ports(), signature.way(), signature.failure_way());
     quote! {
         fn crossing() -> ::core::option::Option<::mobula::__private::Crossing<Self>> {
             ::core::option::Option::Some(::mobula::__private::Crossing {
                 registered: &REGISTERED,
-                ports: (#(#ports,)*),
-                way: ::mobula::__private::way!(#value),
+                ports: #ports,
+                way: #way,
                 failure: #failure,
             })
         }

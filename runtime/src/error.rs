@@ -258,6 +258,22 @@ impl Error {
     }
 }
 
+/// How serde takes an error: as what of it crosses to another process.
+pub(crate) mod as_failed {
+    use serde::{Deserializer, Serializer};
+
+    use super::*;
+
+    pub(crate) fn serialize<S: Serializer>(error: &Error, to: S) -> Result<S::Ok, S::Error> {
+        Failed::from(error).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Error, D::Error> {
+        let failed = Failed::deserialize(from)?;
+        Ok(Error::from_failed(failed, None))
+    }
+}
+
 /// Turns whatever a remote function returned as its `Err` into an [`Error`], keeping as much of it
 /// as its type allows.
 ///

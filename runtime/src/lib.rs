@@ -111,8 +111,9 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::api::actor::{
-        Actor, ActorCell, ActorConfig, ActorControl, ActorHandle, ActorOptions, Construct,
-        IsShareable, NotShareable, Shareable, Sharing, Tick, start_actor,
+        Actor, ActorCell, ActorConfig, ActorControl, ActorCrossing, ActorHandle, ActorMethod,
+        ActorOptions, Construct, IsShareable, MethodBody, MethodCrossing, NotShareable, Shareable,
+        Sharing, Tick, start_actor,
     };
     pub use crate::api::copier::{Copier, CopyEach, CopyNone, Copying};
     pub use crate::api::crossing::Crossing;
@@ -136,7 +137,8 @@ pub mod __private {
     pub use crate::size::estimate as estimated_size;
     pub use crate::store::{KindOf, Noted, NotedIfPortable, NotedIfSized, NotedNot};
     pub use crate::{
-        copier, failure, failure_way, note_type, port, register_function, shareable, way,
+        copier, failure, failure_way, note_type, port, register_actor, register_function,
+        register_method, shareable, way,
     };
     pub use inventory;
 
@@ -217,6 +219,28 @@ macro_rules! register_function {
     ($function:ty) => {
         static REGISTERED: $crate::__private::Registered =
             $crate::__private::Registered::of::<$function>();
+        $crate::__private::inventory::submit! { $crate::__private::Known(&REGISTERED) }
+    };
+}
+
+/// Lets other processes ask for a method by its name.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! register_method {
+    ($method:ty) => {
+        static REGISTERED: $crate::__private::Registered =
+            $crate::__private::Registered::of_method::<$method>();
+        $crate::__private::inventory::submit! { $crate::__private::Known(&REGISTERED) }
+    };
+}
+
+/// Lets other processes ask for an actor's type by its name.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! register_actor {
+    ($actor:ty) => {
+        static REGISTERED: $crate::__private::Registered =
+            $crate::__private::Registered::of_actor::<$actor>();
         $crate::__private::inventory::submit! { $crate::__private::Known(&REGISTERED) }
     };
 }

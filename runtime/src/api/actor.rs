@@ -10,40 +10,48 @@
 use std::fmt;
 use std::ops::Deref;
 use std::panic::Location;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::api::crossing;
+use crate::api::crossing::{self, Arguments};
 use crate::api::object::ObjectRef;
 use crate::api::parameter::{Arg, Awaiting, Borrowed, Lent, Owned, Params, Slot};
 use crate::cluster;
+use crate::cluster::argument::unfit;
+use crate::cluster::upstream;
 use crate::config::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{Call, Function};
 use crate::local::arguments::Refs;
+use crate::local::caller::Origin;
 use crate::local::cell::Ref;
 pub use crate::local::life::{ActorEnd, Construct};
 use crate::local::life::{Life, Terms};
 pub use crate::local::names::ActorName;
 use crate::local::names::Claimed;
-use crate::local::strand::{
-    Access, Body, Borrowing, HostedCall, HostedHandle, Method, Strand, StrandHandle, Waits,
-};
-use crate::local::{Local, default, pool};
+use crate::local::place::Place;
+pub use crate::local::strand::Body;
+use crate::local::strand::{Access, HostedCall, HostedHandle, Method, Strand, StrandHandle, Waits};
+use crate::local::{Local, current, default, pool};
 use crate::wire;
 
+mod away;
 mod control;
 mod deliver;
+mod far;
 mod options;
 mod shareable;
 mod tick;
 
 pub use self::shareable::{IsShareable, NotShareable, Shareable, Sharing};
 
+use self::away::Away;
+pub use self::away::{ActorCrossing, MethodCrossing};
 pub use self::control::{ActorControl, exit_actor, kill};
 pub use self::deliver::deliver;
+use self::far::Far;
 pub use self::options::{ActorConfig, ActorOptions, get_actor};
 pub use self::tick::Tick;
 
@@ -77,6 +85,10 @@ pub trait Actor: Sized + Send + 'static {
     }
     /// Whether several threads may use it at once.
     fn shareable() -> Option<Shareable<Self>>;
+    /// How what makes it crosses to another process; None: it stays in this one.
+    fn crossing() -> Option<ActorCrossing<Self>> {
+        None
+    }
     /// How to make its constructor's arguments once more.
     fn copiers() -> <Self::Params as Params>::Copiers;
     /// Its `checkpoint`.
@@ -84,6 +96,32 @@ pub trait Actor: Sized + Send + 'static {
     /// Its `restore`.
     fn restore(&mut self, saved: Self::Saved) -> Result<()>;
 }
+
+/// What the arguments of a method are while it runs.
+type Held<M> = <<M as ActorMethod>::Params as Params>::Held;
+
+/// A method, as the calls that its actor's handles offer.
+pub trait ActorMethod: Sized + 'static {
+    /// Whose it is.
+    type Actor: Actor;
+    /// Its parameters.
+    type Params: Params;
+    /// What its result is made of: the `T` of `ObjectRef<T>`.
+    type Output: Send + Sync + 'static;
+    /// Its name and place.
+    fn function() -> &'static Function;
+    /// How to make its arguments once more.
+    fn copiers() -> <Self::Params as Params>::Copiers;
+    /// The method itself.
+    fn body() -> MethodBody<Self>;
+    /// How its calls cross to another process; None: they stay in this one.
+    fn crossing() -> Option<MethodCrossing<Self>> {
+        None
+    }
+}
+
+/// A method itself, by how it has the actor and whether it waits.
+pub type MethodBody<M> = Body<<M as ActorMethod>::Actor, Held<M>, <M as ActorMethod>::Output>;
 
 impl<A: Actor> Life for A {
     type Seed = <A::Params as Params>::Slots;
@@ -113,6 +151,10 @@ pub struct ActorCell<A: Actor>(Kind<A>);
 enum Kind<A: Actor> {
     Computes(StrandHandle<A>),
     Waits(HostedHandle<A>),
+    /// Its state lives in another process.
+    Away(StrandHandle<Away<A>>),
+    /// It is elsewhere: the driver's, where this is a worker.
+    Far(Far),
     /// It could not begin.
     Refused(Error),
 }
@@ -122,13 +164,15 @@ impl<A: Actor> Clone for ActorCell<A> {
         Self(match &self.0 {
             Kind::Computes(handle) => Kind::Computes(handle.clone()),
             Kind::Waits(handle) => Kind::Waits(handle.clone()),
+            Kind::Away(handle) => Kind::Away(handle.clone()),
+            Kind::Far(far) => Kind::Far(far.clone()),
             Kind::Refused(error) => Kind::Refused(error.clone()),
         })
     }
 }
 
 /// What is to be where an actor of the wanted name lives already.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Taken {
     Refuse,
     Share,
@@ -163,6 +207,65 @@ impl<A: Actor> ActorCell<A> {
         taken: Taken,
         call: Call,
     ) -> Result<Self> {
+        if crossing::leaves() {
+            if let Some(upstream) = cluster::way_out()? {
+                let started = far::start::<A>(upstream, &slots, config, taken, call)?;
+                return Ok(started.cell().clone());
+            }
+            let seed = Arguments::Slots(slots);
+            return Self::start_away(seed, config, taken, call, current::next_place);
+        }
+        let (local, terms) = Self::terms(config, taken)?;
+        let terms = terms.map(|terms| match local.settings().engine {
+            // There calls run one at a time, on the threads that make them.
+            Engine::Inline if !A::ASYNC => Terms { max_concurrency: None, ..terms },
+            _ => terms,
+        });
+        let anew = terms.as_ref().is_some_and(|terms| terms.max_restarts > 0);
+        let slots = if anew { prepare::<A>(slots)? } else { slots };
+        let arguments = awaiting::<A::Params>(&slots);
+        let runtime = Arc::clone(&local);
+        let place = current::next_place;
+        let (kind, is_new) = if A::ASYNC {
+            let claimed = Strand::start(local, slots, terms, arguments, call, place);
+            let (handle, is_new) = taken.settle(claimed)?;
+            (Kind::Waits(handle), is_new)
+        } else {
+            let claimed = Strand::start(local, slots, terms, arguments, call, place);
+            let (handle, is_new) = taken.settle(claimed)?;
+            (Kind::Computes(handle), is_new)
+        };
+        Ok(Self(kind).begun(is_new, &runtime))
+    }
+
+    /// In the driver: starts an actor whose state is to live in another process.
+    fn start_away(
+        seed: Arguments<A::Params>,
+        config: Option<&ActorConfig>,
+        taken: Taken,
+        call: Call,
+        place: impl FnOnce(&Arc<Local>) -> Place,
+    ) -> Result<Self> {
+        let (local, terms) = Self::terms(config, taken)?;
+        if A::crossing().is_none() {
+            return Err(far::stays::<A>());
+        }
+        if A::ASYNC {
+            let name = call.function.name();
+            return Err(cluster::stays(&format!("the actor `{name}` has async methods")));
+        }
+        let runtime = Arc::clone(&local);
+        // Its calls come to the other process one at a time.
+        let terms = terms.map(|terms| Terms { max_concurrency: None, ..terms });
+        let arguments = seed.awaited().refs;
+        let claimed =
+            Strand::start(local, Arc::new(Mutex::new(seed)), terms, arguments, call, place);
+        let (handle, is_new) = taken.settle(claimed)?;
+        Ok(Self(Kind::Away(handle)).begun(is_new, &runtime))
+    }
+
+    /// The runtime of an actor that is to be started, and what that is promised.
+    fn terms(config: Option<&ActorConfig>, taken: Taken) -> Result<(Arc<Local>, Option<Terms>)> {
         let terms = config.map(ActorConfig::terms::<A>).transpose()?.flatten();
         let named = terms.as_ref().is_some_and(|terms| terms.name.is_some());
         if taken == Taken::Share && !named {
@@ -173,41 +276,28 @@ impl<A: Actor> ActorCell<A> {
         if local.pool().is_closed() {
             return Err(pool::shut_down_before("it began"));
         }
-        if crossing::leaves() {
-            let name = call.function.name();
-            return Err(cluster::stays(&format!(
-                "the actor `{name}` keeps its state in one process"
-            )));
-        }
-        let terms = terms.map(|terms| match local.settings().engine {
-            // There calls run one at a time, on the threads that make them.
-            Engine::Inline if !A::ASYNC => Terms { max_concurrency: None, ..terms },
-            _ => terms,
-        });
-        let anew = terms.as_ref().is_some_and(|terms| terms.max_restarts > 0);
-        let slots = if anew { prepare::<A>(slots)? } else { slots };
-        let arguments = awaiting::<A::Params>(&slots);
-        let runtime = Arc::clone(&local);
-        let (kind, is_new) = if A::ASYNC {
-            let claimed = Strand::start(local, slots, terms, arguments, call);
-            let (handle, is_new) = taken.settle(claimed)?;
-            (Kind::Waits(handle), is_new)
-        } else {
-            let claimed = Strand::start(local, slots, terms, arguments, call);
-            let (handle, is_new) = taken.settle(claimed)?;
-            (Kind::Computes(handle), is_new)
-        };
-        let cell = Self(kind);
+        Ok((local, terms))
+    }
+
+    /// The handle of an actor, whose ticks begin if it `is_new`.
+    fn begun(self, is_new: bool, local: &Arc<Local>) -> Self {
         if is_new {
-            Tick::start_all(&cell, &runtime);
+            Tick::start_all(&self, local);
         }
-        Ok(cell)
+        self
     }
 
     /// The actor of that name.
     fn find(name: &ActorName) -> Result<Self> {
+        if crossing::leaves()
+            && let Some(upstream) = cluster::way_out()?
+        {
+            return Ok(far::find::<A>(upstream, name)?.cell().clone());
+        }
         let find = |local: &Arc<Local>| {
-            Ok(Self(if A::ASYNC {
+            Ok(Self(if cluster::leaves(local) {
+                Kind::Away(local.names().find::<Weak<Strand<Away<A>>>>(name)?)
+            } else if A::ASYNC {
                 Kind::Waits(local.names().find::<Weak<Strand<A, Waits<A>>>>(name)?)
             } else {
                 Kind::Computes(local.names().find::<Weak<Strand<A>>>(name)?)
@@ -223,103 +313,71 @@ impl<A: Actor> ActorCell<A> {
         })
     }
 
-    /// Calls a `&mut self` method.
+    /// Calls a method.
+    #[inline]
     #[track_caller]
-    pub fn call_mut<P: Params, T: Send + Sync + 'static>(
+    pub fn call<M: ActorMethod<Actor = A>>(
         &self,
-        function: &'static Function,
-        slots: P::Slots,
-        body: fn(&mut A, P::Held) -> Result<T>,
-        copiers: fn() -> P::Copiers,
-    ) -> ObjectRef<T> {
-        let call = Call { function, called_at: Location::caller() };
+        slots: <M::Params as Params>::Slots,
+    ) -> ObjectRef<M::Output> {
+        let call = Call { function: M::function(), called_at: Location::caller() };
         match &self.0 {
-            Kind::Computes(handle) => {
-                let body = move |actor: Access<'_, A>, held| match actor {
-                    Access::Alone(actor) => body(actor, held),
-                    Access::Shared(_) => unreachable!("the method has `&mut self`"),
-                };
-                call_strand::<A, P, T, false>(handle.strand(), slots, body, copiers, call)
-            }
-            Kind::Waits(handle) => {
-                call_hosted::<A, P, T>(handle, slots, Body::Alone(body), copiers, call)
-            }
+            Kind::Computes(handle) => call_strand::<M>(handle.strand(), slots, call),
+            Kind::Waits(handle) => call_hosted::<M>(handle, slots, call),
             Kind::Refused(error) => refused(error, call),
+            Kind::Away(_) => {
+                let arguments = Arguments::Slots(slots);
+                let called = self.call_away::<M>(arguments, current::origin, None, call);
+                called.unwrap_or_else(|error| refused(&error, call))
+            }
+            Kind::Far(far) => far.call::<M>(&self.clone().into(), &slots, call),
         }
         .into()
     }
 
-    /// Calls a `&self` method.
-    #[track_caller]
-    pub fn call_ref<P: Params, T: Send + Sync + 'static>(
+    /// In the driver: calls a method of an actor whose state lives in another process; `origin` and `stands_at` as
+    /// for [`Strand::call_from`].
+    fn call_away<M: ActorMethod<Actor = A>>(
         &self,
-        function: &'static Function,
-        slots: P::Slots,
-        body: fn(&A, P::Held) -> Result<T>,
-        copiers: fn() -> P::Copiers,
-    ) -> ObjectRef<T> {
-        let call = Call { function, called_at: Location::caller() };
-        match &self.0 {
-            Kind::Computes(handle) => {
-                let body = move |actor: Access<'_, A>, held| match actor {
-                    Access::Shared(actor) => body(actor, held),
-                    Access::Alone(actor) => body(actor, held),
-                };
-                call_strand::<A, P, T, true>(handle.strand(), slots, body, copiers, call)
-            }
-            Kind::Waits(handle) => {
-                call_hosted::<A, P, T>(handle, slots, Body::Shared(body), copiers, call)
-            }
-            Kind::Refused(error) => refused(error, call),
-        }
-        .into()
-    }
-
-    /// Calls an async `&mut self` method.
-    #[track_caller]
-    pub fn call_mut_async<P: Params, T: Send + Sync + 'static>(
-        &self,
-        function: &'static Function,
-        slots: P::Slots,
-        body: for<'a> fn(&'a mut A, P::Held) -> Borrowing<'a, T>,
-        copiers: fn() -> P::Copiers,
-    ) -> ObjectRef<T> {
-        let call = Call { function, called_at: Location::caller() };
-        self.call_async::<P, T>(slots, Body::AloneLater(body), copiers, call)
-    }
-
-    /// Calls an async `&self` method.
-    #[track_caller]
-    pub fn call_ref_async<P: Params, T: Send + Sync + 'static>(
-        &self,
-        function: &'static Function,
-        slots: P::Slots,
-        body: for<'a> fn(&'a A, P::Held) -> Borrowing<'a, T>,
-        copiers: fn() -> P::Copiers,
-    ) -> ObjectRef<T> {
-        let call = Call { function, called_at: Location::caller() };
-        self.call_async::<P, T>(slots, Body::SharedLater(body), copiers, call)
-    }
-
-    fn call_async<P: Params, T: Send + Sync + 'static>(
-        &self,
-        slots: P::Slots,
-        body: Body<A, P::Held, T>,
-        copiers: fn() -> P::Copiers,
+        arguments: Arguments<M::Params>,
+        origin: impl FnOnce(&Arc<Local>) -> Origin,
+        stands_at: Option<Arc<str>>,
         call: Call,
-    ) -> ObjectRef<T> {
-        match &self.0 {
-            Kind::Waits(handle) => call_hosted::<A, P, T>(handle, slots, body, copiers, call),
-            Kind::Refused(error) => refused(error, call),
-            Kind::Computes(_) => unreachable!("an actor with async methods is an async actor"),
-        }
-        .into()
+    ) -> Result<Ref<M::Output>> {
+        let strand = match &self.0 {
+            Kind::Away(handle) => handle.strand(),
+            Kind::Refused(error) => return Err(error.clone()),
+            _ => return Err(unfit("a handle of an actor that lives in this process")),
+        };
+        let note = M::crossing().ok_or_else(far::stays::<A>)?.way.note;
+        let awaiting = arguments.awaited().refs;
+        // The arguments stay until the last try is over: packing only reads them.
+        let called = if matches!(M::body(), Body::Shared(_)) {
+            let body = move |actor: Access<'_, Away<A>>, _: bool| match actor {
+                Access::Alone(actor) => actor.call::<M>(&arguments),
+                Access::Shared(actor) => actor.call::<M>(&arguments),
+            };
+            let make = |strand| Method::<Away<A>, _, true>::new(strand, body);
+            strand.call_from(origin, stands_at, make, awaiting, call)
+        } else {
+            let body = move |actor: Access<'_, Away<A>>, _: bool| match actor {
+                Access::Alone(actor) => actor.call::<M>(&arguments),
+                Access::Shared(_) => unreachable!("the method has `&mut self`"),
+            };
+            let make = |strand| Method::<Away<A>, _, false>::new(strand, body);
+            strand.call_from(origin, stands_at, make, awaiting, call)
+        };
+        note(called.any());
+        Ok(called)
     }
 
     fn address(&self) -> usize {
         match &self.0 {
             Kind::Computes(handle) => std::sync::Arc::as_ptr(handle.strand()) as usize,
             Kind::Waits(handle) => std::sync::Arc::as_ptr(handle.strand()) as usize,
+            Kind::Away(handle) => std::sync::Arc::as_ptr(handle.strand()) as usize,
+            // An id is spread well enough in any of its parts.
+            Kind::Far(far) => far.id().as_u64_pair().0 as usize,
             Kind::Refused(_) => std::ptr::from_ref(self) as usize,
         }
     }
@@ -352,50 +410,78 @@ fn prepare<A: Actor>(slots: <A::Params as Params>::Slots) -> Result<<A::Params a
 }
 
 /// Calls an actor that computes. Its arguments are kept for another try where there may be one.
-fn call_strand<A: Actor, P: Params, T: Send + Sync + 'static, const SHARED: bool>(
-    strand: &Arc<Strand<A>>,
-    slots: P::Slots,
-    body: impl Fn(Access<'_, A>, P::Held) -> Result<T> + Send + 'static,
-    copiers: fn() -> P::Copiers,
+#[inline]
+fn call_strand<M: ActorMethod>(
+    strand: &Arc<Strand<M::Actor>>,
+    slots: <M::Params as Params>::Slots,
     call: Call,
-) -> Ref<T> {
-    let arguments = awaiting::<P>(&slots);
+) -> Ref<M::Output> {
+    match M::body() {
+        Body::Alone(body) => {
+            let body = move |actor: Access<'_, M::Actor>, held| match actor {
+                Access::Alone(actor) => body(actor, held),
+                Access::Shared(_) => unreachable!("the method has `&mut self`"),
+            };
+            call_strand_by::<M, false>(strand, slots, body, call)
+        }
+        Body::Shared(body) => {
+            let body = move |actor: Access<'_, M::Actor>, held| match actor {
+                Access::Shared(actor) => body(actor, held),
+                Access::Alone(actor) => body(actor, held),
+            };
+            call_strand_by::<M, true>(strand, slots, body, call)
+        }
+        Body::AloneLater(_) | Body::SharedLater(_) => {
+            unreachable!("an actor with async methods is an async actor")
+        }
+    }
+}
+
+fn call_strand_by<M: ActorMethod, const SHARED: bool>(
+    strand: &Arc<Strand<M::Actor>>,
+    slots: <M::Params as Params>::Slots,
+    body: impl Fn(Access<'_, M::Actor>, Held<M>) -> Result<M::Output> + Send + 'static,
+    call: Call,
+) -> Ref<M::Output> {
+    let arguments = awaiting::<M::Params>(&slots);
     if strand.max_task_retries() > 0 {
-        let mut resolve = match each_try::<P>(slots, copiers()) {
+        let mut resolve = match each_try::<M::Params>(slots, M::copiers()) {
             Ok(resolve) => resolve,
             Err(error) => return strand.refuse(error, call),
         };
-        let body = move |actor: Access<'_, A>, last: bool| body(actor, resolve(last)?);
-        return strand.call(|strand| Method::<A, _, SHARED>::new(strand, body), arguments, call);
+        let body = move |actor: Access<'_, M::Actor>, last: bool| body(actor, resolve(last)?);
+        return strand.call(
+            |strand| Method::<M::Actor, _, SHARED>::new(strand, body),
+            arguments,
+            call,
+        );
     }
     let mut slots = Some(slots);
-    let body = move |actor: Access<'_, A>, _: bool| {
-        body(actor, P::resolve(slots.take().expect("the only try comes once"))?)
+    let body = move |actor: Access<'_, M::Actor>, _: bool| {
+        body(actor, M::Params::resolve(slots.take().expect("the only try comes once"))?)
     };
-    strand.call(|strand| Method::<A, _, SHARED>::new(strand, body), arguments, call)
+    strand.call(|strand| Method::<M::Actor, _, SHARED>::new(strand, body), arguments, call)
 }
 
 /// As `call_strand`, of an actor that waits.
-fn call_hosted<A: Actor, P: Params, T: Send + Sync + 'static>(
-    handle: &HostedHandle<A>,
-    slots: P::Slots,
-    body: Body<A, P::Held, T>,
-    copiers: fn() -> P::Copiers,
+fn call_hosted<M: ActorMethod>(
+    handle: &HostedHandle<M::Actor>,
+    slots: <M::Params as Params>::Slots,
     call: Call,
-) -> Ref<T> {
+) -> Ref<M::Output> {
     let strand = handle.strand();
-    let arguments = awaiting::<P>(&slots);
+    let arguments = awaiting::<M::Params>(&slots);
     if strand.max_task_retries() > 0 {
-        return match each_try::<P>(slots, copiers()) {
+        return match each_try::<M::Params>(slots, M::copiers()) {
             Ok(resolve) => {
-                strand.call(|strand| HostedCall::new(strand, resolve, body), arguments, call)
+                strand.call(|strand| HostedCall::new(strand, resolve, M::body()), arguments, call)
             }
             Err(error) => strand.refuse(error, call),
         };
     }
     let mut slots = Some(slots);
-    let resolve = move |_| P::resolve(slots.take().expect("the only try comes once"));
-    strand.call(|strand| HostedCall::new(strand, resolve, body), arguments, call)
+    let resolve = move |_| M::Params::resolve(slots.take().expect("the only try comes once"));
+    strand.call(|strand| HostedCall::new(strand, resolve, M::body()), arguments, call)
 }
 
 /// The arguments once more for each try of a call; told that it is the last, it uses them up.
@@ -503,13 +589,15 @@ impl<A: Actor> Arg<Borrowed<ActorHandle<A>>> for &ActorHandle<A> {
     }
 }
 
-/// Serialized, a handle becomes the actor's id; it can be read back in the process that holds the actor,
-/// as long as some handle lives.
+/// Serialized, a handle becomes the actor's id; it can be read back in the process that holds the actor, as long as
+/// some handle lives, and in that process's workers, as long as it is sent to them in an argument or an object.
 impl<A: Actor> Serialize for ActorHandle<A> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let id = match &self.cell().0 {
             Kind::Computes(handle) => handle.id(),
             Kind::Waits(handle) => handle.id(),
+            Kind::Away(handle) => handle.id(),
+            Kind::Far(far) => far.id(),
             Kind::Refused(error) => return Err(serde::ser::Error::custom(error)),
         };
         wire::hold(id, || self.clone());
@@ -520,11 +608,14 @@ impl<A: Actor> Serialize for ActorHandle<A> {
 impl<'de, A: Actor> Deserialize<'de> for ActorHandle<A> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let id = Uuid::deserialize(deserializer)?;
-        let kind = if A::ASYNC {
+        let here = if A::ASYNC {
             HostedHandle::find(id).map(Kind::Waits)
         } else {
             StrandHandle::find(id).map(Kind::Computes)
         };
+        let kind = here
+            .or_else(|| StrandHandle::find(id).map(Kind::Away))
+            .or_else(|| Some(Kind::Far(Far::given(upstream::upstream()?, id))));
         let name = A::function().name();
         let gone = || {
             let message = format_args!("no {name} with the id {id} lives in this process");

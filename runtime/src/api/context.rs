@@ -15,6 +15,8 @@ use crate::millis::Millis;
 pub struct Context {
     running: Option<Running>,
     worker: Option<usize>,
+    /// In a process that runs a call of an actor for another: how often that was made anew.
+    restarts: Option<u32>,
 }
 
 struct Running {
@@ -50,7 +52,8 @@ pub fn context() -> Context {
     });
     let cpu = current::with_cpu(|cpu| cpu.map(pool::Cpu::index));
     let worker = cpu.or_else(|| running.as_ref().and_then(|_| abroad::home()?.cpu()));
-    Context { running, worker }
+    let restarts = running.as_ref().and_then(|_| abroad::home()?.restarts());
+    Context { running, worker, restarts }
 }
 
 /// Whether somebody cancelled this task, or the one that submitted it, or its time is over: an error
@@ -96,11 +99,15 @@ impl Context {
 
     /// Whether it is a call of an actor.
     pub fn is_actor(&self) -> bool {
-        self.running.as_ref().is_some_and(|running| running.actor.is_some())
+        self.restarts.is_some()
+            || self.running.as_ref().is_some_and(|running| running.actor.is_some())
     }
 
     /// How often the actor whose call it is was made anew after a crash; 0 where it is no actor's.
     pub fn restarts(&self) -> u32 {
+        if let Some(restarts) = self.restarts {
+            return restarts;
+        }
         let actor = self.running.as_ref().and_then(|running| running.actor);
         let mut kept = Vec::new();
         match runtimes::owner(actor.map_or(0, NonZeroUsize::get), &mut kept) {

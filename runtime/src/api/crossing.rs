@@ -17,12 +17,14 @@ use crate::api::options::Options;
 use crate::api::parameter::{Awaiting, Params};
 use crate::api::port::{FailureWay, Way};
 use crate::api::remote::{Body, Held, RemoteFn, Slots, claim, refused, submit_task_at};
-use crate::cluster::argument::{Argument, Forwarded, ForwardedArgument, Packing, unfit};
+use crate::cluster::argument::{
+    Argument, Asked, Forwarded, ForwardedArgument, Packing, What, unfit,
+};
 use crate::cluster::coder::Stored;
 use crate::cluster::frame;
 use crate::cluster::registry::Registered;
 use crate::cluster::upstream::{Departure, Pending, Upstream};
-use crate::cluster::worker::task::{self, Ended, Start};
+use crate::cluster::worker::task::{self, Ended, Here, Start};
 use crate::cluster::{self, Answer, Cargo, Parcel, coder};
 use crate::error::{Error, ErrorKind, Failed, Result};
 use crate::function::{Call, Function};
@@ -61,21 +63,22 @@ pub(crate) fn leaves() -> bool {
 
 /// A call, until it has been made over there.
 struct Load<F: RemoteFn> {
-    arguments: Arguments<F>,
+    arguments: Arguments<F::Params>,
     crossing: Crossing<F>,
 }
 
-enum Arguments<F: RemoteFn> {
-    Slots(Slots<F>),
+/// The arguments of a call that leaves this process.
+pub(crate) enum Arguments<P: Params> {
+    Slots(P::Slots),
     /// From a worker: bytes, and the objects that are named in them.
-    Forwarded(Vec<ForwardedArgument>, #[expect(dead_code, reason = "kept alive")] Vec<AnyRef>),
+    Forwarded(Vec<ForwardedArgument>, #[expect(dead_code, reason = "kept alive")] Vec<What>),
 }
 
-impl<F: RemoteFn> Arguments<F> {
-    fn awaited(&self) -> Awaiting {
+impl<P: Params> Arguments<P> {
+    pub(crate) fn awaited(&self) -> Awaiting {
         let mut awaiting = Awaiting::default();
         match self {
-            Self::Slots(slots) => F::Params::awaited(slots, &mut awaiting),
+            Self::Slots(slots) => P::awaited(slots, &mut awaiting),
             Self::Forwarded(arguments, _) => {
                 arguments
                     .iter()
@@ -85,6 +88,18 @@ impl<F: RemoteFn> Arguments<F> {
         }
         awaiting
     }
+
+    /// Packs them for a worker. All refs are complete.
+    pub(crate) fn pack(&self, ports: &P::Ports, packing: &mut Packing<'_>) -> Result<()> {
+        match self {
+            Self::Slots(slots) => panics::catch(|| P::pack(slots, ports, packing)),
+            Self::Forwarded(arguments, _) => {
+                let shares = P::shares(ports);
+                let each = &mut arguments.iter().zip(shares);
+                each.try_for_each(|(argument, shares)| argument.pack(shares, packing))
+            }
+        }
+    }
 }
 
 impl<F: RemoteFn> Cargo for Load<F> {
@@ -93,15 +108,7 @@ impl<F: RemoteFn> Cargo for Load<F> {
     }
 
     fn pack(&self, packing: &mut Packing<'_>) -> Result<()> {
-        let ports = &self.crossing.ports;
-        match &self.arguments {
-            Arguments::Slots(slots) => panics::catch(|| F::Params::pack(slots, ports, packing)),
-            Arguments::Forwarded(arguments, _) => {
-                let shares = F::Params::shares(ports);
-                let each = &mut arguments.iter().zip(shares);
-                each.try_for_each(|(argument, shares)| argument.pack(shares, packing))
-            }
-        }
+        self.arguments.pack(&self.crossing.ports, packing)
     }
 }
 
@@ -124,7 +131,7 @@ impl<F: RemoteFn> Load<F> {
 }
 
 /// What an answer says.
-fn read<T>(answer: Answer<'_>, way: Way<T>) -> Result<T> {
+pub(crate) fn read<T>(answer: Answer<'_>, way: Way<T>) -> Result<T> {
     match answer {
         Ok(bytes) => panics::catch(|| (way.decode)(bytes)),
         Err(failed) => Err(cluster::error_of(failed)),
@@ -162,7 +169,7 @@ pub(crate) fn submit<F: RemoteFn>(
 
 /// In the driver: makes the task; `stands_at`: where it was called in another process.
 fn submit_abroad<F: RemoteFn>(
-    arguments: Arguments<F>,
+    arguments: Arguments<F::Params>,
     crossing: Crossing<F>,
     options: Option<Options>,
     call: Call,
@@ -301,11 +308,24 @@ fn submit_upstream<F: RemoteFn>(
 ) -> Result<Ref<F::Output>> {
     let Crossing { registered, ports, way, .. } = crossing;
     let options = options.map(|options| options.into_asked(F::defaults())).transpose()?;
-    let (task, promise) = Ref::<F::Output>::promise(call, 0);
+    let pack = |packing: &mut Packing<'_>| F::Params::pack(slots, &ports, packing);
+    send_upstream(upstream, registered, pack, way, options, call, place)
+}
+
+/// Has whoever runs calls do what stands under this name, and gives a ref to what comes of it.
+pub(crate) fn send_upstream<T: Send + Sync + 'static>(
+    upstream: &dyn Upstream,
+    registered: &'static Registered,
+    pack: impl Fn(&mut Packing<'_>) -> Result<()>,
+    way: Way<T>,
+    options: Option<Asked>,
+    call: Call,
+    place: &Place,
+) -> Result<Ref<T>> {
+    let (task, promise) = Ref::<T>::promise(call, 0);
     (way.note)(task.any());
     let id = coder::fresh_id(task.any());
-    let mut pack =
-        |packing: &mut Packing<'_>| panics::catch(|| F::Params::pack(slots, &ports, packing));
+    let mut pack = |packing: &mut Packing<'_>| panics::catch(|| pack(packing));
     let departure = Departure {
         id,
         registered,
@@ -399,14 +419,27 @@ fn run<F: RemoteFn>(start: Start<'_>, arguments: Vec<Argument>, body: &mut frame
             result.expect("a future that ran to its end has a result")
         }
     };
+    end(here, result, false, body, way.encode, registered, failure)
+}
+
+/// In a worker: packs what came of a call, which panicked as one of an actor if it `crashed`.
+pub(crate) fn end<T>(
+    here: Here,
+    result: Result<T>,
+    crashed: bool,
+    body: &mut frame::Body,
+    encode: fn(&T, &mut dyn std::io::Write) -> Result<Vec<wire::Held>>,
+    registered: &'static Registered,
+    failure: Option<FailureWay>,
+) -> Ended {
     let encoded = result.and_then(|value| {
-        let encoded = panics::catch(|| task::encode(body, &value, way.encode));
+        let encoded = panics::catch(|| task::encode(body, &value, encode));
         panics::drop_quietly(value);
         encoded
     });
-    let looked = here.end();
+    let how = here.end(crashed);
     match encoded {
-        Ok((part, held)) => Ended { outcome: Ok(part), held, looked },
+        Ok((part, held)) => Ended { outcome: Ok(part), held, how },
         Err(error) => {
             let mut failed = Failed::from(&error);
             let encode = |way: FailureWay| {
@@ -414,7 +447,7 @@ fn run<F: RemoteFn>(start: Start<'_>, arguments: Vec<Argument>, body: &mut frame
                 Some((registered.name().to_owned(), bytes))
             };
             failed.value = failed.value.take().or_else(|| failure.and_then(encode));
-            Ended { outcome: Err(failed), held: Vec::new(), looked }
+            Ended { outcome: Err(failed), held: Vec::new(), how }
         }
     }
 }

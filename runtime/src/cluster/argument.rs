@@ -1,5 +1,6 @@
 //! Arguments on their way to another process: values as bytes, refs by their ids.
 
+use std::any::Any;
 use std::io::Write;
 use std::panic::Location;
 use std::sync::Arc;
@@ -55,9 +56,17 @@ impl<'a> Packing<'a> {
     }
 
     pub(crate) fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+        self.written(|sink| wire::encode_to(value, sink))
+    }
+
+    /// What `write` writes, with the refs that it gives.
+    pub(crate) fn written(
+        &mut self,
+        write: impl FnOnce(&mut dyn Write) -> Result<Vec<Held>>,
+    ) -> Result<()> {
         let held = &mut self.held;
         let part = self.body.part(|sink| {
-            held.extend(wire::encode_to(value, sink)?);
+            held.extend(write(sink)?);
             Ok(())
         })?;
         self.arguments.push(Argument::Value(part));
@@ -66,13 +75,7 @@ impl<'a> Packing<'a> {
 
     /// The value of an object whose type is noted.
     pub(crate) fn encoded(&mut self, any: &AnyRef) -> Result<()> {
-        let held = &mut self.held;
-        let part = self.body.part(|sink| {
-            held.extend(coder::encode(any, sink)?);
-            Ok(())
-        })?;
-        self.arguments.push(Argument::Value(part));
-        Ok(())
+        self.written(|sink| coder::encode(any, sink))
     }
 
     /// An object by its id. To a worker it is sent once, and for what borrows it.
@@ -92,12 +95,30 @@ impl<'a> Packing<'a> {
     }
 }
 
+/// What an id stands for.
+#[derive(Clone)]
+pub(crate) enum What {
+    Object(AnyRef),
+    /// A handle of an actor, whose type is the reader's to know.
+    Handle(Arc<dyn Any + Send + Sync>),
+}
+
+impl What {
+    pub(crate) fn held(self, id: Uuid) -> Held {
+        let what: Box<dyn Any + Send + Sync> = match self {
+            Self::Object(any) => Box::new(any),
+            Self::Handle(handle) => Box::new(handle),
+        };
+        Held { id, what }
+    }
+}
+
 /// A call that a worker made: its arguments stay bytes on their way through the driver.
 pub(crate) struct Forwarded {
     pub(crate) id: Uuid,
     pub(crate) arguments: Vec<ForwardedArgument>,
-    /// The objects whose ids are in the values.
-    pub(crate) keep: Vec<AnyRef>,
+    /// What the ids in the values stand for.
+    pub(crate) keep: Vec<What>,
     pub(crate) options: Option<Asked>,
     /// Where it stands in the tree of calls.
     pub(crate) place: Place,

@@ -194,7 +194,8 @@ mod tests {
         let done = ToDriver::Done {
             ticket: 7,
             outcome: Ok(frame::Part::Inline { start: 0, end: 3 }),
-            looked: true,
+            how: frame::Ended { looked: true, crashed: false },
+            let_go: Vec::new(),
         };
         frame::append(&done, &[1, 2, 3], &mut bytes).unwrap();
         frame::append(&ToDriver::Release { ids: vec![(uuid::Uuid::nil(), 1)] }, &[], &mut bytes)

@@ -8,7 +8,7 @@ use std::io::Write;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::cluster::argument;
+use crate::cluster::argument::{self, What};
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::cell::{AnyRef, Ref};
 use crate::local::ids;
@@ -58,8 +58,8 @@ fn encode_as<T: Serialize + Send + Sync + 'static>(
 /// A value that a worker stored: bytes, until somebody who knows its type reads them.
 pub(crate) struct Stored {
     pub(crate) bytes: Vec<u8>,
-    /// The objects whose ids are among them.
-    pub(crate) held: Vec<AnyRef>,
+    /// What the ids among them stand for.
+    pub(crate) held: Vec<(Uuid, What)>,
 }
 
 /// Lets the bytes go on as they came.
@@ -71,6 +71,5 @@ fn encode_stored(any: &AnyRef, sink: &mut dyn Write) -> Result<Vec<Held>> {
     let object = Ref::<Stored>::from_any(any.clone()).expect("noted with the type of its value");
     let stored = object.share()?;
     argument::write(sink, &stored.bytes)?;
-    let held = |any: &AnyRef| Held { id: id_of(any), what: Box::new(any.clone()) };
-    Ok(stored.held.iter().map(held).collect())
+    Ok(stored.held.iter().map(|(id, what)| what.clone().held(*id)).collect())
 }

@@ -54,6 +54,8 @@ pub(crate) enum ToWorker {
     Task(Box<TaskHead>),
     /// An object that tasks will borrow.
     Object { id: Uuid, value: Part },
+    /// The actor that lives there ends.
+    EndActor,
     /// Objects that no longer exist.
     Forget { ids: Vec<Uuid> },
     /// The answer to `Await`: what is there of what was asked for, and what ended the wait before it was.
@@ -85,6 +87,8 @@ pub(crate) struct About {
     pub(crate) time_limit: Option<Duration>,
     /// Where the task stands in the tree of calls: a pool's words.
     pub(crate) place: Vec<u32>,
+    /// If it is a call of an actor, how often that was made anew.
+    pub(crate) restarts: Option<u32>,
 }
 
 /// Why a wait ended before the work did.
@@ -99,8 +103,8 @@ pub(crate) enum EndedWait {
 pub(crate) enum ToDriver {
     /// The first of all: it serves now.
     Ready,
-    /// A task is done; `looked`: it asked whether it was to stop.
-    Done { ticket: Ticket, outcome: Outcome, looked: bool },
+    /// A task is done.
+    Done { ticket: Ticket, outcome: Outcome, how: Ended, let_go: Vec<(Uuid, u32)> },
     /// A task calls a function.
     Submit(Box<SubmitHead>),
     /// A task waits for objects: for all, or until one has failed and all before it are there, or for any.
@@ -111,10 +115,23 @@ pub(crate) enum ToDriver {
     Cancel { id: Uuid, children: bool, force: bool },
     /// A task wants to know its id.
     TaskId,
+    /// The answer to `EndActor`.
+    ActorEnded { let_go: Vec<(Uuid, u32)> },
+    /// The actor whose call it is ends itself.
+    ExitActor,
     /// An object that a task stored.
     Object { id: Uuid, value: Outcome, keep: Vec<Uuid> },
     /// Objects that the worker has let go of, and how often it had been given each.
     Release { ids: Vec<(Uuid, u32)> },
+}
+
+/// How a task ended, beside what came of it.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Ended {
+    /// It asked whether it was to stop.
+    pub(crate) looked: bool,
+    /// It was a call of an actor, and panicked.
+    pub(crate) crashed: bool,
 }
 
 /// A call, without the bytes of its arguments.

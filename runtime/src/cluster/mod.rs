@@ -10,7 +10,7 @@
 //!
 //! - `registry` which functions there are, by name;
 //! - `argument`, `coder`, `frame`, `channel` what crosses, and how; `arena`, `turn` the memory that both see;
-//! - `processes` the engine whose workers are children of this process;
+//! - `processes` the engine whose workers are children of this process, and the process of each actor;
 //! - `worker` the other side: a process that serves.
 //!
 //! An engine that reaches a cluster has its own way to bring bytes to a worker; the registry, what crosses and
@@ -40,6 +40,8 @@ use crate::error::{Error, ErrorKind, Failed, Result};
 use crate::local::Local;
 use crate::local::abroad::Outside;
 use crate::local::current::Task;
+use crate::local::life::Lost;
+use crate::local::runtimes::{self, Owner};
 use crate::millis::Millis;
 
 /// A call on its way to another process.
@@ -85,6 +87,29 @@ pub(crate) trait Engine: Outside {
     ) -> Result<()>;
     /// Runs a task that this thread has begun, and maybe others after it.
     fn run(&self, parcel: Box<dyn Parcel>);
+    /// Makes an actor in a process of its own, by a call that this thread runs as the task `task`.
+    ///
+    /// # Errors
+    /// Those of `call`; `Engine`, if this engine has no actors.
+    fn host(&self, cargo: &dyn Cargo, task: &Task) -> Result<Box<dyn Host>>;
+}
+
+/// The process in which an actor lives. Dropped, it ends, and the state with it.
+pub(crate) trait Host: Send + Sync {
+    /// Runs a call of the actor, as [`Engine::call`] does. Calls come one at a time.
+    ///
+    /// # Errors
+    /// As those of `Engine::call`.
+    fn call(
+        &self,
+        cargo: &dyn Cargo,
+        task: &Task,
+        take: &mut dyn FnMut(Answer<'_>) -> Result<()>,
+    ) -> Result<()>;
+    /// Whether the actor is gone, by a crash in a call or between two.
+    fn lost(&self) -> Option<Error>;
+    /// Whether it is by the call that this thread has just made.
+    fn lost_in_call(&self) -> Option<Lost>;
 }
 
 /// The engine of a runtime whose tasks run in other processes.
@@ -156,12 +181,18 @@ fn about(task: &Task, local: &Local) -> frame::About {
     let any = unsafe { task.running.to_ref() };
     // SAFETY: as above.
     let place = unsafe { task.running.place() };
+    let mut kept = Vec::new();
+    let restarts = match runtimes::owner(task.actor, &mut kept) {
+        Some(Owner::Actor(actor)) => Some(actor.restarts()),
+        _ => None,
+    };
     frame::About {
         name: any.given_name().map(str::to_owned),
         attempt: task.attempt,
         cpus: Millis::as_f64(task.cpus),
         worker: crate::local::current::worker(),
         place: place.pool(local.tree().root()).to_words(),
+        restarts,
         time_limit: task.limit.as_ref().map(|limit| limit.left().max(Duration::from_nanos(1))),
     }
 }

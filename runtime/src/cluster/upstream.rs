@@ -42,6 +42,8 @@ pub(crate) trait Upstream: Send + Sync {
     fn import(&self, id: Uuid, pending: Box<dyn Pending>);
     /// Notes that this process was given a ref again that it has already.
     fn import_again(&self, id: Uuid);
+    /// Notes that this process has let go of a handle that it was given by that id, and counts by itself.
+    fn let_go_once(&self, id: Uuid);
 }
 
 static UPSTREAM: OnceLock<&'static dyn Upstream> = OnceLock::new();

@@ -44,6 +44,10 @@ pub(crate) trait Home: Send + Sync {
     fn let_go(&self, id: &Uuid);
     /// The number of the CPU that this process computes on.
     fn cpu(&self) -> Option<usize>;
+    /// If what this process runs is a call of an actor, how often that was made anew.
+    fn restarts(&self) -> Option<u32>;
+    /// Ends the actor whose call this process runs, after that. False: it is none.
+    fn exit_actor(&self) -> bool;
 }
 
 /// Whether calls can leave this process. Until the first runtime is there nobody knows.

@@ -34,6 +34,8 @@ pub(crate) trait Living: Send + Sync {
     fn reading(&self) -> Option<Reading>;
     /// Runs the actor's calls on this thread until this one is complete, if the actor's turn is nobody's.
     fn help(self: Arc<Self>, call: &AnyRef);
+    /// Something has happened to the state, where that lives in another process: the turn looks after it.
+    fn look(self: Arc<Self>);
 }
 
 /// `&self` calls that run, and that others in the mailbox wait for.

@@ -21,12 +21,16 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result, as_failed};
 use crate::local::names::ActorName;
 use crate::local::pool;
 
 /// How an actor ended; what `handle.watch()` gives; see [`ActorControl`](crate::ActorControl).
-#[derive(Clone, Debug)]
+///
+/// It can be sent to another process, with its errors as text.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ActorEnd {
     /// Its last handle was dropped, and all calls are done.
@@ -38,11 +42,12 @@ pub enum ActorEnd {
     /// It was ended by [`kill`](crate::kill).
     Killed,
     /// Its constructor failed, by this, or it could not be started as it was asked to.
-    NotMade(Error),
+    NotMade(#[serde(with = "as_failed")] Error),
     /// A method panicked, or what makes the actor anew failed, and no restart was left.
     #[non_exhaustive]
     Crashed {
         /// The last failure.
+        #[serde(with = "as_failed")]
         error: Error,
         /// How often it had been made anew before.
         restarts: u32,
@@ -155,6 +160,14 @@ pub enum Construct<A> {
     Later(Pin<Box<dyn Future<Output = Result<A>>>>),
 }
 
+/// That an actor's state is gone although none of its methods panicked here: it lived in another process.
+pub(crate) enum Lost {
+    /// In the call.
+    Within,
+    /// Before the call had begun, for this reason.
+    Before(Error),
+}
+
 /// What can live as an actor: how it is made, made anew, and saved in between.
 pub(crate) trait Life: Sized + Send + 'static {
     /// What it is made from: its constructor's arguments, as they were passed.
@@ -171,6 +184,16 @@ pub(crate) trait Life: Sized + Send + 'static {
     fn save(&self) -> Result<Self::Saved>;
     /// Puts that state into an actor just made. Runs the program's code.
     fn restore(&mut self, saved: Self::Saved) -> Result<()>;
+    /// Whether this stands for a state in another process, which may be lost.
+    const AWAY: bool = false;
+    /// Whether it is.
+    fn lost(&self) -> Option<Error> {
+        None
+    }
+    /// Whether that showed in the call that this thread has just made.
+    fn lost_in_call(&self) -> Option<Lost> {
+        None
+    }
 }
 
 #[cfg(test)]

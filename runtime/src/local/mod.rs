@@ -221,6 +221,11 @@ impl Local {
         &**self.outside.get_or_init(make)
     }
 
+    /// Where they do, if there was one.
+    pub(crate) fn outside_if_any(&self) -> Option<&dyn Outside> {
+        self.outside.get().map(|outside| &**outside)
+    }
+
     /// # Errors
     /// `Engine`, where tasks run in this process, which is not to be killed.
     pub(crate) fn can_kill(&self) -> Result<()> {
@@ -341,8 +346,11 @@ impl Local {
     }
 
     /// Runs a future on tokio whatever the engine, until the runtime ends: nobody waits for it.
-    pub(crate) fn spawn_beside(&self, future: impl Future<Output = ()> + Send + 'static) {
-        drop(self.tokio().spawn(future));
+    pub(crate) fn spawn_beside(
+        &self,
+        future: impl Future<Output = ()> + Send + 'static,
+    ) -> tokio::task::AbortHandle {
+        self.tokio().spawn(future).abort_handle()
     }
 
     /// Runs a future on tokio; with the inline engine to its end, here and now.

@@ -9,6 +9,7 @@ use std::sync::Weak;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::Call;
@@ -23,7 +24,7 @@ use crate::local::actors::Living;
 /// let name = ActorName::new("counter").namespace("lab");
 /// assert_eq!(name.to_string(), "\"counter\" in the namespace \"lab\"");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ActorName {
     name: Box<str>,
     namespace: Box<str>,

@@ -54,7 +54,8 @@ mod readers;
 mod turn;
 
 use self::birth::Birth;
-pub(crate) use self::hosted::{Body, Borrowing, Call as HostedCall, HostedHandle, Waits};
+pub use self::hosted::Body;
+pub(crate) use self::hosted::{Call as HostedCall, HostedHandle, Waits};
 pub(crate) use self::method::Access;
 pub(crate) use self::method::Method;
 pub(crate) use self::turn::Turn;
@@ -254,11 +255,15 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         terms: Option<Terms>,
         arguments: Refs,
         call: Call,
+        place: impl FnOnce(&Arc<Local>) -> Place,
     ) -> Claimed<StrandHandle<A, T>> {
         let name = terms.as_ref().and_then(|terms| terms.name.clone());
         let names = Arc::clone(&local);
         let mut arguments = Some(arguments);
-        let make = || Self::unstarted(local, seed, terms, call);
+        let make = || {
+            let place = place(&local);
+            Self::unstarted(local, seed, terms, call, place)
+        };
         let claimed = match name {
             None => Claimed::Started(make()),
             Some(name) => names.names().claim(&name, call, || {
@@ -278,8 +283,9 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         seed: A::Seed,
         terms: Option<Terms>,
         call: Call,
+        place: Place,
     ) -> StrandHandle<A, T> {
-        let turn = T::new(seed, terms.as_ref(), current::next_place(&local));
+        let turn = T::new(seed, terms.as_ref(), place);
         let asked = terms.map(|terms| {
             let room = terms.max_pending_calls;
             let room = room.map(|places| Room::new(places, terms.block_when_full));
@@ -377,16 +383,32 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         arguments: Refs,
         call: Call,
     ) -> Ref<V> {
+        self.call_from(current::origin, None, make, arguments, call)
+    }
+
+    /// As `call`; `origin`: what the call has from its caller, which may be in another process, where it then
+    /// `stands_at` that place.
+    pub(crate) fn call_from<V: Send + Sync + 'static, J: Job<V>>(
+        self: &Arc<Self>,
+        origin: impl FnOnce(&Arc<Local>) -> Origin,
+        stands_at: Option<Arc<str>>,
+        make: impl FnOnce(*const Self) -> J,
+        arguments: Refs,
+        call: Call,
+    ) -> Ref<V> {
         if (self.asked.is_some() || self.rare.get().is_some())
             && let Err(error) = self.admit(call)
         {
             return self.refuse(error, call);
         }
         // What is put back for another try is not ready: it waits for its entry.
-        let ready = T::IN_ORDER && self.max_task_retries() == 0;
-        let origin = current::origin(&self.local);
+        let ready = T::IN_ORDER && !A::AWAY && self.max_task_retries() == 0;
+        let origin = origin(&self.local);
         let job = make(Arc::as_ptr(self));
         let (result, entry) = Ref::task(job, ready, self.address(), origin, call);
+        if let Some(stands_at) = stands_at {
+            let _ = result.any().extra().stands_at.set(stands_at);
+        }
         note::submitted(&self.local, result.any(), self.number);
         let passed = match self.rare.get() {
             None if arguments.is_empty() => Pass::Go(entry),
@@ -742,6 +764,10 @@ impl<A: Life, T: Kind<A>> Living for Strand<A, T> {
 
     fn help(self: Arc<Self>, call: &AnyRef) {
         T::help(self, call);
+    }
+
+    fn look(self: Arc<Self>) {
+        self.nudge();
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::panic::Location;
 
+use crate::api::actor::far::{self, Control};
 use crate::api::actor::{Actor, ActorCell, ActorEnd, ActorHandle, Kind};
 use crate::api::object::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{Call, Function};
+use crate::local::abroad::{self, Home};
 use crate::local::cell::Ref;
 use crate::local::current;
 use crate::local::runtimes::{self, Owner};
@@ -73,6 +75,8 @@ impl<A: Actor> ActorControl for ActorCell<A> {
         match &self.0 {
             Kind::Computes(handle) => handle.strand().stop(call),
             Kind::Waits(handle) => handle.strand().stop(call),
+            Kind::Away(handle) => handle.strand().stop(call),
+            Kind::Far(_) => far::control(&self.clone().into(), &Control::Stop, call),
             Kind::Refused(_) => Ref::complete(Ok(()), call),
         }
         .into()
@@ -83,6 +87,8 @@ impl<A: Actor> ActorControl for ActorCell<A> {
         match &self.0 {
             Kind::Computes(handle) => handle.strand().watch(call),
             Kind::Waits(handle) => handle.strand().watch(call),
+            Kind::Away(handle) => handle.strand().watch(call),
+            Kind::Far(_) => far::watch::<A>(&self.clone().into(), call),
             Kind::Refused(error) => Ref::complete(Ok(ActorEnd::NotMade(error.clone())), call),
         }
         .into()
@@ -99,12 +105,19 @@ impl<A: Actor> ActorControl for ActorHandle<A> {
     }
 }
 
+static KILL: Function = Function::new("kill", module_path!(), file!(), line!());
+
 /// Ends an actor after the call that runs now, for good. Calls that have not begun, and later ones, fail with
 /// [`ActorDied`](ErrorKind::ActorDied).
 pub fn kill<A: Actor>(actor: &ActorHandle<A>) {
     match &actor.cell().0 {
         Kind::Computes(handle) => handle.strand().end(ActorEnd::Killed),
         Kind::Waits(handle) => handle.strand().end(ActorEnd::Killed),
+        Kind::Away(handle) => handle.strand().end(ActorEnd::Killed),
+        Kind::Far(_) => {
+            let call = Call { function: &KILL, called_at: Location::caller() };
+            drop(far::control(actor, &Control::Kill, call));
+        }
         Kind::Refused(_) => {}
     }
 }
@@ -141,6 +154,9 @@ pub fn kill<A: Actor>(actor: &ActorHandle<A>) {
 /// # Errors
 /// `Value`: this is no call of an actor.
 pub fn exit_actor() -> Result<()> {
+    if abroad::home().is_some_and(Home::exit_actor) {
+        return Ok(());
+    }
     let mut kept = Vec::new();
     let actor = current::task().map_or(0, |task| task.actor);
     match runtimes::owner(actor, &mut kept) {

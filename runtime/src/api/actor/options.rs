@@ -6,6 +6,8 @@ use std::marker::PhantomData;
 use std::panic::Location;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::api::actor::{Actor, ActorCell, ActorHandle, ActorName, Taken};
 use crate::api::parameter::{Arg, Param};
 use crate::error::{Error, ErrorKind, Result};
@@ -13,7 +15,7 @@ use crate::function::Call;
 use crate::local::life::Terms;
 
 /// Options of an actor by their names. Unset ones are left to the attribute, then to the default.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ActorConfig {
     name: Option<String>,
     namespace: Option<String>,

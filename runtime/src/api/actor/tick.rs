@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
+use crate::api::actor::away::Away;
 use crate::api::actor::{Actor, ActorCell, Kind};
 use crate::api::object::ObjectRef;
 use crate::local::Local;
@@ -24,6 +25,7 @@ pub struct Tick<A: Actor> {
 enum WeakCell<A: Actor> {
     Computes(Weak<Strand<A>>),
     Waits(Weak<Strand<A, Waits<A>>>),
+    Away(Weak<Strand<Away<A>>>),
 }
 
 impl<A: Actor> Tick<A> {
@@ -38,7 +40,9 @@ impl<A: Actor> Tick<A> {
             let actor = match &cell.0 {
                 Kind::Computes(handle) => WeakCell::Computes(Arc::downgrade(handle.strand())),
                 Kind::Waits(handle) => WeakCell::Waits(Arc::downgrade(handle.strand())),
-                Kind::Refused(_) => return,
+                Kind::Away(handle) => WeakCell::Away(Arc::downgrade(handle.strand())),
+                // The driver calls those of its own.
+                Kind::Far(_) | Kind::Refused(_) => return,
             };
             local.spawn_beside(tick.run(actor));
         }
@@ -66,6 +70,7 @@ impl<A: Actor> WeakCell<A> {
         Some(ActorCell(match self {
             Self::Computes(strand) => Kind::Computes(strand.upgrade()?.callable()?),
             Self::Waits(strand) => Kind::Waits(strand.upgrade()?.callable()?),
+            Self::Away(strand) => Kind::Away(strand.upgrade()?.callable()?),
         }))
     }
 }

@@ -20,7 +20,7 @@ use crate::cluster::processes::process::{Control, Process};
 use crate::cluster::processes::serving::Seen;
 use crate::cluster::processes::spawn::Serves;
 use crate::cluster::turn::Ticket;
-use crate::cluster::{Answer, Cargo, Engine, Parcel, about};
+use crate::cluster::{Answer, Cargo, Engine, Host, Parcel, about};
 use crate::config::WorkerOutput;
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::abroad::Outside;
@@ -28,6 +28,7 @@ use crate::local::cell::AnyRef;
 use crate::local::current::{self, Own, Task};
 use crate::local::{Local, pool};
 
+mod host;
 mod output;
 mod process;
 mod serving;
@@ -78,6 +79,11 @@ impl Processes {
         }
     }
 
+    /// Those of a runtime that has some.
+    fn of(local: &Local) -> Option<&Self> {
+        local.outside_if_any()?.as_any().downcast_ref()
+    }
+
     fn workers(&self) -> std::sync::MutexGuard<'_, Workers> {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -99,7 +105,7 @@ impl Processes {
 
     /// Keeps a worker for the next task.
     fn take_in(&self, mut process: Box<Process>) {
-        process.release_shared();
+        process.was_read();
         if process.knows() >= KNOWN_CHECK_MIN {
             process.forget_what_is_gone();
         }
@@ -141,7 +147,7 @@ impl Processes {
                     self.take_in(process);
                     return taken;
                 }
-                Seen::NotBegun => {}
+                Seen::NotBegun(_) => {}
                 Seen::Failed(error) => return Err(error),
             }
         }
@@ -183,6 +189,10 @@ impl Engine for Processes {
             return Err(pool::shut_down_before("it ran"));
         }
         self.call_on_some(cargo, task, take)
+    }
+
+    fn host(&self, cargo: &dyn Cargo, task: &Task) -> Result<Box<dyn Host>> {
+        host::start(self, cargo, task)
     }
 
     fn run(&self, parcel: Box<dyn Parcel>) {
@@ -353,7 +363,7 @@ impl<'a> Feed<'a> {
         let (flights, local) = (&mut self.flights, &self.local);
         let patience = (!flights.is_empty()).then_some(PATIENCE);
         let mut own = Own::default();
-        let mut seen = Seen::NotBegun;
+        let mut seen = Seen::NotBegun(String::new());
         parcel.begins();
         let see = || {
             let mut take_back = |process: &mut Process, ticket: &mut Ticket| {
@@ -386,7 +396,7 @@ impl<'a> Feed<'a> {
                 }
                 Ok(())
             }
-            Seen::NotBegun => Err(Some(parcel)),
+            Seen::NotBegun(_) => Err(Some(parcel)),
             Seen::Failed(error) => {
                 parcel.failed(error);
                 Err(None)

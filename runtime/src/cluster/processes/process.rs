@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal};
 use uuid::Uuid;
 
 use crate::cluster::arena::{Page, Reader, Writer};
-use crate::cluster::argument::Packing;
+use crate::cluster::argument::{Packing, What};
 use crate::cluster::channel::{Frame, Incoming, NoFrame, Outgoing};
 use crate::cluster::coder;
 use crate::cluster::frame::{
@@ -23,7 +23,7 @@ use crate::cluster::turn::{self, Ticket};
 use crate::cluster::{Cargo, engine_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::cell::AnyRef;
-use crate::local::ids;
+use crate::local::{ids, panics};
 use crate::wire::Held;
 
 /// How long a worker may take until it serves: its `main` may have work to do before `init`.
@@ -55,14 +55,16 @@ pub(crate) struct Process {
     known: HashSet<Uuid>,
     /// What it holds refs to.
     pub(super) lent: HashMap<Uuid, Lent>,
+    /// What it has let go of, and how often it had been given each; kept until its last result was read.
+    pub(super) let_go: Vec<(Uuid, u32)>,
     pub(crate) control: Arc<Control>,
     last_lines: Arc<LastLines>,
     printers: Vec<Printer>,
 }
 
-/// An object that a worker has refs to.
+/// An object that a worker has refs to, or an actor of which it has handles.
 pub(super) struct Lent {
-    pub(super) any: AnyRef,
+    pub(super) what: What,
     /// How often it was given the id.
     pub(super) count: u32,
 }
@@ -192,6 +194,7 @@ impl Process {
             unflushed: 0,
             known: HashSet::new(),
             lent: HashMap::new(),
+            let_go: Vec::new(),
             control,
             last_lines,
             printers,
@@ -297,13 +300,14 @@ impl Process {
             match self.lent.get_mut(&id) {
                 Some(lent) => lent.count += 1,
                 None => {
-                    // `what` keeps it alive until the ref is made.
-                    if let Some(any) = ids::find(id) {
-                        self.lent.insert(id, Lent { any, count: 1 });
-                    }
+                    // An id is an object's, or an actor's.
+                    let what = match ids::find(id) {
+                        Some(any) => What::Object(any),
+                        None => What::Handle(what.into()),
+                    };
+                    self.lent.insert(id, Lent { what, count: 1 });
                 }
             }
-            drop(what);
         }
     }
 
@@ -359,7 +363,7 @@ impl Process {
         &mut self,
         timeout: Option<Duration>,
     ) -> std::result::Result<Frame<ToDriver>, NoFrame> {
-        self.release_shared();
+        self.was_read();
         let frame = self.incoming.receive(timeout)?;
         let lent =
             std::mem::take(&mut *self.control.lent.lock().unwrap_or_else(PoisonError::into_inner));
@@ -373,10 +377,28 @@ impl Process {
     }
 
     /// Lets the worker write to the shared memory again.
-    pub(super) fn release_shared(&mut self) {
+    fn release_shared(&mut self) {
         if std::mem::take(&mut self.reads_shared) {
             // Release: pairs with the Acquire of the worker, which writes after we have read.
             self.page.taken().fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// What came last was read: lets go of what was kept for that.
+    pub(super) fn was_read(&mut self) {
+        self.release_shared();
+        for (id, count) in std::mem::take(&mut self.let_go) {
+            self.release(id, count);
+        }
+    }
+
+    /// The worker has let go of what it was given so often.
+    pub(super) fn release(&mut self, id: Uuid, count: u32) {
+        let Some(lent) = self.lent.get_mut(&id) else { return };
+        lent.count = lent.count.saturating_sub(count);
+        if lent.count == 0 {
+            let gone = self.lent.remove(&id);
+            panics::drop_quietly(gone);
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::cluster::argument::{Argument, Forwarded, ForwardedArgument};
+use crate::cluster::argument::{Argument, Forwarded, ForwardedArgument, What};
 use crate::cluster::channel::{Frame, NoFrame};
 use crate::cluster::coder::{self, Stored};
 use crate::cluster::frame::{self, Body, EndedWait, Outcome, Part, SubmitHead, ToDriver, ToWorker};
@@ -26,7 +26,9 @@ use crate::local::completion::Completion;
 use crate::local::current::Task;
 use crate::local::group::GroupWait;
 use crate::local::job::Wakes;
+use crate::local::life::ActorEnd;
 use crate::local::place::Place;
+use crate::local::runtimes::{self, Owner};
 use crate::local::waiting::{self, Ended};
 use crate::local::{cancelling, default, ids};
 use crate::random::Pool;
@@ -34,8 +36,8 @@ use crate::random::Pool;
 /// How a task in a worker ended.
 pub(super) enum Seen {
     Done(Done),
-    /// The worker died before.
-    NotBegun,
+    /// The worker died before, in this way.
+    NotBegun(String),
     /// Its worker died, or said what makes no sense; it is of no use any more.
     Failed(Error),
 }
@@ -44,6 +46,8 @@ pub(super) enum Seen {
 pub(super) struct Done {
     outcome: Outcome,
     frame: Frame<()>,
+    /// It was a call of an actor, and panicked.
+    pub(super) crashed: bool,
 }
 
 impl Done {
@@ -104,8 +108,8 @@ pub(super) fn see_through(
             };
             let frame = Frame { head: (), body };
             let done = match head {
-                ToDriver::Done { ticket: done, outcome, looked } if done == *ticket => {
-                    if looked {
+                ToDriver::Done { ticket: done, outcome, how, let_go } if done == *ticket => {
+                    if how.looked {
                         // SAFETY: this thread runs the task.
                         unsafe { task.running.note_looked() };
                     }
@@ -114,7 +118,8 @@ pub(super) fn see_through(
                     if let Ok(part) = &outcome {
                         process.note_shared(part);
                     }
-                    return Seen::Done(Done { outcome, frame });
+                    process.let_go = let_go;
+                    return Seen::Done(Done { outcome, frame, crashed: how.crashed });
                 }
                 ToDriver::Await { ids, any, timeout } => {
                     take_back(process, ticket);
@@ -147,7 +152,7 @@ fn gone(process: &mut Process, ticket: Ticket) -> Seen {
         return Seen::Failed(Error::new(ErrorKind::Cancelled, message));
     }
     if turn::begun(process.page.turn()) < ticket {
-        return Seen::NotBegun;
+        return Seen::NotBegun(end);
     }
     Seen::Failed(process::crashed(process.control.pid, &end))
 }
@@ -162,9 +167,7 @@ fn serve(process: &mut Process, request: ToDriver, frame: &Frame<()>, task: &Tas
             Ok(())
         }
         ToDriver::Release { ids } => {
-            for (id, count) in ids {
-                release(process, id, count);
-            }
+            ids.into_iter().for_each(|(id, count)| process.release(id, count));
             Ok(())
         }
         ToDriver::Cancel { id, children, force } => {
@@ -184,21 +187,30 @@ fn serve(process: &mut Process, request: ToDriver, frame: &Frame<()>, task: &Tas
             drop(process.answer(|_, _| Ok(ToWorker::TaskId { id }))?);
             Ok(())
         }
-        ToDriver::Ready | ToDriver::Done { .. } | ToDriver::Await { .. } => {
-            Err(frame::garbled("it came at the wrong time"))
+        ToDriver::ExitActor => {
+            let mut kept = Vec::new();
+            if let Some(Owner::Actor(actor)) = runtimes::owner(task.actor, &mut kept) {
+                actor.end_at_once(ActorEnd::Exited);
+            }
+            Ok(())
         }
+        ToDriver::Ready
+        | ToDriver::ActorEnded { .. }
+        | ToDriver::Done { .. }
+        | ToDriver::Await { .. } => Err(frame::garbled("it came at the wrong time")),
     }
 }
 
-fn find(process: &Process, id: Uuid) -> Option<AnyRef> {
-    process.lent.get(&id).map(|lent| lent.any.clone()).or_else(|| ids::find(id))
+/// What an id stands for that is in a worker's bytes.
+fn what(process: &Process, id: Uuid) -> Result<What> {
+    let lent = process.lent.get(&id).map(|lent| lent.what.clone());
+    lent.or_else(|| ids::find(id).map(What::Object)).ok_or_else(|| no_such(id))
 }
 
-fn release(process: &mut Process, id: Uuid, count: u32) {
-    let Some(lent) = process.lent.get_mut(&id) else { return };
-    lent.count = lent.count.saturating_sub(count);
-    if lent.count == 0 {
-        process.lent.remove(&id);
+fn find(process: &Process, id: Uuid) -> Option<AnyRef> {
+    match what(process, id) {
+        Ok(What::Object(any)) => Some(any),
+        _ => None,
     }
 }
 
@@ -229,7 +241,7 @@ fn submit(process: &mut Process, head: SubmitHead, frame: &Frame<()>) -> Result<
     let forwarded = Forwarded {
         id,
         arguments: arguments.into_iter().map(argument).collect::<Result<_>>()?,
-        keep: keep.iter().map(lookup).collect::<Result<_>>()?,
+        keep: keep.iter().map(|id| what(process, *id)).collect::<Result<_>>()?,
         options,
         place: Place::of_pool(pool),
         stands_at: stands_at.into(),
@@ -239,7 +251,7 @@ fn submit(process: &mut Process, head: SubmitHead, frame: &Frame<()>) -> Result<
         process.note_shared(&part);
     }
     let any = (function.submit)(forwarded);
-    process.lent.insert(id, Lent { any, count: 1 });
+    process.lent.insert(id, Lent { what: What::Object(any), count: 1 });
     Ok(())
 }
 
@@ -258,7 +270,7 @@ fn store(
             let body = process.incoming.body(frame);
             let bytes = Process::bytes(&process.reader, body).part(part)?.to_vec();
             process.note_shared(&part);
-            let keep = keep.iter().map(|id| find(process, *id).ok_or_else(|| no_such(*id)));
+            let keep = keep.iter().map(|id| Ok((*id, what(process, *id)?)));
             Ok(Stored { bytes, held: keep.collect::<Result<_>>()? })
         }
         Err(failed) => Err(error_of(failed)),
@@ -268,7 +280,7 @@ fn store(
     let _ = stored.extra().id.set(id);
     coder::note_stored(&stored);
     coder::id_of(&stored);
-    process.lent.insert(id, Lent { any: stored, count: 1 });
+    process.lent.insert(id, Lent { what: What::Object(stored), count: 1 });
     Ok(())
 }
 

@@ -116,20 +116,26 @@ impl Connection {
 
     /// Sends a frame. If the driver is gone, so is this process, soon.
     pub(super) fn send(&self, head: &ToDriver, body: &[u8]) {
-        let let_go = std::mem::take(&mut *lock(&self.let_go));
+        let let_go = self.take_let_go();
         let mut outgoing = lock(&self.outgoing);
         if !let_go.is_empty() {
             let _ = outgoing.append(&ToDriver::Release { ids: let_go }, &[]);
         }
         if let Err(error) = outgoing.append(head, body) {
             // Only a result can be too long, and its task has failed then.
-            if let ToDriver::Done { ticket, looked, .. } = head {
+            if let ToDriver::Done { ticket, how, let_go, .. } = head {
                 let outcome = Err(Failed::from(&error));
-                let done = ToDriver::Done { ticket: *ticket, outcome, looked: *looked };
+                let let_go = let_go.clone();
+                let done = ToDriver::Done { ticket: *ticket, outcome, how: *how, let_go };
                 let _ = outgoing.append(&done, &[]);
             }
         }
         let _ = outgoing.flush();
+    }
+
+    /// What this process has let go of since it told the driver.
+    pub(super) fn take_let_go(&self) -> Vec<(Uuid, u32)> {
+        std::mem::take(&mut *lock(&self.let_go))
     }
 
     /// Memory for long values, if nobody else has it, once the driver has read what was written before.
@@ -372,6 +378,18 @@ impl abroad::Home for Home {
     fn cpu(&self) -> Option<usize> {
         self.0.running.cpu()
     }
+
+    fn restarts(&self) -> Option<u32> {
+        self.0.running.restarts()
+    }
+
+    fn exit_actor(&self) -> bool {
+        let is_actor = self.restarts().is_some();
+        if is_actor {
+            self.0.send(&ToDriver::ExitActor, &[]);
+        }
+        is_actor
+    }
 }
 
 impl Upstream for Connection {
@@ -398,5 +416,9 @@ impl Upstream for Connection {
 
     fn import_again(&self, id: Uuid) {
         self.import_again(id);
+    }
+
+    fn let_go_once(&self, id: Uuid) {
+        lock(&self.let_go).push((id, 1));
     }
 }

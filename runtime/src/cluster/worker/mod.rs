@@ -26,6 +26,7 @@ use crate::local::cell::AnyRef;
 use crate::local::{abroad, default};
 
 pub(crate) mod home;
+pub(crate) mod state;
 pub(crate) mod task;
 
 /// The ends that this process inherited, until it serves.
@@ -214,6 +215,7 @@ impl Worker {
                     self.objects.set(id, Object::Bytes(Arc::new(bytes.to_vec())));
                 }
                 ToWorker::Forget { ids } => self.objects.forget(&ids),
+                ToWorker::EndActor => self.end_actor(),
                 _ => return Err(frame::garbled("it came at the wrong time")),
             }
         }
@@ -233,6 +235,14 @@ impl Worker {
         Ok(())
     }
 
+    fn end_actor(&self) {
+        state::end();
+        let _ = std::io::stdout().flush();
+        self.connection.sweep();
+        let let_go = self.connection.take_let_go();
+        self.connection.send(&ToDriver::ActorEnded { let_go }, &[]);
+    }
+
     fn task(&self, head: TaskHead, body: &[u8]) -> Result<()> {
         let TaskHead { ticket, function, arguments, about } = head;
         if !turn::begin(self.page.turn(), ticket) {
@@ -249,19 +259,22 @@ impl Worker {
                 (registered.run)(start, arguments, &mut lease.body)
             }
             Err(error) => {
-                Ended { outcome: Err(Failed::from(&error)), held: Vec::new(), looked: false }
+                let outcome = Err(Failed::from(&error));
+                Ended { outcome, held: Vec::new(), how: frame::Ended::default() }
             }
         };
         running.end();
         // What it printed without ending the line.
         let _ = std::io::stdout().flush();
-        let Ended { outcome, held, looked } = ended;
+        let Ended { outcome, held, how } = ended;
         self.connection.export_held(&held);
-        let body = lease.body.take();
-        self.connection.send_leased(&lease, &ToDriver::Done { ticket, outcome, looked }, &body);
-        drop(lease);
+        // The driver keeps what this process lets go of until it has read the result.
         drop(held);
         self.connection.sweep();
+        let let_go = self.connection.take_let_go();
+        let body = lease.body.take();
+        let done = ToDriver::Done { ticket, outcome, how, let_go };
+        self.connection.send_leased(&lease, &done, &body);
         Ok(())
     }
 }

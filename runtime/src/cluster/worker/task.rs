@@ -3,7 +3,7 @@
 use std::panic::Location;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::cluster::frame::{About, Body, Bytes, Outcome};
+use crate::cluster::frame::{self, About, Body, Bytes, Outcome};
 use crate::cluster::turn::Ticket;
 use crate::cluster::worker::Objects;
 use crate::error::Result;
@@ -33,7 +33,7 @@ pub(crate) struct Ended {
     pub(crate) outcome: Outcome,
     /// What has to live until the driver has the result.
     pub(crate) held: Vec<Held>,
-    pub(crate) looked: bool,
+    pub(crate) how: frame::Ended,
 }
 
 /// A task's cell in the worker: what its context is made of, and what hears that it is to stop.
@@ -58,17 +58,17 @@ impl Start<'_> {
         let cpus = Millis::from_f64(*cpus).unwrap_or_default();
         let limit = time_limit.and_then(TimeLimit::from_now);
         let task = Task { attempt: *attempt, limit, ..Task::new(promise.task(), call, cpus, 0) };
-        self.running.is(self.ticket, any.clone(), self.about.worker);
+        self.running.is(self.ticket, any.clone(), self.about);
         Here { promise, task }
     }
 }
 
 impl Here {
-    /// The task is done. Whether it has asked if it was to stop.
-    pub(crate) fn end(self) -> bool {
+    /// The task is done; `crashed`: it was a call of an actor, and panicked.
+    pub(crate) fn end(self, crashed: bool) -> frame::Ended {
         let looked = self.promise.has_looked();
         self.promise.complete(Ok(()));
-        looked
+        frame::Ended { looked, crashed }
     }
 }
 
@@ -81,6 +81,8 @@ struct Now {
     ticket: Ticket,
     task: Option<AnyRef>,
     cpu: Option<usize>,
+    /// If it is a call of an actor, how often that was made anew.
+    restarts: Option<u32>,
     /// The last ticket that was asked to stop: it may be so before it begins.
     cancelled: Ticket,
 }
@@ -94,9 +96,9 @@ impl Running {
         self.now().ticket = ticket;
     }
 
-    fn is(&self, ticket: Ticket, task: AnyRef, cpu: Option<usize>) {
+    fn is(&self, ticket: Ticket, task: AnyRef, about: &About) {
         let mut now = self.now();
-        now.cpu = cpu;
+        (now.cpu, now.restarts) = (about.worker, about.restarts);
         let stop = (now.cancelled == ticket).then(|| task.clone());
         now.task = Some(task);
         drop(now);
@@ -128,6 +130,10 @@ impl Running {
 
     pub(super) fn cpu(&self) -> Option<usize> {
         self.now().cpu
+    }
+
+    pub(super) fn restarts(&self) -> Option<u32> {
+        self.now().restarts
     }
 }
 

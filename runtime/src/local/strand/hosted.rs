@@ -45,7 +45,8 @@ mod call;
 mod turn;
 mod under_way;
 
-pub(crate) use self::call::{Body, Borrowing, Call};
+pub use self::call::Body;
+pub(crate) use self::call::Call;
 use self::under_way::UnderWay;
 
 /// An actor that waits.

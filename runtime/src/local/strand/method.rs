@@ -6,7 +6,7 @@ use super::{Strand, Take};
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::cell::{Job, Promise};
 use crate::local::current::{self, Task};
-use crate::local::life::Life;
+use crate::local::life::{Life, Lost};
 use crate::local::queue::Entry;
 use crate::local::{cancelling, note, panics};
 use crate::millis::Millis;
@@ -43,8 +43,9 @@ unsafe impl<A: Life, B: Send, const SHARED: bool> Send for Method<A, B, SHARED> 
 enum Tried<T> {
     /// The method returned.
     Done(Result<T>),
-    /// It panicked, or the state could not be saved after it.
-    Crashed(Error),
+    /// It panicked, or the state could not be saved after it; or that was lost in another process, be it before
+    /// the call had `begun` there.
+    Crashed { why: Error, begun: bool },
 }
 
 impl<A, T, B, const SHARED: bool> Job<T> for Method<A, B, SHARED>
@@ -72,18 +73,28 @@ where
                 panics::drop_quietly(self);
                 promise.complete(result);
             }
-            (Tried::Crashed(why), None) => {
+            (Tried::Crashed { why, begun }, None) => {
                 // SAFETY: the turn is ours, there are no readers, and `attempt` has done with the state.
                 let state = unsafe { &mut *strand.computing().state.get() };
                 // SAFETY: as above.
                 let hold = unsafe { &mut *strand.computing().hold.get() };
                 let lives = hold.crash(state, strand, why.clone(), true);
-                if let Some(entry) = self.end_try(promise, why, last || !lives) {
+                let (why, last) = match &*state {
+                    _ if begun => (why, last || !lives),
+                    // It fails like all that have not begun.
+                    State::Ended(end) => (end.clone().through(promise.hop()), true),
+                    _ => {
+                        // It comes once more as the same try.
+                        self.attempt -= 1;
+                        (why, false)
+                    }
+                };
+                if let Some(entry) = self.end_try(promise, why, last) {
                     strand.come_back();
                     hold.next.push_front(entry);
                 }
             }
-            (Tried::Crashed(why), Some(readers)) => {
+            (Tried::Crashed { why, .. }, Some(readers)) => {
                 readers.set_crash(why.clone());
                 let strand = strand.to_arc();
                 if let Some(entry) = self.end_try(promise, why, last) {
@@ -115,27 +126,43 @@ impl<A: Life, B, const SHARED: bool> Method<A, B, SHARED> {
         let task = Task::new(promise.task(), promise.call(), Millis::ONE, self.strand.addr());
         note::step(promise.number(), EventKind::Started);
         let mut panicked = true;
+        let mut not_begun = None;
+        let mut is_lost = |actor: &A| {
+            let lost = if A::AWAY { actor.lost_in_call() } else { None };
+            let is_lost = lost.is_some();
+            if let Some(Lost::Before(why)) = lost {
+                not_begun = Some(why);
+            }
+            is_lost
+        };
         let result = current::in_task(Task { attempt, shared, ..task }, || {
-            let result = if SHARED {
+            if SHARED {
                 // SAFETY: the turn is ours, or we are a reader, so nobody changes the state.
-                body(Access::Shared(alive(unsafe { &*strand.computing().state.get() })), last)
+                let actor = alive(unsafe { &*strand.computing().state.get() });
+                let result = body(Access::Shared(actor), last);
+                panicked = is_lost(actor);
+                result
             } else {
                 // SAFETY: the turn is ours, and there are no readers.
                 let State::Alive(actor) = (unsafe { &mut *strand.computing().state.get() }) else {
                     unborn()
                 };
                 let result = body(Access::Alone(actor), last);
-                // SAFETY: the turn is ours, and `run_calls` holds no reference into it meanwhile.
-                unsafe { &mut *strand.computing().hold.get() }.changed(actor)?;
+                if !is_lost(actor) {
+                    // SAFETY: the turn is ours, and `run_calls` holds no reference into it meanwhile.
+                    unsafe { &mut *strand.computing().hold.get() }.changed(actor)?;
+                    panicked = false;
+                }
                 result
-            };
-            panicked = false;
-            result
+            }
         });
+        if let Some(why) = not_begun {
+            return Tried::Crashed { why, begun: false };
+        }
         cancelling::note_end(promise, &result, Some(&strand.local));
         let result = result.map_err(|error| error.through(promise.hop().tried(attempt)));
         match result {
-            Err(why) if panicked => Tried::Crashed(why),
+            Err(why) if panicked => Tried::Crashed { why, begun: true },
             result => Tried::Done(result),
         }
     }

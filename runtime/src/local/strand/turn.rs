@@ -182,6 +182,11 @@ impl<A: Life> Hold<A> {
         if let (State::Alive(_), Some(why)) = (&state, crash) {
             self.crash(state, strand, why, true);
         }
+        if let State::Alive(actor) = state
+            && let Some(why) = actor.lost()
+        {
+            self.crash(state, strand, why, true);
+        }
         match state {
             State::Unborn(_) => self.begin(state, strand),
             State::Crashed => self.begin_anew(state, strand),
@@ -358,7 +363,11 @@ impl<A: Life> Strand<A> {
     unsafe fn attend(&self) -> Attended {
         // SAFETY: the turn's holder may read the state.
         let state = unsafe { &*self.computing().state.get() };
-        let calm = self.end.get().is_none() && matches!(state, State::Alive(_));
+        let lives = match state {
+            State::Alive(actor) => !A::AWAY || actor.lost().is_none(),
+            _ => false,
+        };
+        let calm = self.end.get().is_none() && lives;
         if (calm && !self.has_crash()) || matches!(state, State::Ended(_)) {
             return Attended::All;
         }

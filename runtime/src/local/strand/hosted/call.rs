@@ -19,10 +19,10 @@ use crate::millis::Millis;
 use crate::observe::EventKind;
 
 /// A future that borrows the actor; it stays on the actor's thread.
-pub(crate) type Borrowing<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + 'a>>;
+pub type Borrowing<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + 'a>>;
 
 /// A method: how it borrows the state, and what it does with it.
-pub(crate) enum Body<A, H, T> {
+pub enum Body<A, H, T> {
     /// `fn(&mut self)`
     Alone(fn(&mut A, H) -> Result<T>),
     /// `fn(&self)`

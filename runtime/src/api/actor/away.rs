@@ -1,0 +1,272 @@
+//! Actors whose state lives in another process.
+//!
+//! In the driver such an actor is a strand like any other, with mailbox, order, names, restarts and ends; only what
+//! the strand has for a state, [`Away`], is the process in which that lives. To make it, to call a method, to save
+//! and to restore are calls over there, each made by the thread that has the turn, as the task that it runs: so what
+//! a method asks for meanwhile is done as for any task, and a process that dies is an actor that crashes.
+//!
+//! A process that has no runtime of its own, a worker, has handles of the driver's actors: see `far.rs`.
+
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::actor::{Actor, ActorMethod, Construct};
+use crate::api::crossing::{self, Arguments};
+use crate::api::parameter::Params;
+use crate::api::port::{FailureWay, Way};
+use crate::cluster::argument::{Argument, Packing, unfit};
+use crate::cluster::frame::Body;
+use crate::cluster::registry::Registered;
+use crate::cluster::worker::state;
+use crate::cluster::worker::task::{Ended, Start};
+use crate::cluster::{self, Answer, Cargo, Host};
+use crate::error::{Error, Result};
+use crate::local::current::{self, Task};
+use crate::local::life::{Life, Lost};
+use crate::local::strand::Body as MethodBody;
+use crate::local::{default, panics};
+use crate::wire;
+
+/// How what makes an actor crosses to another process, and what it saves back.
+pub struct ActorCrossing<A: Actor> {
+    /// Its entry in the registry.
+    pub registered: &'static Registered,
+    /// How the constructor's arguments do.
+    pub ports: <A::Params as Params>::Ports,
+    /// How what `checkpoint` gives does.
+    pub saved: Way<A::Saved>,
+    /// How what the constructor fails with does.
+    pub failure: Option<FailureWay>,
+}
+
+/// How calls of a method cross to another process.
+pub struct MethodCrossing<M: ActorMethod> {
+    /// Its entry in the registry.
+    pub registered: &'static Registered,
+    /// How its arguments do.
+    pub ports: <M::Params as Params>::Ports,
+    /// How its result does.
+    pub way: Way<M::Output>,
+    /// How what it fails with does.
+    pub failure: Option<FailureWay>,
+}
+
+impl Registered {
+    /// The entry of a method.
+    pub const fn of_method<M: ActorMethod>() -> Self {
+        Self::new(M::function, run_method::<M>, super::far::forward::<M>, method_failure::<M>)
+    }
+
+    /// The entry of an actor's type: what is done with its actors beside their calls.
+    pub const fn of_actor<A: Actor>() -> Self {
+        Self::new(A::function, run_step::<A>, super::far::wish::<A>, actor_failure::<A>)
+    }
+}
+
+fn method_failure<M: ActorMethod>(bytes: &[u8]) -> Option<Error> {
+    decode_failure(M::crossing()?.failure, bytes)
+}
+
+fn actor_failure<A: Actor>(bytes: &[u8]) -> Option<Error> {
+    decode_failure(A::crossing()?.failure, bytes)
+}
+
+fn decode_failure(way: Option<FailureWay>, bytes: &[u8]) -> Option<Error> {
+    let way = way?;
+    panics::catch(|| Ok((way.decode)(bytes))).ok()?
+}
+
+/// What is done with an actor over there, beside its calls: the first argument says.
+#[derive(Serialize, Deserialize)]
+enum Step {
+    /// Make it, of the other arguments.
+    Make,
+    /// Give what `checkpoint` gives.
+    Save,
+    /// `restore` what that gave.
+    Restore,
+}
+
+/// What is sent: the function, and what packs the arguments.
+struct Load<P> {
+    registered: &'static Registered,
+    pack: P,
+}
+
+impl<P: Fn(&mut Packing<'_>) -> Result<()>> Cargo for Load<P> {
+    fn function(&self) -> &'static Registered {
+        self.registered
+    }
+
+    fn pack(&self, packing: &mut Packing<'_>) -> Result<()> {
+        (self.pack)(packing)
+    }
+}
+
+/// An actor's state, in the process that made it.
+pub(crate) struct Away<A: Actor> {
+    host: Box<dyn Host>,
+    actor: PhantomData<fn() -> A>,
+}
+
+/// What this thread runs: whatever is done with a state is done in a task.
+fn task() -> Task {
+    current::task().expect("an actor's turn runs what is the program's as a task")
+}
+
+impl<A: Actor> Away<A> {
+    /// Calls a method of the actor.
+    pub(super) fn call<M: ActorMethod<Actor = A>>(
+        &self,
+        arguments: &Arguments<M::Params>,
+    ) -> Result<M::Output> {
+        let MethodCrossing { registered, ports, way, .. } =
+            M::crossing().expect("what is away can cross");
+        let pack = |packing: &mut Packing<'_>| arguments.pack(&ports, packing);
+        self.do_there(registered, pack, way)
+    }
+
+    fn do_there<T>(
+        &self,
+        registered: &'static Registered,
+        pack: impl Fn(&mut Packing<'_>) -> Result<()>,
+        way: Way<T>,
+    ) -> Result<T> {
+        let mut result = None;
+        let mut take = |answer: Answer<'_>| {
+            result = Some(crossing::read(answer, way));
+            Ok(())
+        };
+        self.host.call(&Load { registered, pack }, &task(), &mut take)?;
+        result.expect("a call that went well was answered")
+    }
+}
+
+impl<A: Actor> Life for Away<A> {
+    type Seed = Arc<Mutex<Arguments<A::Params>>>;
+    type Saved = A::Saved;
+    const SAVES: bool = A::SAVES;
+    const AWAY: bool = true;
+
+    fn make(seed: Self::Seed) -> Result<Construct<Self>> {
+        let ActorCrossing { registered, ports, .. } =
+            A::crossing().expect("what is away can cross");
+        let pack = |packing: &mut Packing<'_>| {
+            packing.value(&Step::Make)?;
+            seed.lock().unwrap_or_else(PoisonError::into_inner).pack(&ports, packing)
+        };
+        let local = default::current();
+        let host = cluster::engine(&local)?.host(&Load { registered, pack }, &task())?;
+        Ok(Construct::Now(Ok(Self { host, actor: PhantomData })))
+    }
+
+    fn copy_seed(seed: &Self::Seed) -> Self::Seed {
+        Arc::clone(seed)
+    }
+
+    fn save(&self) -> Result<A::Saved> {
+        let ActorCrossing { registered, saved, .. } =
+            A::crossing().expect("what is away can cross");
+        self.do_there(registered, |packing| packing.value(&Step::Save), saved)
+    }
+
+    fn restore(&mut self, saved: A::Saved) -> Result<()> {
+        let ActorCrossing { registered, saved: way, .. } =
+            A::crossing().expect("what is away can cross");
+        let pack = |packing: &mut Packing<'_>| {
+            packing.value(&Step::Restore)?;
+            packing.written(|sink| (way.encode)(&saved, sink))
+        };
+        self.do_there(registered, pack, Way::new())
+    }
+
+    fn lost(&self) -> Option<Error> {
+        self.host.lost()
+    }
+
+    fn lost_in_call(&self) -> Option<Lost> {
+        self.host.lost_in_call()
+    }
+}
+
+/// In a worker: runs a method of the actor that lives here.
+fn run_method<M: ActorMethod>(
+    start: Start<'_>,
+    arguments: Vec<Argument>,
+    body: &mut Body,
+) -> Ended {
+    let MethodCrossing { registered, ports, way, failure } =
+        M::crossing().expect("what is registered can cross");
+    let here = start.here(M::function());
+    let crashed = Cell::new(false);
+    let result = current::in_task(here.task, || {
+        let mut arguments = arguments.into_iter();
+        let held = panics::catch(|| {
+            M::Params::resolve(M::Params::unpack(&mut arguments, &ports, &start)?)
+        })?;
+        state::with(|actor: &mut M::Actor| {
+            crashed.set(true);
+            let result = match M::body() {
+                MethodBody::Alone(method) => method(actor, held),
+                MethodBody::Shared(method) => method(actor, held),
+                MethodBody::AloneLater(_) | MethodBody::SharedLater(_) => {
+                    Err(unfit("a call that waits"))
+                }
+            };
+            crashed.set(false);
+            result
+        })
+    });
+    if crashed.get() {
+        state::end();
+    }
+    crossing::end(here, result, crashed.get(), body, way.encode, registered, failure)
+}
+
+/// In a worker: does what is done with an actor beside its calls.
+fn run_step<A: Actor>(start: Start<'_>, arguments: Vec<Argument>, body: &mut Body) -> Ended {
+    let ActorCrossing { registered, ports, saved, failure } =
+        A::crossing().expect("what is registered can cross");
+    let here = start.here(A::function());
+    let mut arguments = arguments.into_iter();
+    let mut next = |what: &'static str| match arguments.next() {
+        Some(Argument::Value(part)) => start.bytes.part(part),
+        _ => Err(unfit(what)),
+    };
+    let step = next("no step").and_then(wire::decode);
+    match step {
+        Ok(Step::Save) => {
+            let result = current::in_task(here.task, || state::with(|actor: &mut A| actor.save()));
+            crossing::end(here, result, false, body, saved.encode, registered, failure)
+        }
+        Ok(Step::Restore) => {
+            let result = current::in_task(here.task, || {
+                let saved = (saved.decode)(next("nothing saved")?)?;
+                state::with(|actor: &mut A| actor.restore(saved))
+            });
+            crossing::end(here, result, false, body, Way::new().encode, registered, failure)
+        }
+        Ok(Step::Make) => {
+            let mut construct = None;
+            let begun = current::in_task(here.task, || {
+                let slots = A::Params::unpack(&mut arguments, &ports, &start)?;
+                construct = Some(A::construct(A::Params::resolve(slots)?));
+                Ok(())
+            });
+            let made = begun.and_then(|()| match construct {
+                Some(Construct::Now(made)) => made,
+                Some(Construct::Later(_)) => Err(unfit("a constructor that waits")),
+                None => Err(unfit("no constructor")),
+            });
+            let made = made.map(state::put);
+            crossing::end(here, made, false, body, Way::new().encode, registered, failure)
+        }
+        Err(error) => {
+            let result: Result<()> = Err(error);
+            crossing::end(here, result, false, body, Way::new().encode, registered, failure)
+        }
+    }
+}

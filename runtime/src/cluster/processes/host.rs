@@ -1,0 +1,218 @@
+//! A worker in which an actor lives. It is that actor's until its end, and any task's after that.
+//!
+//! Calls come one at a time, from whoever has the actor's turn. When the process dies in a call, that call shows
+//! it; when it dies between two, whoever watches the process does, so that the actor is made anew, or its end is
+//! told, although nobody calls it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use rustix::process::PidfdFlags;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::task::AbortHandle;
+
+use crate::cluster::frame::{ToDriver, ToWorker};
+use crate::cluster::processes::process::{self, Process};
+use crate::cluster::processes::serving::{self, Seen};
+use crate::cluster::processes::{DEATHS_BEFORE_BEGIN_MAX, Processes, never_began};
+use crate::cluster::{Answer, Cargo, Host, about, error_of};
+use crate::error::{Error, Result};
+use crate::local::actors::Living;
+use crate::local::current::Task;
+use crate::local::life::Lost;
+use crate::local::runtimes::{self, Owner};
+use crate::local::{Local, pool};
+
+/// An actor's worker.
+struct ActorHost {
+    shared: Arc<Shared>,
+    watch: Option<AbortHandle>,
+}
+
+struct Shared {
+    local: Weak<Local>,
+    /// None: it is gone, or the actor has ended.
+    process: Mutex<Option<Box<Process>>>,
+    /// Whether `why` says why the actor is gone.
+    is_lost: AtomicBool,
+    why: Mutex<Option<Error>>,
+    lost_in_call: Mutex<Option<Lost>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Makes an actor by this call of its constructor.
+pub(super) fn start(
+    processes: &Processes,
+    cargo: &dyn Cargo,
+    task: &Task,
+) -> Result<Box<dyn Host>> {
+    for _ in 0..DEATHS_BEFORE_BEGIN_MAX {
+        let shared = Shared {
+            local: Weak::clone(&processes.local),
+            process: Mutex::new(Some(processes.take_out()?)),
+            is_lost: AtomicBool::new(false),
+            why: Mutex::default(),
+            lost_in_call: Mutex::default(),
+        };
+        let mut host = ActorHost { shared: Arc::new(shared), watch: None };
+        let mut made = Ok(());
+        let called = host.call(cargo, task, &mut |answer| {
+            made = answer.map(drop).map_err(error_of);
+            Ok(())
+        });
+        match host.lost_in_call() {
+            Some(Lost::Before(_)) => continue,
+            _ => called.and(made)?,
+        }
+        host.watch = host.shared.watch(task);
+        return Ok(Box::new(host));
+    }
+    Err(never_began())
+}
+
+impl Shared {
+    fn call(
+        &self,
+        cargo: &dyn Cargo,
+        task: &Task,
+        take: &mut dyn FnMut(Answer<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let local = self.local.upgrade().ok_or_else(|| pool::shut_down_before("it ran"))?;
+        let mut place = lock(&self.process);
+        *lock(&self.lost_in_call) = None;
+        let Some(process) = place.as_mut() else {
+            let why = lock(&self.why).clone().unwrap_or_else(never_began);
+            return Err(self.lose(why, Lost::Before));
+        };
+        let ticket = process.append(cargo, about(task, &local), false)?;
+        let mut ticket = ticket.expect("only what is sent ahead can be too much");
+        serving::note_run(process, task, ticket);
+        // What cannot be sent shows in what cannot be received.
+        let _ = process.flush();
+        match serving::see_through(process, task, &mut ticket, None, &mut |_, _| {}) {
+            Seen::Done(done) => {
+                if done.crashed {
+                    *lock(&self.lost_in_call) = Some(Lost::Within);
+                }
+                let taken = done.answer(process).and_then(take);
+                process.was_read();
+                taken
+            }
+            Seen::NotBegun(how) => {
+                let why = process::crashed(process.control.pid, &how);
+                *place = None;
+                Err(self.lose(why, Lost::Before))
+            }
+            Seen::Failed(error) => {
+                *place = None;
+                Err(self.lose(error, |_| Lost::Within))
+            }
+        }
+    }
+
+    /// The actor is gone, as a call has shown.
+    fn lose(&self, why: Error, when: impl FnOnce(Error) -> Lost) -> Error {
+        *lock(&self.lost_in_call) = Some(when(why.clone()));
+        self.note_lost(why.clone());
+        why
+    }
+
+    fn note_lost(&self, why: Error) {
+        *lock(&self.why) = Some(why);
+        // Release: pairs with `lost`.
+        self.is_lost.store(true, Ordering::Release);
+    }
+
+    /// Lets the actor's turn hear of it if the process ends between two calls. Where the system cannot tell, the
+    /// next call shows it.
+    fn watch(self: &Arc<Self>, task: &Task) -> Option<AbortHandle> {
+        let local = self.local.upgrade()?;
+        let mut kept = Vec::new();
+        let Some(Owner::Actor(actor)) = runtimes::owner(task.actor, &mut kept) else { return None };
+        let pid = lock(&self.process).as_ref()?.control.pid;
+        let ended = rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK).ok()?;
+        let (shared, actor) = (Arc::downgrade(self), Arc::downgrade(&actor));
+        let runtime = Arc::downgrade(&local);
+        Some(local.spawn_beside(async move {
+            // SAFETY: what is watched owns its descriptor, and closes it when that is watched no more.
+            let ended = unsafe { AsyncFd::register_with_interest(ended, Interest::READABLE) };
+            let Ok(ended) = ended else { return };
+            if ended.readable().await.is_ok()
+                && let (Some(shared), Some(local)) = (shared.upgrade(), runtime.upgrade())
+            {
+                local.spawn_blocking(move || shared.died(&actor));
+            }
+        }))
+    }
+
+    /// The process has ended. A call that is under way sees to that itself.
+    fn died(&self, actor: &Weak<dyn Living>) {
+        let mut place = lock(&self.process);
+        let Some(mut process) = place.take() else { return };
+        let how = process.ended().how;
+        self.note_lost(process::crashed(process.control.pid, &how));
+        drop(place);
+        drop(process);
+        if let Some(actor) = actor.upgrade() {
+            actor.look();
+        }
+    }
+}
+
+impl Host for ActorHost {
+    fn call(
+        &self,
+        cargo: &dyn Cargo,
+        task: &Task,
+        take: &mut dyn FnMut(Answer<'_>) -> Result<()>,
+    ) -> Result<()> {
+        self.shared.call(cargo, task, take)
+    }
+
+    fn lost(&self) -> Option<Error> {
+        // Acquire: pairs with `note_lost`.
+        let is_lost = self.shared.is_lost.load(Ordering::Acquire);
+        is_lost.then(|| lock(&self.shared.why).clone()).flatten()
+    }
+
+    fn lost_in_call(&self) -> Option<Lost> {
+        lock(&self.shared.lost_in_call).take()
+    }
+}
+
+impl Drop for ActorHost {
+    fn drop(&mut self) {
+        self.watch.iter().for_each(AbortHandle::abort);
+        let Some(mut process) = lock(&self.shared.process).take() else { return };
+        if end_state(&mut process)
+            && let Some(local) = self.shared.local.upgrade()
+            && let Some(processes) = Processes::of(&local)
+        {
+            processes.take_in(process);
+        }
+    }
+}
+
+/// Has the worker drop the actor's state. False: it is of no use any more.
+fn end_state(process: &mut Process) -> bool {
+    if process.outgoing.send(&ToWorker::EndActor, &[]).is_err() {
+        return false;
+    }
+    loop {
+        match process.receive(None).map(|frame| frame.head) {
+            Ok(ToDriver::ActorEnded { let_go }) => {
+                process.let_go = let_go;
+                return true;
+            }
+            // What the state's drop asks for beside that is asked for by nobody any more.
+            Ok(ToDriver::Release { ids }) => {
+                ids.into_iter().for_each(|(id, count)| process.release(id, count));
+            }
+            _ => return false,
+        }
+    }
+}
