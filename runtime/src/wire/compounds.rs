@@ -2,6 +2,7 @@
 
 use serde::{Serialize, Serializer as _, ser};
 
+use crate::wire::arrays::Array;
 use crate::wire::encoder::{Encoder, Outcome};
 use crate::wire::failure::Failure;
 use crate::wire::numbers::{self, Kind};
@@ -185,17 +186,26 @@ impl ser::SerializeMap for Entries<'_, '_> {
     }
 }
 
+/// What ndarray calls the field of an array that has its elements.
+const ELEMENTS: &str = "data";
+
 /// A tuple or the like, or a struct: its fields, with their names.
 pub(super) struct Fields<'e, 'a> {
     encoder: &'e mut Encoder<'a>,
     announced: usize,
     count: usize,
+    /// What the fields are of, if that is an array of numbers.
+    array: Option<Array>,
 }
 
 impl<'e, 'a> Fields<'e, 'a> {
     pub(super) fn begin(encoder: &'e mut Encoder<'a>, announced: usize) -> Self {
         encoder.depth += 1;
-        Self { encoder, announced, count: 0 }
+        Self { encoder, announced, count: 0, array: None }
+    }
+
+    pub(super) fn with_array(self, array: Option<Array>) -> Self {
+        Self { array, ..self }
     }
 
     fn field<T: Serialize + ?Sized>(&mut self, value: &T) -> Outcome {
@@ -244,6 +254,11 @@ macro_rules! structs {
                 value: &T,
             ) -> Outcome {
                 self.encoder.serialize_str(name)?;
+                if name == ELEMENTS && let Some(array) = &self.array {
+                    self.count += 1;
+                    // SAFETY: its `Serialize` has called this, so it is still being serialized.
+                    return unsafe { array.write(self.encoder) };
+                }
                 self.field(value)
             }
 

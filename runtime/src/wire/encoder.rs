@@ -5,14 +5,17 @@ use std::io;
 use rmp::encode as write;
 use serde::{Serialize, Serializer};
 
+use crate::wire::arrays::{Array, Subject};
 use crate::wire::compounds::{Elements, Entries, Fields};
 use crate::wire::failure::Failure;
-use crate::wire::numbers::{self, Kind};
+use crate::wire::numbers::{self, Kind, Number};
 use crate::wire::raw::{Extension, PIECE_BYTES_MAX};
 use crate::wire::{NIL, SOME, deeper};
 
 /// From this length on numbers go to the sink from where they lie.
 const DIRECT_BYTES_MIN: usize = if cfg!(test) { PIECE_BYTES_MAX } else { 64 << 10 };
+/// What ndarray calls its arrays.
+const ARRAY: &str = "Array";
 /// How much is in the buffer when it goes to the sink.
 const BUFFER_BYTES_MAX: usize = if cfg!(test) { 100 } else { 64 << 10 };
 
@@ -25,13 +28,15 @@ pub(super) struct Encoder<'a> {
     /// How many sequences are under way whose beginning may yet change. So long nothing is flushed.
     pub(super) unsettled: usize,
     pub(super) depth: usize,
+    /// What is being serialized, until it has begun to be written.
+    subject: Option<Subject>,
 }
 
 pub(super) type Outcome = Result<(), Failure>;
 
 impl<'a> Encoder<'a> {
     pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
-        Self { out, sink: None, flushes: 0, unsettled: 0, depth: 0 }
+        Self { out, sink: None, flushes: 0, unsettled: 0, depth: 0, subject: None }
     }
 
     pub(super) fn to_sink(out: &'a mut Vec<u8>, sink: &'a mut dyn io::Write) -> Self {
@@ -76,7 +81,10 @@ impl<'a> Encoder<'a> {
         if let Some((kind, bytes)) = numbers::slice(content) {
             return self.numbers(kind, bytes);
         }
-        deeper(self.depth, || content.serialize(&mut *self))
+        self.subject = Some(Subject::of(content));
+        let outcome = deeper(self.depth, || content.serialize(&mut *self));
+        self.subject = None;
+        outcome
     }
 
     /// Writes raw numbers.
@@ -89,8 +97,45 @@ impl<'a> Encoder<'a> {
         pieces.try_for_each(|piece| self.extension(Extension::Piece(kind), piece))
     }
 
+    /// Writes numbers raw that do not lie side by side, of which there are `len`.
+    pub(super) fn scattered<A: Number>(
+        &mut self,
+        kind: Kind,
+        len: usize,
+        mut numbers: impl Iterator<Item = A>,
+    ) -> Outcome {
+        let mut left = len * size_of::<A>();
+        let mut extension = Extension::Whole(kind);
+        if left > PIECE_BYTES_MAX {
+            self.array(left.div_ceil(PIECE_BYTES_MAX))?;
+            extension = Extension::Piece(kind);
+        }
+        loop {
+            let bytes = left.min(PIECE_BYTES_MAX);
+            self.extension_header(extension, bytes);
+            if !self.may_flush(bytes, 0) {
+                self.out.reserve(bytes);
+            }
+            for number in numbers.by_ref().take(bytes / size_of::<A>()) {
+                number.write(self.out);
+                if self.may_flush(self.out.len(), BUFFER_BYTES_MAX) {
+                    self.flush()?;
+                }
+            }
+            left -= bytes;
+            if left == 0 {
+                return Ok(());
+            }
+        }
+    }
+
     pub(super) fn extension(&mut self, extension: Extension, bytes: &[u8]) -> Outcome {
         self.extension_header(extension, bytes.len());
+        self.body(bytes)
+    }
+
+    /// Writes bytes that may be many.
+    fn body(&mut self, bytes: &[u8]) -> Outcome {
         if self.may_flush(bytes.len(), DIRECT_BYTES_MIN) {
             return self.flush_with(bytes);
         }
@@ -213,17 +258,17 @@ impl<'e, 'a> Serializer for &'e mut Encoder<'a> {
     }
 
     fn serialize_str(self, value: &str) -> Outcome {
-        counted(value.len(), "bytes of text")?;
-        write::write_str(self.out, value).expect(TAKES_ALL);
-        Ok(())
+        let len = counted(value.len(), "bytes of text")?;
+        write::write_str_len(self.out, len).expect(TAKES_ALL);
+        self.body(value.as_bytes())
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Outcome {
-        if u32::try_from(value.len()).is_err() {
+        let Ok(len) = u32::try_from(value.len()) else {
             return self.numbers(Kind::U8, value);
-        }
-        write::write_bin(self.out, value).expect(TAKES_ALL);
-        Ok(())
+        };
+        write::write_bin_len(self.out, len).expect(TAKES_ALL);
+        self.body(value)
     }
 
     fn serialize_none(self) -> Outcome {
@@ -309,9 +354,11 @@ impl<'e, 'a> Serializer for &'e mut Encoder<'a> {
         Entries::begin(self, len)
     }
 
-    fn serialize_struct(self, _: &'static str, len: usize) -> Result<Fields<'e, 'a>, Failure> {
+    fn serialize_struct(self, name: &'static str, len: usize) -> Result<Fields<'e, 'a>, Failure> {
         self.map(len)?;
-        Ok(Fields::begin(self, len))
+        let subject = self.subject.take();
+        let array = subject.filter(|_| name == ARRAY).and_then(|subject| Array::of(&subject));
+        Ok(Fields::begin(self, len).with_array(array))
     }
 
     fn serialize_struct_variant(

@@ -7,7 +7,7 @@
 //! **Numbers lie raw.** A sequence of numbers of one type, be it a `Vec<f64>`, a slice or what is in an
 //! ndarray array, wherever in the value it stands, is one extension value that holds them as they lie in
 //! memory, little-endian. Writing and reading it is a copy, and no step is made for each element. serde
-//! itself has no specialization: `numbers.rs` tells how the codec finds out what it is given.
+//! itself has no specialization: `numbers.rs` and `arrays.rs` tell how the codec finds out what it is given.
 //!
 //! **What goes in comes out.** A `Some` around nothing (`Some(None)`, `Some(())`) is told from `None` by a
 //! byte in front of it, [`SOME`], which MessagePack leaves unused.
@@ -29,6 +29,7 @@ use crate::wire::decoder::Decoder;
 use crate::wire::encoder::Encoder;
 use crate::wire::failure::Failure;
 
+mod arrays;
 mod compounds;
 mod decoder;
 mod encoder;

@@ -184,6 +184,62 @@ fn arrays_of_every_shape_come_back() {
     comes_back(every_second);
 }
 
+/// Notes where what is written to it lies, and how long it is.
+#[derive(Default)]
+struct Addresses(Vec<(*const u8, usize)>);
+
+impl io::Write for Addresses {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.push((bytes.as_ptr(), bytes.len()));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Addresses {
+    fn of<T: Serialize>(value: &T) -> Self {
+        let mut sink = Self::default();
+        encode_to(value, &mut sink).unwrap();
+        sink
+    }
+}
+
+#[test]
+fn long_values_go_to_a_sink_without_a_copy() {
+    let array = Array2::from_shape_fn((500, 3), |(i, j)| (3 * i + j) as f64);
+    let shared = array.to_shared();
+    let text = "x".repeat(2 * raw::PIECE_BYTES_MAX);
+    let sink = Addresses::of(&(&array, Some(vec![shared.clone()]), &text));
+    for at in [array.as_ptr().cast(), shared.as_ptr().cast(), text.as_ptr()] {
+        assert!(sink.0.iter().any(|(address, _)| *address == at), "it was copied");
+    }
+    // What does not lie in one piece is copied in small parts.
+    let scattered = Array2::from_shape_fn((500, 3).f(), |(i, j)| (3 * i + j) as f64);
+    assert!(Addresses::of(&scattered).0.iter().all(|(_, bytes)| *bytes < 200));
+    assert!(bytes_of(&scattered) == bytes_of(&array));
+    assert!(bytes_of(&shared) == bytes_of(&array));
+}
+
+#[test]
+fn only_arrays_are_taken_for_arrays() {
+    #[derive(Serialize, Deserialize, PartialEq, Debug)]
+    struct Array {
+        v: u8,
+        dim: Array1<u16>,
+        data: Vec<String>,
+    }
+    comes_back(Array { v: 1, dim: Array1::from(vec![1, 2]), data: vec!["a".to_owned()] });
+    #[derive(Serialize, Deserialize, PartialEq, Debug)]
+    #[serde(transparent)]
+    struct Around(Array2<f64>);
+    let array = Array2::from_shape_fn((5, 3), |(i, j)| (3 * i + j) as f64);
+    assert!(bytes_of(&Around(array.clone())) == bytes_of(&array));
+    comes_back(Around(array));
+}
+
 #[test]
 fn numbers_are_read_as_what_is_asked_for() {
     let bytes = bytes_of(&vec![1u32, 2, 3]);
