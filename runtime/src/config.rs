@@ -75,6 +75,7 @@ pub struct Config {
     spill_dir: Option<PathBuf>,
     store_full_after: Option<Duration>,
     worker_output: Option<WorkerOutput>,
+    track_objects: Option<bool>,
 }
 
 /// What becomes of what worker processes print.
@@ -116,6 +117,8 @@ pub(crate) struct Settings {
     /// After which time a method is told of that blocks the thread of async actors.
     pub(crate) block_warning: Duration,
     pub(crate) worker_output: WorkerOutput,
+    /// Whether every object is noted, for those who ask which there are.
+    pub(crate) track_objects: bool,
     /// How long a thread without work looks for some before it sleeps.
     pub(crate) spin: Duration,
     pub(crate) store: StoreSettings,
@@ -230,6 +233,14 @@ impl Config {
         self
     }
 
+    /// Whether [`objects`](crate::objects) also lists results that are not there yet, and objects smaller than
+    /// 1 KiB. Each object then costs an entry in a table, about 100 ns. It goes for all runtimes of the process,
+    /// from the start of this one on, for good. Default: `MOBULA_TRACK_OBJECTS`, `1` or `0`, else not.
+    pub fn track_objects(mut self, track: bool) -> Self {
+        self.track_objects = Some(track);
+        self
+    }
+
     /// What becomes of what worker processes print, with [`Engine::Processes`]. Default:
     /// `MOBULA_WORKER_OUTPUT`, `prefixed` or `raw`, else prefixed.
     pub fn worker_output(mut self, output: WorkerOutput) -> Self {
@@ -271,6 +282,7 @@ impl Config {
         let seed = self.resolve_seed(environment("MOBULA_SEED"))?;
         let block_warning = self.resolve_block_warning(environment("MOBULA_BLOCK_WARNING"))?;
         let store = self.resolve_store(&environment)?;
+        let track_objects = resolve_flag(self.track_objects, "MOBULA_TRACK_OBJECTS", &environment)?;
         let spin = SPIN;
         Ok(Settings {
             num_cpus,
@@ -279,6 +291,7 @@ impl Config {
             event_buffer,
             seed,
             worker_output,
+            track_objects,
             block_warning,
             spin,
             store,
@@ -318,15 +331,7 @@ impl Config {
         &self,
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Option<usize>> {
-        let record = match (self.events, environment("MOBULA_EVENTS")) {
-            (Some(record), _) => record,
-            (None, None) => false,
-            (None, Some(text)) => match text.trim() {
-                "1" | "true" => true,
-                "0" | "false" | "" => false,
-                _ => return Err(invalid("MOBULA_EVENTS", &text, "1 or 0")),
-            },
-        };
+        let record = resolve_flag(self.events, "MOBULA_EVENTS", &environment)?;
         let buffer = match (self.event_buffer, environment("MOBULA_EVENT_BUFFER")) {
             (Some(n), _) => check_buffer("event_buffer", n, &n.to_string())?,
             (None, Some(text)) => {
@@ -386,6 +391,23 @@ impl Config {
             amounts.insert(name.clone(), millis);
         }
         Ok(amounts)
+    }
+}
+
+/// What is or is not; by default it is not.
+fn resolve_flag(
+    given: Option<bool>,
+    variable: &str,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<bool> {
+    match (given, environment(variable)) {
+        (Some(given), _) => Ok(given),
+        (None, None) => Ok(false),
+        (None, Some(text)) => match text.trim() {
+            "1" | "true" => Ok(true),
+            "0" | "false" | "" => Ok(false),
+            _ => Err(invalid(variable, &text, "1 or 0")),
+        },
     }
 }
 
@@ -479,6 +501,34 @@ mod tests {
     }
 
     #[test]
+    fn the_object_store_is_told_by_the_environment_too() {
+        let store = |config, variables: &[_]| resolve(config, variables).unwrap().store;
+        let variables = [
+            ("MOBULA_OBJECT_STORE_MEMORY", "500MiB"),
+            ("MOBULA_SPILL_DIR", "/scratch/mobula"),
+            ("MOBULA_STORE_FULL_AFTER", "0.25"),
+        ];
+        let told = store(Config::new(), &variables);
+        assert_eq!((told.limit, told.spill_dir), (500 << 20, PathBuf::from("/scratch/mobula")));
+        assert_eq!(told.full_after, Duration::from_millis(250));
+        let code = Config::new().object_store_memory(7).spill_dir("/other");
+        let told = store(code.store_full_after(Duration::from_secs(3)), &variables);
+        assert_eq!((told.limit, told.spill_dir), (7, PathBuf::from("/other")));
+        assert_eq!(told.full_after, Duration::from_secs(3));
+        let default = store(Config::new(), &[]);
+        assert!(default.limit > 0 && default.limit <= memory::available() / 10 * 3);
+        assert_eq!(
+            (default.spill_dir, default.full_after),
+            (default_spill_dir(), STORE_FULL_AFTER)
+        );
+        for (text, bytes) in [("1000", 1000), ("2KiB", 2048), (" 3 GiB ", 3 << 30)] {
+            assert_eq!(store(Config::new(), &[("MOBULA_OBJECT_STORE_MEMORY", text)]).limit, bytes);
+        }
+        let tracked = |variables: &[_]| resolve(Config::new(), variables).unwrap().track_objects;
+        assert!(!tracked(&[]) && tracked(&[("MOBULA_TRACK_OBJECTS", "1")]));
+    }
+
+    #[test]
     fn a_seed_is_given_or_another_each_time() {
         let seed = |config, variables: &[_]| resolve(config, variables).unwrap().seed;
         assert_eq!(seed(Config::new().seed(7), &[("MOBULA_SEED", "8")]), 7);
@@ -497,6 +547,11 @@ mod tests {
             ("MOBULA_SEED", "-1"),
             ("MOBULA_SEED", "chance"),
             ("MOBULA_WORKER_OUTPUT", "loud"),
+            ("MOBULA_OBJECT_STORE_MEMORY", "0"),
+            ("MOBULA_OBJECT_STORE_MEMORY", "4 elephants"),
+            ("MOBULA_STORE_FULL_AFTER", "soon"),
+            ("MOBULA_STORE_FULL_AFTER", "-1"),
+            ("MOBULA_TRACK_OBJECTS", "perhaps"),
         ] {
             let error = resolve(Config::new(), &[(variable, value)]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config);

@@ -215,7 +215,8 @@ impl Teller {
         let Some(wait) = waits.wait(thread) else {
             return Standing::Running { worker: None };
         };
-        let (since, awaited) = (wait.since.elapsed(), wait.cells().unwrap_or_default());
+        let awaited = wait.cells(usize::MAX).map(|pending| pending.refs).unwrap_or_default();
+        let since = wait.since.elapsed();
         drop(waits);
         Standing::Waiting { since, awaited: self.causes(awaited, depth) }
     }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
+
 use crate::api::object::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::cell::AnyRef;
@@ -27,9 +29,9 @@ pub trait HasRefs {
     fn refs<'a>(&'a self, into: &mut Refs<'a>);
 }
 
-/// The refs of something that [`get`] takes, in order.
+/// The refs of something that [`get`] takes, in order. Most often it is one, which needs no allocation.
 #[derive(Default)]
-pub struct Refs<'a>(Vec<&'a AnyRef>);
+pub struct Refs<'a>(SmallVec<[&'a AnyRef; 2]>);
 
 /// Waits for values and gives them in the shape of the refs: of a ref the value; of a slice, vector,
 /// array or tuple the same of values, in order.

@@ -66,12 +66,12 @@ static PUT: Function = Function::new("put", module_path!(), file!(), line!());
 #[track_caller]
 pub fn put<T: Send + Sync + 'static>(value: T) -> ObjectRef<T> {
     let call = Call { function: &PUT, called_at: Location::caller() };
-    ObjectRef(Ref::put(value, call))
+    Ref::put(value, call).into()
 }
 
 /// The objects that live, of all runtimes of this process, the largest first: those of 1 KiB and more that
-/// were put or returned. Smaller ones, and results that are not there yet, are not listed: to keep account of
-/// each would cost more than they do.
+/// were put or returned. To keep account of smaller ones, and of results that are not there yet, would cost more
+/// than they do; they are listed where [`Config::track_objects`](crate::Config::track_objects) asks for it.
 ///
 /// ```
 /// use mobula::ObjectState;
@@ -177,7 +177,9 @@ impl<T: Send + Sync + 'static> ObjectRef<T> {
 }
 
 impl<T> From<Ref<T>> for ObjectRef<T> {
+    #[inline]
     fn from(inner: Ref<T>) -> Self {
+        inner.any().note();
         Self(inner)
     }
 }

@@ -87,7 +87,7 @@ pub fn as_completed<T, R: Into<ObjectRef<T>>>(refs: impl IntoIterator<Item = R>)
     let any = |object: &Option<ObjectRef<T>>| object.as_ref().map(|object| object.any().clone());
     let mut group = GroupWait::default();
     group.add(refs.iter().filter_map(any));
-    AsCompleted { group, left: refs.len(), refs }
+    AsCompleted { group, left: refs.len(), refs, hopeless: None }
 }
 
 /// The iterator of [`as_completed`].
@@ -95,6 +95,8 @@ pub struct AsCompleted<T> {
     group: GroupWait,
     refs: Vec<Option<ObjectRef<T>>>,
     left: usize,
+    /// None of those from this place on can become ready while this waits.
+    hopeless: Option<usize>,
 }
 
 impl<T> Iterator for AsCompleted<T> {
@@ -102,10 +104,20 @@ impl<T> Iterator for AsCompleted<T> {
 
     fn next(&mut self) -> Option<ObjectRef<T>> {
         while self.left > 0 {
-            let next = match waiting::next_of(&self.group, None) {
-                Ok(index) => self.refs[index].take(),
-                // None of the rest can become ready while this waits. To `get` one says why.
-                Err(_) => self.refs.iter_mut().find_map(Option::take),
+            let next = match (self.group.next(), &mut self.hopeless) {
+                (Some(index), _) => self.refs[index].take(),
+                // To `get` one says why.
+                (None, Some(place)) => {
+                    *place += 1;
+                    self.refs[*place - 1].take()
+                }
+                (None, hopeless) => match waiting::next_of(&self.group, None) {
+                    Ok(index) => self.refs[index].take(),
+                    Err(_) => {
+                        *hopeless = Some(0);
+                        continue;
+                    }
+                },
             };
             if next.is_some() {
                 self.left -= 1;
@@ -158,3 +170,6 @@ impl<T: Clone + Send + Sync + 'static> IntoFuture for &ObjectRef<T> {
         self.clone().into_future()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,6 +28,7 @@ mod refs;
 mod running;
 mod stored;
 mod table;
+mod tracked;
 mod unstarted;
 
 use std::any::TypeId;
@@ -39,12 +40,15 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::task::Waker;
 
 pub(super) use self::any::WeakRef;
+#[cfg(test)]
+pub(crate) use self::any::looks;
 pub(crate) use self::any::{AnyRef, Outcome};
 pub(super) use self::doomed::Doomed;
 pub(crate) use self::promise::Promise;
 pub(crate) use self::refs::Ref;
 pub(crate) use self::running::RunningTask;
 pub(crate) use self::stored::{Store, Stored, may_be_stored};
+pub(crate) use self::tracked::{all as tracked, turn_on as track};
 pub(crate) use self::unstarted::Unstarted;
 use crate::error::Error;
 use crate::function::{Call, Hop};
@@ -248,6 +252,8 @@ struct Vtable {
     /// Why a complete cell failed, if it did.
     failure: unsafe fn(NonNull<Header>) -> Option<Error>,
     value_needs_drop: bool,
+    /// How many bytes a value has, without what it owns.
+    value_bytes: usize,
     /// See [`Job::SHARED`].
     shared: bool,
 }

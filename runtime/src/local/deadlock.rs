@@ -21,6 +21,7 @@ use crate::function::Hop;
 use crate::local::actors::Reading;
 use crate::local::blocker::Blocker;
 use crate::local::cell::AnyRef;
+use crate::local::group::Pending;
 use crate::local::waits::Waits;
 
 /// How many links of a deadlock its error names; further ones are only counted.
@@ -90,6 +91,9 @@ struct Search<'a> {
     found: Vec<usize>,
     /// Whether something looked free that may only have been about to tell that it is not.
     unsure: bool,
+    /// How many nodes may be looked at, and whether there was more that was not.
+    nodes_max: usize,
+    cut_short: bool,
 }
 
 /// Whether the wait of `thread` can end, by looking at no more than so many nodes.
@@ -105,13 +109,17 @@ pub(super) fn outlook(
         numbers: HashMap::new(),
         found: Vec::new(),
         unsure: false,
+        nodes_max,
+        cut_short: false,
     };
     let root = search.node(Key::Wait(thread), Subject::Wait(thread));
     let outlook = loop {
         if search.nodes[root].free {
             break if search.unsure { Outlook::Unclear } else { Outlook::Good };
         }
-        let Some(next) = search.found.pop() else { break search.hopeless() };
+        let Some(next) = search.found.pop() else {
+            break if search.cut_short { Outlook::Unclear } else { search.hopeless() };
+        };
         if search.nodes.len() > nodes_max {
             break Outlook::Unclear;
         }
@@ -163,11 +171,13 @@ impl Search<'_> {
 
     fn look_behind_wait(&mut self, number: usize, thread: ThreadId) {
         let wait = self.waits.wait(thread).filter(|wait| !wait.ends && wait.verdict.is_none());
-        let cells = wait.map(|wait| wait.cells());
+        let looks_max = self.nodes_max.saturating_sub(self.nodes.len());
+        let cells = wait.map(|wait| wait.cells(looks_max));
         self.unsure |= matches!(cells, Some(None));
         match cells.flatten() {
-            Some(cells) => {
-                let cells = cells.into_iter().map(|any| (self.cell(any), 1)).collect();
+            Some(Pending { refs, are_all }) => {
+                self.cut_short |= !are_all;
+                let cells = refs.into_iter().map(|any| (self.cell(any), 1)).collect();
                 self.need(number, Why::Waits, 1, cells);
             }
             None => self.set_free(number),

@@ -49,6 +49,13 @@ impl Group {
     }
 }
 
+/// Refs that have not completed.
+pub(crate) struct Pending {
+    pub(crate) refs: Vec<AnyRef>,
+    /// Whether there are no others.
+    pub(crate) are_all: bool,
+}
+
 /// Refs that are waited for together, numbered in the order of their adding.
 #[derive(Default)]
 pub(crate) struct GroupWait {
@@ -120,20 +127,21 @@ impl GroupWait {
         !self.group.lock().arrived.is_empty()
     }
 
-    /// The refs that have not completed; None: one has, and its teller is not done with it, so that `next`
-    /// will give it, or has given it just now.
-    pub(super) fn pending(&self) -> Option<Vec<AnyRef>> {
-        let mut pending = Vec::new();
-        for (any, node) in self.members.values().flatten() {
+    /// The refs that have not completed, among the first so many members; None: one has, and its teller is not
+    /// done with it, so that `next` will give it, or has given it just now.
+    pub(super) fn pending(&self, members_max: usize) -> Option<Pending> {
+        let mut refs = Vec::new();
+        for (any, node) in self.members.values().flatten().take(members_max) {
             match (node.is_pending(), any.is_complete()) {
                 (true, true) => return None,
-                (true, false) => pending.push(any.clone()),
+                (true, false) => refs.push(any.clone()),
                 (false, _) => {}
             }
         }
         // Asked last: who was told before we saw that has arrived by now.
         let arrivals = self.group.lock();
-        (arrivals.lacking && arrivals.arrived.is_empty()).then_some(pending)
+        let are_all = self.added <= members_max;
+        (arrivals.lacking && arrivals.arrived.is_empty()).then_some(Pending { refs, are_all })
     }
 
     /// As `next`; if there is none, the current thread will be unparked at the next arrival.

@@ -127,6 +127,9 @@ impl Local {
         panics::install_hook();
         budget::start();
         abroad::note_runtime(settings.engine == Engine::Processes);
+        if settings.track_objects {
+            cell::track();
+        }
         let local = Arc::new_cyclic(|this| Self {
             pool: Pool::new(settings.num_cpus, settings.spin, this),
             tokio: OnceLock::new(),

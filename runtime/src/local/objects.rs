@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::config::StoreSettings;
-use crate::local::cell::Store;
+use crate::local::cell::{self, Store};
 use crate::store::{self, Files, ObjectInfo};
 
 /// A store outlives its runtime as long as there are objects in it.
@@ -23,10 +23,11 @@ pub(super) fn new_store(settings: StoreSettings) -> Arc<Store> {
     store
 }
 
-/// The listed objects of all runtimes, the largest first.
+/// The objects of all runtimes that are listed or noted, the largest first.
 pub(crate) fn all() -> Vec<ObjectInfo> {
     let stores: Vec<_> = stores().iter().filter_map(Weak::upgrade).collect();
-    let mut objects: Vec<_> = stores.iter().flat_map(|store| store.objects()).collect();
+    let mut objects = cell::tracked();
+    objects.extend(stores.iter().flat_map(|store| store.objects()));
     objects.sort_by_key(|object| std::cmp::Reverse(object.size()));
     objects
 }

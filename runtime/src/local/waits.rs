@@ -22,7 +22,7 @@ use crate::function::Hop;
 use crate::local::cell::AnyRef;
 use crate::local::current::Task;
 use crate::local::deadlock::{self, Outlook};
-use crate::local::group::GroupWait;
+use crate::local::group::{GroupWait, Pending};
 use crate::local::{arbiter, current};
 
 /// How long a wait keeps to itself. Most are over by then.
@@ -80,13 +80,17 @@ pub(crate) enum Awaited {
 unsafe impl Send for Awaited {}
 
 impl Wait {
-    /// The cells of which one is waited for; None: one is just being told, and so the wait may be over.
-    pub(crate) fn cells(&self) -> Option<Vec<AnyRef>> {
+    /// The cells of which one is waited for, looked for among so many; None: one is just being told, and so the
+    /// wait may be over.
+    pub(crate) fn cells(&self, looks_max: usize) -> Option<Pending> {
         match self.awaited {
-            // SAFETY: the wait is known, so its thread is still in it.
-            Awaited::One(any) => Some(vec![unsafe { &*any }.clone()]),
+            Awaited::One(any) => {
+                // SAFETY: the wait is known, so its thread is still in it.
+                let refs = vec![unsafe { &*any }.clone()];
+                Some(Pending { refs, are_all: true })
+            }
             // SAFETY: as above.
-            Awaited::AnyOf(group) => unsafe { &*group }.pending(),
+            Awaited::AnyOf(group) => unsafe { &*group }.pending(looks_max),
         }
     }
 }

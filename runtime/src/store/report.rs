@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 
 use crate::error::{Error, ErrorKind};
 use crate::function::Hop;
-use crate::store::books::Line;
-use crate::store::{Place, Store};
+use crate::store::books::{About, Line};
+use crate::store::{Kind, Place, Store};
 
 /// How many objects an error names.
 const NAMED_MAX: usize = 5;
@@ -38,6 +38,10 @@ pub struct Memory {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ObjectState {
+    /// Not there yet. Listed only where [`Config::track_objects`](crate::Config::track_objects) says so.
+    Pending,
+    /// There will be none: what was to make it failed. Listed likewise.
+    Failed,
     /// In memory.
     Memory,
     /// In memory, where somebody reads it at the moment.
@@ -59,7 +63,18 @@ pub struct ObjectInfo {
 }
 
 impl ObjectInfo {
-    /// How many bytes of memory its value takes, or took before it was spilled.
+    pub(crate) fn new(
+        hop: Hop,
+        kind: Option<&'static Kind>,
+        size: usize,
+        state: ObjectState,
+        refs: usize,
+    ) -> Self {
+        Self { hop, kind: kind.map(Kind::name), size, state, refs }
+    }
+
+    /// How many bytes of memory its value takes, or took before it was spilled: 0 while there is none. Of one that
+    /// is smaller than 1 KiB what it owns is not counted.
     #[must_use]
     pub fn size(&self) -> usize {
         self.size
@@ -99,6 +114,8 @@ impl ObjectInfo {
 impl fmt::Display for ObjectInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
+            ObjectState::Pending => "pending",
+            ObjectState::Failed => "failed",
             ObjectState::Memory => "in memory",
             ObjectState::Pinned => "in memory and being read",
             ObjectState::Spilled => "on disk",
@@ -140,13 +157,8 @@ impl<P: Place> Line<P> {
     }
 
     fn info(&self) -> ObjectInfo {
-        ObjectInfo {
-            hop: self.place.hop(),
-            kind: self.about.kind.map(|kind| kind.name()),
-            size: self.about.bytes,
-            state: self.state(),
-            refs: self.refs(),
-        }
+        let About { kind, bytes, .. } = *self.about;
+        ObjectInfo::new(self.place.hop(), kind, bytes, self.state(), self.refs())
     }
 }
 
@@ -165,7 +177,7 @@ impl<P: Place> Store<P> {
                     memory.objects_pinned += 1;
                     memory.pinned += line.about.bytes;
                 }
-                ObjectState::Memory | ObjectState::Lost => {}
+                _ => {}
             }
         }
         memory

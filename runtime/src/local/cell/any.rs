@@ -49,6 +49,8 @@ impl AnyRef {
     }
 
     pub(crate) fn is_complete(&self) -> bool {
+        #[cfg(test)]
+        looks::count();
         self.header().state.load().is_complete()
     }
 
@@ -59,6 +61,8 @@ impl AnyRef {
     /// How it ended, if it did.
     #[inline]
     pub(crate) fn outcome(&self) -> Option<Outcome> {
+        #[cfg(test)]
+        looks::count();
         let state = self.header().state.load();
         let outcome = if state.is_failed() { Outcome::Failed } else { Outcome::Ready };
         state.is_complete().then_some(outcome)
@@ -280,5 +284,26 @@ impl WeakRef {
     pub(in crate::local) fn is_unheld(&self) -> bool {
         // SAFETY: as above.
         unsafe { self.0.as_ref() }.state.load().is_unheld()
+    }
+}
+
+/// How often this thread has looked whether a cell is complete: what waits cost, counted.
+#[cfg(test)]
+pub(crate) mod looks {
+    use std::cell::Cell;
+
+    thread_local! {
+        static LOOKS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn count() {
+        LOOKS.set(LOOKS.get() + 1);
+    }
+
+    /// How many looks `work` takes.
+    pub(crate) fn of<R>(work: impl FnOnce() -> R) -> (R, usize) {
+        let before = LOOKS.get();
+        let result = work();
+        (result, LOOKS.get() - before)
     }
 }

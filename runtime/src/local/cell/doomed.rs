@@ -7,7 +7,7 @@
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
-use super::Header;
+use super::{Header, tracked};
 use crate::local::place::Place;
 use crate::local::{deferred, ids};
 
@@ -67,6 +67,7 @@ pub(super) unsafe fn free(cell: NonNull<Header>) {
 /// # Safety
 /// As for `free`.
 pub(super) unsafe fn free_empty(cell: NonNull<Header>) {
+    tracked::forget(cell);
     // SAFETY: by the caller's promise the cell is still there, and only ours.
     let header = unsafe { cell.as_ref() };
     // SAFETY: nobody else can reach it, and it is not dropped with its memory.

@@ -39,6 +39,7 @@ impl<T: Send + Sync + 'static, J: Job<T>> Cell<T, J> {
         put_back: Typed::<T>::put_back,
         failure: Self::failure,
         value_needs_drop: needs_drop::<T>(),
+        value_bytes: size_of::<T>(),
         shared: J::SHARED,
     };
 
