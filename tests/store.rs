@@ -327,10 +327,18 @@ fn negated(values: &[u64]) -> Vec<u64> {
     values.iter().map(|value| !value).collect()
 }
 
+#[remote(max_retries = 1)]
+async fn fetched(bytes: usize) -> Vec<u64> {
+    tokio::task::yield_now().await;
+    mobula::rng().integers(0..u64::MAX, bytes / 8).unwrap()
+}
+
 #[test]
 fn a_lost_result_is_made_again_from_its_function_and_arguments() {
     on_both_engines(4 * UNIT, |_, folder| {
-        let drawn: Vec<_> = (0..8).map(|_| draw::remote(UNIT)).collect();
+        let drawn: Vec<_> = (0..8)
+            .map(|i| if i % 2 == 0 { draw::remote(UNIT) } else { fetched::remote(UNIT) })
+            .collect();
         let negated: Vec<_> = drawn.iter().map(|drawn| negated::remote(drawn)).collect();
         let before: Vec<Vec<u64>> = drawn.iter().map(|drawn| get(drawn).unwrap()).collect();
         get(&negated).unwrap();
@@ -462,6 +470,57 @@ fn what_a_killed_process_left_goes_at_the_next_start() {
     assert!(!files.is_empty() && !folder.files().is_empty(), "it was killed in the middle");
     drop(Runtime::new(config(4 * UNIT, &folder)).unwrap());
     assert!(folder.files().is_empty());
+}
+
+/// Puts more than fits, with files that can be no longer than a part of an object.
+fn on_a_full_disk(folder: &Path) {
+    let config = Config::new().num_cpus(2).object_store_memory(8 * UNIT).spill_dir(folder);
+    let runtime = Runtime::new(config.store_full_after(Duration::ZERO)).unwrap();
+    let entered = runtime.enter();
+    let mut held: Vec<_> = (0..20).map(|i| make::remote(i, UNIT)).collect();
+    let (mut whole, mut refused) = (0, 0);
+    for (i, object) in held.iter().enumerate() {
+        match get(object) {
+            Ok(value) => {
+                assert!(value == numbers(i, UNIT), "never a wrong value");
+                whole += 1;
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::StoreFull);
+                let text = error.to_string();
+                assert!(text.contains("cannot be written to") && text.contains("`make`"), "{text}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(whole >= 4 && refused >= 4, "{whole} whole, {refused} refused");
+    assert!(runtime.memory().used <= 8 * UNIT);
+    // With less to hold all goes on.
+    held.clear();
+    assert!(get(put(numbers(7, UNIT))).unwrap() == numbers(7, UNIT));
+    drop(entered);
+    assert!(runtime.shutdown().leaked.is_empty());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk_costs_no_value_and_leaves_no_file() {
+    const FOLDER: &str = "MOBULA_TEST_FOLDER_FULL";
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        return on_a_full_disk(folder.as_ref());
+    }
+    // To the writer it is the same whether the disk ends or the file may not grow: a write that fails.
+    let folder = Folder::new();
+    let limited = "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\"";
+    let output = Command::new("sh")
+        .args(["-c", limited])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "a_full_disk_costs_no_value_and_leaves_no_file", "--nocapture"])
+        .env(FOLDER, &folder.0)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stdout));
 }
 
 #[test]

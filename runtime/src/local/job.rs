@@ -14,7 +14,7 @@ use crate::local::lineage::Lineage;
 use crate::local::pool::Guest;
 use crate::local::request::{Claim, Request};
 use crate::local::retries::{self, Retried};
-use crate::local::{Local, cancelling, grant, note, panics};
+use crate::local::{Local, cancelling, default, grant, note, panics};
 use crate::millis::Millis;
 use crate::observe::EventKind;
 
@@ -198,6 +198,21 @@ where
 
     fn again(self, claim: Arc<Claim>) -> Self {
         Self { claim: Some(claim), attempt: self.attempt + 1, ..self }
+    }
+
+    fn end(self) -> Option<Lineage> {
+        let Self { mut make, local, claim, attempt } = self;
+        let last = claim.is_none_or(|claim| claim.request().is_last(attempt));
+        drop(local);
+        if last || !may_be_stored::<T>() {
+            panics::drop_quietly(make);
+            return None;
+        }
+        // It is made again as a task of its runtime that computes, whose thread waits for the future.
+        Lineage::new(move || {
+            let future = make(false)?;
+            default::current().run_to_end(future)
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! How a result that was lost is made again: by its function, with its arguments.
 //!
 //! Only tasks that may be tried again (`max_retries`) can make their arguments a second time, so only their
-//! results have a lineage, and only where they are large: others are never on disk, and so never lost. A lineage
+//! results have a lineage, be they of a `fn` or of an `async fn`, and only where they are large: others are never on disk, and so never lost. A lineage
 //! keeps the arguments, and with them the objects that they refer to, as long as the result lives.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -77,5 +77,36 @@ impl Drop for Lineage {
         COUNT.fetch_sub(1, Ordering::Relaxed);
         let again = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         panics::drop_quietly(again);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_so_many_and_no_more() {
+        // Nobody else in these tests has one.
+        let (count, dropped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        struct Kept(Arc<AtomicUsize>, Arc<AtomicUsize>);
+        impl Drop for Kept {
+            fn drop(&mut self) {
+                self.1.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let new = || {
+            let kept = Kept(Arc::clone(&count), Arc::clone(&dropped));
+            Lineage::new(move || Ok(kept.0.fetch_add(1, Ordering::Relaxed)))
+        };
+        let mut all: Vec<_> = (0..LINEAGES_MAX).map(|_| new().unwrap()).collect();
+        assert!(new().is_none() && new().is_none());
+        assert_eq!(dropped.load(Ordering::Relaxed), 2, "what is refused keeps no arguments");
+        all.pop();
+        all.push(new().unwrap());
+        assert!(new().is_none());
+        drop(all);
+        assert_eq!(COUNT.load(Ordering::Relaxed), 0);
+        assert_eq!(dropped.load(Ordering::Relaxed), LINEAGES_MAX + 4);
+        assert!(new().is_some());
     }
 }
