@@ -50,6 +50,7 @@ const PIECES: &[Piece] = &[
     ("actors: `max_concurrency`, `max_pending_calls`, `#[remote(every = ..)]`", actor_options),
     ("actors: handles in arguments, results and values, actors started in tasks", actor_handles),
     ("actors: `async fn`", waiting_actors),
+    ("actors: `#[remote(stream)]` on methods", actor_streams),
     ("`ActorPool`", actor_pools),
     ("`rng()` in actors: the same numbers everywhere", random_numbers_of_actors),
     ("closures: `spawn`, `mobula::map`", closures),
@@ -551,6 +552,28 @@ fn squares(n: u64) -> impl Iterator<Item = u64> {
 fn streams(_: Engine) -> mobula::Result<()> {
     let items: Vec<u64> = squares::remote(5).map(mobula::get).collect::<mobula::Result<_>>()?;
     assert_eq!(items, [0, 1, 4, 9, 16]);
+    Ok(())
+}
+
+struct Shelf {
+    items: Vec<u64>,
+}
+
+#[remote]
+impl Shelf {
+    pub fn new(items: u64) -> Self {
+        Self { items: (0..items).collect() }
+    }
+
+    #[remote(stream, max_unread = 2)]
+    pub fn list(&self) -> impl Iterator<Item = u64> {
+        self.items.iter().copied()
+    }
+}
+
+fn actor_streams(_: Engine) -> mobula::Result<()> {
+    let items = Shelf::remote(100).list().map(get).collect::<mobula::Result<Vec<_>>>()?;
+    assert!(items.into_iter().eq(0..100));
     Ok(())
 }
 

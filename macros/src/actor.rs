@@ -5,7 +5,7 @@
 //! a restart. Everything else in the block is left alone: private methods help, associated
 //! functions and constants stay what they are.
 
-use proc_macro2::Ident;
+use proc_macro2::{Ident, TokenStream};
 use syn::visit_mut::VisitMut;
 use syn::{
     Attribute, FnArg, ImplItem, ImplItemFn, ItemImpl, ReceiverKind, ReturnType, Type, Visibility,
@@ -13,7 +13,9 @@ use syn::{
 
 use crate::error::{Errors, Reported};
 use crate::expand;
+use crate::method::{self, Own};
 use crate::signature::{Faulty, Signature};
+use crate::stream::{self, Source};
 use crate::tick::{self, Tick};
 use crate::types::{self, ReplaceSelf};
 
@@ -65,8 +67,18 @@ pub(crate) struct Method {
     pub(crate) attributes: Vec<Attribute>,
     /// How it takes the actor.
     pub(crate) access: Access,
-    /// What it takes and returns.
+    /// What it takes and returns; of a stream, an item of it.
     pub(crate) signature: Result<Signature, Faulty>,
+    /// How its items come, if it streams.
+    pub(crate) stream: Option<Streaming>,
+}
+
+/// How the items of a method come that streams.
+pub(crate) struct Streaming {
+    /// From where.
+    pub(crate) source: Source,
+    /// How many of them may be unread, if the attribute says so.
+    pub(crate) max_unread: Option<TokenStream>,
 }
 
 /// Alone with the actor, or beside other readers.
@@ -80,9 +92,11 @@ pub(crate) enum Access {
 
 /// Checks the block, and takes attributes out of it that are for this macro only.
 pub(crate) fn check(block: &mut ItemImpl, errors: &mut Errors) -> Result<Actor, Reported> {
-    let every = tick::take(block, errors);
+    let own = method::take(block, errors);
     let ident = check_header(block, errors)?;
     let functions = || block.items.iter().filter_map(function);
+    let placed =
+        || block.items.iter().enumerate().filter_map(|(i, item)| Some((i, function(item)?)));
     if let Some(clash) = functions().find(|f| ADDED.contains(&expand::plain(&f.sig.ident).as_str()))
     {
         let name = &clash.sig.ident;
@@ -92,8 +106,18 @@ pub(crate) fn check(block: &mut ItemImpl, errors: &mut Errors) -> Result<Actor, 
     let ty = types::peel(&block.self_ty).clone();
     let constructor = functions().find(|f| f.sig.ident == "new");
     let constructor = constructor.map(|function| check_constructor(function, &ty, errors));
-    let methods = functions().filter(|f| f.sig.ident != "new" && is_call(f));
-    let methods: Vec<_> = methods.map(|function| check_method(function, &ty, errors)).collect();
+    let streams = |place: &usize| own.get(place).filter(|own| own.stream.is_some());
+    for (place, function) in placed() {
+        if let Some(Own { stream: Some(stream), .. }) = own.get(&place)
+            && (function.sig.ident == "new" || !is_call(function))
+        {
+            let message = "a stream is a call: make it a `pub` method with `&self` or `&mut self`";
+            errors.report(stream, message);
+        }
+    }
+    let methods = placed().filter(|(_, f)| f.sig.ident != "new" && is_call(f));
+    let methods = methods.map(|(place, f)| check_method(f, &ty, streams(&place), errors));
+    let methods: Vec<_> = methods.collect();
     if constructor.is_none() {
         let message = format!("an actor is made by its constructor: add `fn new(..) -> {ident}`");
         errors.report(&block.self_ty, message);
@@ -104,8 +128,8 @@ pub(crate) fn check(block: &mut ItemImpl, errors: &mut Errors) -> Result<Actor, 
         errors.report(&block.self_ty, message);
     }
     let saving = check_saving(block, &ty, errors);
-    let ticks = every.into_iter().filter_map(|(place, every)| {
-        tick::check(function(&block.items[place])?, every, &ty, errors)
+    let ticks = placed().filter_map(|(place, function)| {
+        tick::check(function, own.get(&place)?.every.clone()?, &ty, errors)
     });
     let ticks = ticks.collect();
     Ok(Actor { ty, ident, constructor, methods, saving, ticks, attributes: block.attrs.clone() })
@@ -198,16 +222,41 @@ pub(crate) fn takes(function: &ImplItemFn, parameters: usize) -> bool {
 }
 
 /// Checks a call: how it takes the actor, its name, and what else it takes and returns.
-fn check_method(function: &ImplItemFn, ty: &Type, errors: &mut Errors) -> Method {
+fn check_method(
+    function: &ImplItemFn,
+    ty: &Type,
+    own: Option<&Own>,
+    errors: &mut Errors,
+) -> Method {
     let access = check_receiver(function, errors);
     let name = check_name(function, errors);
-    let signature = check_signature(function, ty, errors);
+    let (signature, stream) = match own {
+        None => (check_signature(function, ty, errors), None),
+        Some(own) => check_stream(function, ty, own, errors),
+    };
     let (access, signature) = match (access, name) {
         (Ok(access), Ok(())) => (access, signature),
         _ => (Access::Shared, Err(Faulty::of(&function.sig))),
     };
     let (vis, attributes) = (function.vis.clone(), function.attrs.clone());
-    Method { vis, attributes, access, signature }
+    Method { vis, attributes, access, signature, stream }
+}
+
+/// As `check_signature`, of a method that streams.
+fn check_stream(
+    function: &ImplItemFn,
+    ty: &Type,
+    own: &Own,
+    errors: &mut Errors,
+) -> (Result<Signature, Faulty>, Option<Streaming>) {
+    let signature = without_self(function, ty);
+    let (max_unread, iterator) = (own.max_unread.clone(), Source::Iterator);
+    match stream::check(&signature, errors) {
+        Ok((of_item, source)) => {
+            (Signature::check(&of_item, errors), Some(Streaming { source, max_unread }))
+        }
+        Err(_) => (Err(Faulty::of(&signature)), Some(Streaming { source: iterator, max_unread })),
+    }
 }
 
 fn check_receiver(function: &ImplItemFn, errors: &mut Errors) -> Result<Access, Reported> {
@@ -243,7 +292,12 @@ pub(crate) fn check_signature(
     ty: &Type,
     errors: &mut Errors,
 ) -> Result<Signature, Faulty> {
+    Signature::check(&without_self(function, ty), errors)
+}
+
+/// The signature, with the type's name in place of `Self`.
+fn without_self(function: &ImplItemFn, ty: &Type) -> syn::Signature {
     let mut signature = function.sig.clone();
     ReplaceSelf(ty).visit_signature_mut(&mut signature);
-    Signature::check(&signature, errors)
+    signature
 }

@@ -4,12 +4,14 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote};
 
-use crate::actor::{Access, Actor, Constructor, Method, Saving};
+use crate::actor::{Access, Actor, Constructor, Method, Saving, Streaming};
 use crate::attributes;
 use crate::expand;
+use crate::expand_stream;
 use crate::fallback::Returns;
 use crate::options::{Options, Target};
 use crate::signature::{Faulty, Signature};
+use crate::stream::Source;
 use crate::tick::Tick;
 
 /// Writes what stands beside the `impl` block.
@@ -208,7 +210,10 @@ fn saving(actor: &Actor) -> TokenStream {
 fn is_async(actor: &Actor) -> TokenStream {
     let new = actor.constructor.iter().filter_map(|new| new.signature.as_ref().ok());
     let new = new.filter(|signature| signature.is_async).map(|_| quote!(true));
-    let waits = |method: &&Method| method.signature.as_ref().is_ok_and(|s| s.is_async);
+    let waits = |method: &&Method| {
+        method.signature.as_ref().is_ok_and(|s| s.is_async)
+            || method.stream.as_ref().is_some_and(|stream| stream.source == Source::Stream)
+    };
     let methods = actor.methods.iter().filter(waits);
     let methods = methods.map(|method| attributes::exists(&method.attributes));
     let ticks = actor.ticks.iter().filter(|tick| tick.signature.is_async);
@@ -263,14 +268,56 @@ fn call(actor: &Actor, local: bool, method: &Method, signature: &Signature) -> T
     let (vis, ident) = (&method.vis, &signature.ident);
     let documentation = attributes::documentation(&method.attributes);
     let (declared, value) = (signature.declared(), signature.output.value());
-    let submission = submission(actor, local, method.access, signature, quote!(&self.0));
+    let (returned, submission) = match &method.stream {
+        None => {
+            (quote!(ObjectRef), submission(actor, local, method.access, signature, quote!(&self.0)))
+        }
+        Some(stream) => {
+            (quote!(ObjectStream), stream_call(actor, method.access, signature, stream))
+        }
+    };
     quote! {
         #(#documentation)*
         #[inline]
         #[track_caller]
-        #vis fn #ident(&self, #declared) -> ::mobula::__private::ObjectRef<#value> {
+        #vis fn #ident(&self, #declared) -> ::mobula::__private::#returned<#value> {
             #submission
         }
+    }
+}
+
+/// What hands the call of a method that streams to the cell.
+fn stream_call(
+    actor: &Actor,
+    access: Access,
+    signature: &Signature,
+    stream: &Streaming,
+) -> TokenStream {
+    let (ty, ident) = (&actor.ty, &signature.ident);
+    let (slots, markers) = (signature.slots(), signature.markers());
+    let (held, passed, value) = (signature.held(), signature.passed(), signature.output.value());
+    let this = Ident::new("actor", Span::mixed_site());
+    let outlet = Ident::new("outlet", Span::mixed_site());
+    let submit = match access {
+        Access::Exclusive => quote!(stream_mut),
+        Access::Shared => quote!(stream_ref),
+    };
+    let items = quote!(<#ty>::#ident(#this, #passed));
+    let produce = expand_stream::produce(signature, stream.source, items, &outlet);
+    let max_unread = match &stream.max_unread {
+        Some(max_unread) => quote!(::core::option::Option::Some(#max_unread)),
+        None => quote!(::core::option::Option::None),
+    };
+    let declaration = expand::declaration(ident, &name(actor, signature));
+    quote! {
+        #declaration
+        ::mobula::__private::ActorCell::<#ty>::#submit::<#markers, #value>(
+            &self.0,
+            &FUNCTION,
+            #slots,
+            |#this, (#held, #outlet)| #produce,
+            #max_unread,
+        )
     }
 }
 
@@ -401,7 +448,9 @@ fn cloneable(actor: &Actor, constructor: &Constructor, options: &Options) -> Tok
             signature.cloneable_arguments(&name(actor, signature), "max_restarts")
         });
     let retries = options.asks_for("max_task_retries");
-    let calls = actor.methods.iter().filter(|_| retries).filter_map(|method| {
+    // What streams is not run again.
+    let methods = actor.methods.iter().filter(|method| retries && method.stream.is_none());
+    let calls = methods.filter_map(|method| {
         let signature = method.signature.as_ref().ok()?;
         let conditions = attributes::conditions(&method.attributes);
         let checks = signature.cloneable_arguments(&name(actor, signature), "max_task_retries");
@@ -427,7 +476,10 @@ fn methods_ident(actor: &Actor) -> Ident {
 /// A call that was refused.
 fn faulty_call(method: &Method, faulty: &Faulty) -> TokenStream {
     let conditions = attributes::conditions(&method.attributes);
-    let returns = Returns::of(faulty, None);
+    let returns = match method.stream {
+        Some(_) => Returns::of_stream(faulty),
+        None => Returns::of(faulty, None),
+    };
     let call = returns.method(&method.vis, &faulty.ident, Some(quote!(&self)), faulty.arity);
     quote!(#(#conditions)* #call)
 }

@@ -1,12 +1,13 @@
 //! The remote form of a function that streams: a type of the same name, with `remote` and `options`.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 
 use crate::attributes;
 use crate::expand;
 use crate::function::Function;
 use crate::options::Options;
+use crate::signature::Signature;
 use crate::stream::Source;
 
 /// Writes what stands beside the function.
@@ -97,31 +98,45 @@ fn task(function: &Function<'_>, source: Source, options: &Options, name: &str) 
 fn body(function: &Function<'_>, source: Source) -> TokenStream {
     let signature = &function.signature;
     let (ident, held, passed) = (&signature.ident, signature.held(), signature.passed());
+    let outlet = Ident::new("outlet", Span::mixed_site());
+    let produce = produce(signature, source, quote!(#ident(#passed)), &outlet);
+    let kind = match source {
+        Source::Iterator => quote!(Compute),
+        Source::Stream => quote!(Await),
+    };
+    quote_spanned! {expand::at(ident)=>
+        ::mobula::__private::StreamBody::<Self>::#kind(|#held, #outlet| #produce)
+    }
+}
+
+/// The future that hands `items` to the outlet, one after the other.
+pub(crate) fn produce(
+    signature: &Signature,
+    source: Source,
+    items: TokenStream,
+    outlet: &Ident,
+) -> TokenStream {
     let outcome = signature.output.outcome(quote!(item));
-    let span = expand::at(ident);
-    match source {
+    let span = expand::at(&signature.ident);
+    let each = match source {
         Source::Iterator => quote_spanned! {span=>
-            ::mobula::__private::StreamBody::<Self>::Compute(|#held, outlet| {
-                ::std::boxed::Box::pin(async move {
-                    for item in #ident(#passed) {
-                        outlet.send(#outcome).await?;
-                    }
-                    ::core::result::Result::Ok(())
-                })
-            })
+            for item in #items {
+                #outlet.send(#outcome).await?;
+            }
         },
         Source::Stream => quote_spanned! {span=>
-            ::mobula::__private::StreamBody::<Self>::Await(|#held, outlet| {
-                ::std::boxed::Box::pin(async move {
-                    let mut items = ::core::pin::pin!(#ident(#passed));
-                    while let ::core::option::Option::Some(item) =
-                        ::mobula::__private::next_of(items.as_mut()).await
-                    {
-                        outlet.send(#outcome).await?;
-                    }
-                    ::core::result::Result::Ok(())
-                })
-            })
+            let mut items = ::core::pin::pin!(#items);
+            while let ::core::option::Option::Some(item) =
+                ::mobula::__private::next_of(items.as_mut()).await
+            {
+                #outlet.send(#outcome).await?;
+            }
         },
+    };
+    quote_spanned! {span=>
+        ::std::boxed::Box::pin(async move {
+            #each
+            ::core::result::Result::Ok(())
+        })
     }
 }

@@ -86,7 +86,7 @@ impl Returns {
     }
 
     /// What a call of a faulty function that streams would return.
-    fn of_stream(faulty: &Faulty) -> Self {
+    pub(crate) fn of_stream(faulty: &Faulty) -> Self {
         match &faulty.output {
             Some(output) => {
                 let value = output.value();

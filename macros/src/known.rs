@@ -64,12 +64,19 @@ pub(crate) const KNOWN: &[Known] = &[
     known(ACTORS, "max_pending_calls", Kind::Count(1), "max_pending_calls = 1000"),
     known(ACTORS, "block_when_full", Kind::Flag, "block_when_full"),
     known(FUNCTIONS, "num_returns", Kind::Returns, "num_returns = 2"),
-    known(FUNCTIONS, "stream", Kind::Stream, "stream"),
-    known(FUNCTIONS, "max_unread", Kind::Count(1), "max_unread = 16"),
+    STREAM,
+    MAX_UNREAD,
     known(BOTH, "local", Kind::Local, "local"),
 ];
 
-/// The option of an actor's methods.
+/// An option of functions, and of an actor's methods.
+pub(crate) const STREAM: Known = known(FUNCTIONS, "stream", Kind::Stream, "stream");
+
+/// What goes with it.
+pub(crate) const MAX_UNREAD: Known =
+    known(FUNCTIONS, "max_unread", Kind::Count(1), "max_unread = 16");
+
+/// An option of an actor's methods alone.
 pub(crate) const EVERY: Known = known(&[], "every", Kind::Duration, "every = \"1s\"");
 
 const fn known(

@@ -33,6 +33,7 @@ mod expand_stream;
 mod fallback;
 mod function;
 mod known;
+mod method;
 mod options;
 mod output;
 mod parameter;
@@ -146,8 +147,8 @@ mod types;
 /// | `block_when_full` | actors | a call waits for its place among those instead of failing |
 /// | `every = "1s"` | methods of actors | how often it is called beside calls by handles: see below |
 /// | `num_returns = 2` | functions | how many refs a call returns |
-/// | `stream` | functions | its results come one after the other, each with a ref |
-/// | `max_unread = 4` | functions that stream | how many items may be there unread before it waits for its reader |
+/// | `stream` | functions, methods of actors | its results come one after the other, each with a ref |
+/// | `max_unread = 4` | what streams | how many items may be there unread before it waits for its reader |
 /// | `local` | functions, actors | it stays in this process, and its types need no serde |
 ///
 /// A value may be any expression, except that of `num_returns`. Options that are set for one
@@ -157,6 +158,10 @@ mod types;
 /// when that time has gone by since the actor was started. It takes no arguments, and returns nothing or
 /// `Result<(), E>`; a panic in it is a crash like any other. The next call is made no sooner than the last has
 /// ended. Such calls end with the actor, and do not keep it.
+///
+/// `#[remote(stream)]` on a public method that returns `impl Iterator<Item = T>` or `impl Stream<Item = T>`, which
+/// may borrow from `self`, makes its call give an `ObjectStream<T>`, as it does for functions. The actor is in the
+/// middle of that call until the stream ends or is dropped. An `impl Stream` makes the actor an async one.
 ///
 /// # What it refuses
 ///

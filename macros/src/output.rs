@@ -103,8 +103,8 @@ fn refuse_tied(ty: &Type, errors: &mut Errors) -> Result<(), Reported> {
         None => return Ok(()),
         Some(Tie::ImplTrait(place)) if stream::items(ty).is_some() => (
             place,
-            "a remote result is stored, and an iterator cannot be: add `stream` to `#[remote]` for a \
-             ref to each item, or return a `Vec`",
+            "a remote result is stored, and an iterator cannot be: write `#[remote(stream)]` for a ref to \
+             each item, or return a `Vec`",
         ),
         Some(Tie::ImplTrait(place)) => (
             place,

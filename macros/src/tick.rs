@@ -1,13 +1,10 @@
 //! Methods that are called every so often: `#[remote(every = "1s")]` on a method of an actor.
 
 use proc_macro2::TokenStream;
-use syn::punctuated::Punctuated;
-use syn::{Attribute, ImplItem, ImplItemFn, ItemImpl, Meta, ReturnType, Token, Type};
+use syn::{Attribute, ImplItemFn, ReturnType, Type};
 
 use crate::actor::{self, Access};
-use crate::argument::Argument;
-use crate::error::{Errors, Reported};
-use crate::known::{EVERY, Kind};
+use crate::error::Errors;
 use crate::signature::Signature;
 use crate::types;
 
@@ -19,45 +16,6 @@ pub(crate) struct Tick {
     pub(crate) signature: Signature,
     /// A `Duration`.
     pub(crate) every: TokenStream,
-}
-
-/// Takes `#[remote(..)]` off the methods of the block, which are remote by being public, and gives those that
-/// are to be called every so often, by their places in the block.
-pub(crate) fn take(block: &mut ItemImpl, errors: &mut Errors) -> Vec<(usize, TokenStream)> {
-    let mut taken = Vec::new();
-    for (place, item) in block.items.iter_mut().enumerate() {
-        let ImplItem::Fn(function) = item else { continue };
-        function.attrs.retain(|attribute| {
-            let segment = attribute.path().segments.last();
-            let ours = segment.is_some_and(|segment| segment.ident == "remote");
-            if ours && let Ok(every) = every(attribute, errors) {
-                taken.push((place, every));
-            }
-            !ours
-        });
-    }
-    taken
-}
-
-/// How often, by the attribute of a method.
-fn every(attribute: &Attribute, errors: &mut Errors) -> Result<TokenStream, Reported> {
-    let arguments = match &attribute.meta {
-        Meta::List(list) => {
-            list.parse_args_with(Punctuated::<Argument, Token![,]>::parse_terminated).ok()
-        }
-        _ => None,
-    };
-    let only = arguments.as_ref().filter(|arguments| arguments.len() == 1);
-    match only.and_then(|arguments| arguments.first()) {
-        Some(argument) if argument.name == EVERY.name => {
-            argument.single(Kind::Duration, &EVERY, errors)
-        }
-        _ => {
-            let message = "a method takes no options of its own but `every`: give them to `#[remote]` \
-                           on the `impl` block";
-            Err(errors.report(attribute, message))
-        }
-    }
 }
 
 /// Checks a method that nobody calls with arguments, and from which nobody takes a result.

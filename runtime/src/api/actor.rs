@@ -43,6 +43,7 @@ mod deliver;
 mod far;
 mod options;
 mod shareable;
+mod stream;
 mod tick;
 
 pub use self::shareable::{IsShareable, NotShareable, Shareable, Sharing};

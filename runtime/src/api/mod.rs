@@ -2,6 +2,7 @@
 
 pub(crate) mod actor;
 pub(crate) mod actor_pool;
+pub(crate) mod builder;
 pub(crate) mod cancel;
 pub(crate) mod context;
 pub(crate) mod copier;

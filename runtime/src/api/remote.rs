@@ -11,6 +11,7 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::api::builder::{for_each_arity, pass_on};
 use crate::api::crossing::{self, Crossing};
 use crate::api::object::ObjectRef;
 use crate::api::options::Options;
@@ -306,37 +307,28 @@ impl<F: RemoteFn> TaskOptions<F> {
     }
 }
 
-/// The builder methods are those of [`Options`]; here they keep the function's type.
-macro_rules! options {
-    ($( $(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*); )*) => {
-        impl<F: RemoteFn, P> TaskOptions<F, P> { $(
-            $(#[$doc])*
-            pub fn $name(mut self, $($arg: $type),*) -> Self {
-                self.options = self.options.$name($($arg),*);
-                self
-            }
-        )* }
-    };
-}
-
-options! {
-    /// A name for the task, in errors and contexts.
-    name(name: impl Into<String>);
-    /// How many CPUs the task takes.
-    num_cpus(num_cpus: impl Into<f64>);
-    /// How much of a named resource the task takes.
-    resource(name: impl Into<String>, amount: impl Into<f64>);
-    /// How often the task is tried again when it fails; see `retry_if`.
-    max_retries(max_retries: u32);
-    /// Which failures are worth another try. Without it, only the loss of a worker or of an object is.
-    retry_if(retry_if: impl Fn(&Error) -> bool + Send + Sync + 'static);
-    /// How long to wait before another try: a [`RetryDelay`](crate::RetryDelay), or a first delay, from
-    /// which it grows.
-    retry_delay(retry_delay: impl Into<RetryDelay>);
-    /// How long the task may run, for each try.
-    timeout(timeout: std::time::Duration);
-    /// Which of several waiting tasks goes first: the one with the highest.
-    priority(priority: i32);
+// The builder methods are those of [`Options`]; here they keep the function's type.
+pass_on! {
+    [impl [F: RemoteFn, P] TaskOptions<F, P> => options]
+    {
+        /// A name for the task, in errors and contexts.
+        name(name: impl Into<String>);
+        /// How many CPUs the task takes.
+        num_cpus(num_cpus: impl Into<f64>);
+        /// How much of a named resource the task takes.
+        resource(name: impl Into<String>, amount: impl Into<f64>);
+        /// How often the task is tried again when it fails; see `retry_if`.
+        max_retries(max_retries: u32);
+        /// Which failures are worth another try. Without it, only the loss of a worker or of an object is.
+        retry_if(retry_if: impl Fn(&Error) -> bool + Send + Sync + 'static);
+        /// How long to wait before another try: a [`RetryDelay`](crate::RetryDelay), or a first delay, from
+        /// which it grows.
+        retry_delay(retry_delay: impl Into<RetryDelay>);
+        /// How long the task may run, for each try.
+        timeout(timeout: std::time::Duration);
+        /// Which of several waiting tasks goes first: the one with the highest.
+        priority(priority: i32);
+    }
 }
 
 macro_rules! arities {
@@ -356,21 +348,7 @@ macro_rules! arities {
     )* };
 }
 
-arities! {
-    ()
-    (P0 a0)
-    (P0 a0, P1 a1)
-    (P0 a0, P1 a1, P2 a2)
-    (P0 a0, P1 a1, P2 a2, P3 a3)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7, P8 a8)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7, P8 a8, P9 a9)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7, P8 a8, P9 a9, P10 a10)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7, P8 a8, P9 a9, P10 a10, P11 a11)
-}
+for_each_arity!(arities);
 
 static SPAWNED: Function = Function::new("closure", module_path!(), file!(), line!());
 

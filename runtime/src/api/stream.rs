@@ -16,6 +16,7 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
+use crate::api::builder::{for_each_arity, pass_on};
 use crate::api::crossing;
 use crate::api::object::ObjectRef;
 use crate::api::options::Options;
@@ -45,6 +46,13 @@ const UNREAD_MAX: usize = 16;
 /// The producer is at most `max_unread` items ahead (16, unless the option says otherwise). Then it waits, and
 /// holds no thread, no CPU and none of what it asked for. Dropped, the stream stops the producer, and cancels
 /// what that has submitted.
+///
+/// On a method of an actor `#[remote(stream)]` does the same. The actor is in the middle of that call until the
+/// stream has ended or is dropped, for its items may borrow from the state: calls made after it wait, but for
+/// `&self` calls beside a `&self` stream where the actor is async or has `max_concurrency`. So read a stream to its
+/// end, or drop it, before you wait for a later call. While the producer waits for its reader it holds no CPU; of an
+/// actor without async methods it does hold a thread. The method is not run again after a crash, whatever
+/// `max_task_retries` says, and [`kill`](crate::kill) ends the stream, too.
 ///
 /// ```
 /// use mobula::prelude::*;
@@ -96,11 +104,11 @@ pub struct ObjectStream<T: Send + Sync + 'static> {
 }
 
 impl<T: Send + Sync + 'static> ObjectStream<T> {
-    fn new(shared: Arc<Shared<T>>, task: Ref<()>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared<T>>, task: Ref<()>) -> Self {
         Self { inlet: Inlet::new(shared, task.into_any()), later: None, given_up: false }
     }
 
-    fn failed(error: Error, call: Call) -> Self {
+    pub(crate) fn failed(error: Error, call: Call) -> Self {
         let shared = Shared::new(call, call.into(), UNREAD_MAX);
         Self::new(shared, Ref::complete(Err(error.through(call)), call))
     }
@@ -109,6 +117,7 @@ impl<T: Send + Sync + 'static> ObjectStream<T> {
     /// read; behind them comes a failure of the kind [`Cancelled`](ErrorKind::Cancelled), unless it had ended.
     pub fn cancel(&self) {
         let _ = cancelling::cancel(&self.inlet.task, true);
+        self.inlet.shared.wake();
     }
 
     fn give_up(&mut self, why: Error) -> ObjectRef<T> {
@@ -281,13 +290,23 @@ impl StreamConfig {
 
     /// What the producer asks for, and how far it may be ahead.
     fn claim(&self) -> Result<(Arc<Claim>, usize)> {
-        let unread_max = self.unread_max.unwrap_or(UNREAD_MAX);
-        if unread_max == 0 {
-            let message = "max_unread is 0; it takes a number from 1";
-            return Err(Error::new(ErrorKind::Config, message));
-        }
+        let unread_max = check_unread_max(self.unread_max)?;
         let request = self.options.whole_request()?;
         Ok((Claim::new(request, &default::current())?, unread_max))
+    }
+}
+
+/// How many items may be there unread.
+///
+/// # Errors
+/// `Config`: none.
+pub(crate) fn check_unread_max(max_unread: Option<usize>) -> Result<usize> {
+    match max_unread.unwrap_or(UNREAD_MAX) {
+        0 => {
+            let message = "max_unread is 0; it takes a number from 1";
+            Err(Error::new(ErrorKind::Config, message))
+        }
+        unread_max => Ok(unread_max),
     }
 }
 
@@ -314,36 +333,19 @@ impl<F: StreamFn, P> StreamOptions<F, P> {
     }
 }
 
-/// Those that a stream has of a task's.
-macro_rules! options {
-    ($( $(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*); )*) => {
-        impl StreamConfig { $(
-            $(#[$doc])*
-            pub fn $name(mut self, $($arg: $type),*) -> Self {
-                self.options = self.options.$name($($arg),*);
-                self
-            }
-        )* }
-
-        impl<F: StreamFn, P> StreamOptions<F, P> { $(
-            $(#[$doc])*
-            pub fn $name(mut self, $($arg: $type),*) -> Self {
-                self.config = self.config.$name($($arg),*);
-                self
-            }
-        )* }
-    };
-}
-
-options! {
-    /// A name for the task, in errors and contexts.
-    name(name: impl Into<String>);
-    /// How many CPUs the task takes while it produces.
-    num_cpus(num_cpus: impl Into<f64>);
-    /// How much of a named resource the task takes while it produces.
-    resource(name: impl Into<String>, amount: impl Into<f64>);
-    /// Which of several waiting tasks goes first: the one with the highest.
-    priority(priority: i32);
+// Those that a stream has of a task's.
+pass_on! {
+    [impl [] StreamConfig => options, impl [F: StreamFn, P] StreamOptions<F, P> => config]
+    {
+        /// A name for the task, in errors and contexts.
+        name(name: impl Into<String>);
+        /// How many CPUs the task takes while it produces.
+        num_cpus(num_cpus: impl Into<f64>);
+        /// How much of a named resource the task takes while it produces.
+        resource(name: impl Into<String>, amount: impl Into<f64>);
+        /// Which of several waiting tasks goes first: the one with the highest.
+        priority(priority: i32);
+    }
 }
 
 macro_rules! arities {
@@ -362,18 +364,4 @@ macro_rules! arities {
     )* };
 }
 
-arities! {
-    ()
-    (P0 a0)
-    (P0 a0, P1 a1)
-    (P0 a0, P1 a1, P2 a2)
-    (P0 a0, P1 a1, P2 a2, P3 a3)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7, P8 a8)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7, P8 a8, P9 a9)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7, P8 a8, P9 a9, P10 a10)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7, P8 a8, P9 a9, P10 a10, P11 a11)
-}
+for_each_arity!(arities);

@@ -55,7 +55,7 @@ mod turn;
 
 use self::birth::Birth;
 pub use self::hosted::Body;
-pub(crate) use self::hosted::{Call as HostedCall, HostedHandle, Waits};
+pub(crate) use self::hosted::{Borrowing, Call as HostedCall, HostedHandle, Waits};
 pub(crate) use self::method::Access;
 pub(crate) use self::method::Method;
 pub(crate) use self::turn::Turn;
@@ -358,6 +358,11 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         self.call.function.name()
     }
 
+    /// The runtime that it is of.
+    pub(crate) fn local(&self) -> &Arc<Local> {
+        &self.local
+    }
+
     /// How often a call is run again that crashed the actor.
     pub(crate) fn max_task_retries(&self) -> u32 {
         self.asked.as_ref().map_or(0, |asked| asked.terms.max_task_retries)
@@ -469,6 +474,8 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
     pub(crate) fn end(self: &Arc<Self>, how: ActorEnd) {
         // SeqCst: see `nudge`.
         if self.end.set(Box::new(how)).is_ok() {
+            let why = || self.ends(ActorEnd::Killed).to_error(self.name());
+            self.local.streams().stop_those_of(self.address(), why);
             self.nudge();
             // What it was to begin with is not waited for any more.
             Arc::clone(self).queue_first();

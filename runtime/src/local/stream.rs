@@ -5,11 +5,16 @@
 //! had not begun, and the reader queues it again: in between it has no thread, no CPU, and nothing that it asked
 //! for. One that waits is on tokio, and is woken; with the inline engine it is polled like one that computes.
 //!
+//! A method of an actor may yield what it borrows from the state, so the actor is in the middle of that call until
+//! the stream ends. Of an actor that waits it is a call like any other that does. Of one that computes it is polled
+//! in the actor's turn ([`run_to_end`]), whose thread sleeps, without a CPU, while there is no room.
+//!
 //! | `room`   | the producer                                                        |
 //! |----------|---------------------------------------------------------------------|
 //! | None     | runs, is queued, or has ended                                       |
 //! | `Parked` | was put back, and has its entry here                                |
 //! | `Waker`  | is a future at its await                                            |
+//! | `Thread` | is in the turn of an actor, on a thread that sleeps                 |
 //!
 //! The producer goes on when half of what may be unread was taken, so that it yields several at a time. All of
 //! this changes under one lock, under which nothing of the program's runs.
@@ -28,6 +33,7 @@ use crate::local::current::{self, Own, Task};
 use crate::local::pool::Guest;
 use crate::local::queue::Entry;
 use crate::local::request::Claim;
+use crate::local::waiting::{self, Ended};
 use crate::local::{Local, cancelling, grant, note, panics, pool};
 use crate::observe::EventKind;
 
@@ -40,6 +46,8 @@ pub(crate) struct Shared<T: Send + Sync + 'static> {
     hop: Hop,
     /// How many items may be there unread.
     unread_max: usize,
+    /// The address of the actor whose method produces, if one does.
+    actor: Option<usize>,
     state: Mutex<State<T>>,
 }
 
@@ -59,6 +67,7 @@ struct State<T: Send + Sync + 'static> {
 enum Room {
     Parked(Parked),
     Waker(Waker),
+    Thread(Promise<()>),
 }
 
 impl Room {
@@ -66,6 +75,7 @@ impl Room {
         match self {
             Self::Parked(parked) => parked.queue(),
             Self::Waker(waker) => waker.wake(),
+            Self::Thread(room) => room.complete(Ok(())),
         }
     }
 }
@@ -81,6 +91,15 @@ pub(crate) enum Next<T> {
 
 impl<T: Send + Sync + 'static> Shared<T> {
     pub(crate) fn new(call: Call, hop: Hop, unread_max: usize) -> Arc<Self> {
+        Self::of(None, call, hop, unread_max)
+    }
+
+    /// As `new`, of a method of the actor at that address.
+    pub(crate) fn of_actor(actor: usize, call: Call, unread_max: usize) -> Arc<Self> {
+        Self::of(Some(actor), call, call.into(), unread_max)
+    }
+
+    fn of(actor: Option<usize>, call: Call, hop: Hop, unread_max: usize) -> Arc<Self> {
         let state = State {
             unread: VecDeque::new(),
             room: None,
@@ -89,7 +108,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
             stop: None,
             ended: false,
         };
-        Arc::new(Self { call, hop, unread_max, state: Mutex::new(state) })
+        Arc::new(Self { call, hop, unread_max, actor, state: Mutex::new(state) })
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
@@ -121,10 +140,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
 
     /// Lets the reader have an item, unless the producer is to stop.
     fn push(&self, item: Result<T>) -> Result<()> {
-        if let Some(task) = current::task()
-            // SAFETY: the thread is running the task at this very moment.
-            && unsafe { task.running.look_whether_cancelled() }
-        {
+        if look_whether_cancelled() {
             return Err(cancelling::cancelled_while_running());
         }
         let (object, promise) = Ref::<T>::promise(self.call, 0);
@@ -186,6 +202,42 @@ impl<T: Send + Sync + 'static> Shared<T> {
         }
     }
 
+    /// Sleeps until the producer, pending just now, may go on.
+    fn wait_for_room(&self) -> Result<()> {
+        let (later, room) = Ref::<()>::promise(self.call, 0);
+        let mut state = self.lock();
+        state.full = false;
+        let waits = state.stop.is_none() && state.unread.len() > self.unread_max / 2;
+        let room = Room::Thread(room);
+        let (before, open) = match waits {
+            true => (state.room.replace(room), None),
+            false => (state.room.take(), Some(room)),
+        };
+        drop(state);
+        drop(before);
+        if let Some(room) = open {
+            room.open();
+        }
+        if look_whether_cancelled() {
+            return Err(cancelling::cancelled_while_running());
+        }
+        match waiting::wait(later.any(), None) {
+            Ok(()) | Err(Ended::TimedOut) => Ok(()),
+            Err(Ended::Never(why)) => Err(why),
+        }
+    }
+
+    /// Wakes a producer that sleeps for room, so that it sees that it was cancelled. Others are woken by whoever
+    /// cancels.
+    pub(crate) fn wake(&self) {
+        let mut state = self.lock();
+        let room = state.room.take_if(|room| matches!(room, Room::Thread(_)));
+        drop(state);
+        if let Some(room) = room {
+            room.open();
+        }
+    }
+
     /// Stops the producer when it wants to yield the next item, or where it waits for room.
     fn stop(&self, why: Error) {
         let mut state = self.lock();
@@ -211,14 +263,26 @@ impl<T: Send + Sync + 'static> Shared<T> {
     }
 }
 
+/// Whether the task that this thread runs was cancelled.
+fn look_whether_cancelled() -> bool {
+    // SAFETY: the thread is running the task at this very moment.
+    current::task().is_some_and(|task| unsafe { task.running.look_whether_cancelled() })
+}
+
 /// A stream as its runtime knows it.
 trait Stoppable: Send + Sync {
     fn stop(&self, why: Error);
+    /// The actor whose method produces.
+    fn actor(&self) -> Option<usize>;
 }
 
 impl<T: Send + Sync + 'static> Stoppable for Shared<T> {
     fn stop(&self, why: Error) {
         Self::stop(self, why);
+    }
+
+    fn actor(&self) -> Option<usize> {
+        self.actor
     }
 }
 
@@ -240,12 +304,23 @@ impl Streams {
         self.lock().remove(&(Arc::as_ptr(stream) as usize));
     }
 
+    fn all(&self) -> Vec<Arc<dyn Stoppable>> {
+        self.lock().values().filter_map(Weak::upgrade).collect()
+    }
+
     /// The runtime ends: no producer may wait for its reader any more.
     pub(super) fn stop_all(&self) {
-        let streams: Vec<_> = self.lock().values().filter_map(Weak::upgrade).collect();
-        for stream in streams {
+        for stream in self.all() {
             stream.stop(pool::shut_down_before("its stream was read to the end"));
         }
+    }
+
+    /// The actor at that address ends after the call that runs now, which may not wait for its reader.
+    pub(super) fn stop_those_of(&self, actor: usize, why: impl Fn() -> Error) {
+        self.all()
+            .iter()
+            .filter(|stream| stream.actor() == Some(actor))
+            .for_each(|stream| stream.stop(why()));
     }
 }
 
@@ -315,6 +390,20 @@ impl<T: Send + Sync + 'static> Drop for Inlet<T> {
         }
         let unread = std::mem::take(&mut self.shared.lock().unread);
         drop(unread);
+    }
+}
+
+/// Polls a producer that awaits nothing but room until it has ended.
+pub(crate) fn run_to_end<T: Send + Sync + 'static>(
+    shared: &Shared<T>,
+    mut producer: Pin<Box<dyn Future<Output = Result<()>> + '_>>,
+) -> Result<()> {
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(result) = producer.as_mut().poll(&mut context) {
+            return result;
+        }
+        shared.wait_for_room()?;
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::api::actor::{Actor, ActorCell, ActorHandle, ActorName, Taken};
+use crate::api::builder::{for_each_arity, pass_on};
 use crate::api::parameter::{Arg, Param};
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::Call;
@@ -216,51 +217,42 @@ impl<A: Actor> ActorOptions<A> {
     }
 }
 
-/// The builder methods are those of [`ActorConfig`]; here they keep the actor's type.
-macro_rules! options {
-    ($( $(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*); )*) => {
-        impl<A: Actor, P> ActorOptions<A, P> { $(
-            $(#[$doc])*
-            pub fn $name(mut self, $($arg: $type),*) -> Self {
-                self.config = self.config.$name($($arg),*);
-                self
-            }
-        )* }
-    };
-}
-
-options! {
-    /// The name by which [`get_actor`] finds the actor, for as long as it has handles and has not ended. A name
-    /// that an actor of the same runtime has is an error, unless the actor is started by `get_or_create`.
-    name(name: impl Into<String>);
-    /// In which namespace its name is.
-    namespace(namespace: impl Into<String>);
-    /// How often the actor is made anew after a crash, which is a panic in one of its methods: from its
-    /// constructor's arguments, which are cloned for each time, and what it has saved. The call that
-    /// panicked fails; calls that have not begun wait. Default: 0, a crash ends the actor.
-    ///
-    /// A constructor that fails at the first time ends the actor; at a restart it uses up another.
-    max_restarts(max_restarts: u32);
-    /// The time for which `max_restarts` counts: no more restarts than that in any such time. Default: the
-    /// actor's whole life.
-    restart_window(restart_window: Duration);
-    /// How often a call is run again that crashed the actor, once that was made anew; its arguments are cloned
-    /// for each try but the last. Default: 0, it fails with [`Panic`](ErrorKind::Panic).
-    max_task_retries(max_task_retries: u32);
-    /// For an actor with `max_restarts` that has the methods `checkpoint(&self) -> C` and
-    /// `restore(&mut self, saved: C)`: after how many `&mut self` calls its state is saved. Default: 1, after
-    /// each, so a restart loses nothing but what the crashed call did. The call's result waits for it.
-    checkpoint_every(checkpoint_every: u32);
-    /// How many `&self` calls of the actor may run at once, on as many CPUs; its type has to be `Sync` for more than
-    /// one. Of an async actor: how many may interleave. Default: 1; 1000 for an async actor. Calls with `&mut self`
-    /// run alone: after all calls made before, and before all that are made after.
-    max_concurrency(max_concurrency: u32);
-    /// How many calls of the actor may wait for their turn; one more fails with
-    /// [`PendingCallsLimit`](ErrorKind::PendingCallsLimit). Default: any number.
-    max_pending_calls(max_pending_calls: usize);
-    /// A call that finds `max_pending_calls` waiting waits, too, until there is a place: it returns no ref
-    /// before. A task that does so lays its CPU down.
-    block_when_full();
+// The builder methods are those of [`ActorConfig`]; here they keep the actor's type.
+pass_on! {
+    [impl [A: Actor, P] ActorOptions<A, P> => config]
+    {
+        /// The name by which [`get_actor`] finds the actor, for as long as it has handles and has not ended. A name
+        /// that an actor of the same runtime has is an error, unless the actor is started by `get_or_create`.
+        name(name: impl Into<String>);
+        /// In which namespace its name is.
+        namespace(namespace: impl Into<String>);
+        /// How often the actor is made anew after a crash, which is a panic in one of its methods: from its
+        /// constructor's arguments, which are cloned for each time, and what it has saved. The call that
+        /// panicked fails; calls that have not begun wait. Default: 0, a crash ends the actor.
+        ///
+        /// A constructor that fails at the first time ends the actor; at a restart it uses up another.
+        max_restarts(max_restarts: u32);
+        /// The time for which `max_restarts` counts: no more restarts than that in any such time. Default: the
+        /// actor's whole life.
+        restart_window(restart_window: Duration);
+        /// How often a call is run again that crashed the actor, once that was made anew; its arguments are cloned
+        /// for each try but the last. Default: 0, it fails with [`Panic`](ErrorKind::Panic).
+        max_task_retries(max_task_retries: u32);
+        /// For an actor with `max_restarts` that has the methods `checkpoint(&self) -> C` and
+        /// `restore(&mut self, saved: C)`: after how many `&mut self` calls its state is saved. Default: 1, after
+        /// each, so a restart loses nothing but what the crashed call did. The call's result waits for it.
+        checkpoint_every(checkpoint_every: u32);
+        /// How many `&self` calls of the actor may run at once, on as many CPUs; its type has to be `Sync` for more than
+        /// one. Of an async actor: how many may interleave. Default: 1; 1000 for an async actor. Calls with `&mut self`
+        /// run alone: after all calls made before, and before all that are made after.
+        max_concurrency(max_concurrency: u32);
+        /// How many calls of the actor may wait for their turn; one more fails with
+        /// [`PendingCallsLimit`](ErrorKind::PendingCallsLimit). Default: any number.
+        max_pending_calls(max_pending_calls: usize);
+        /// A call that finds `max_pending_calls` waiting waits, too, until there is a place: it returns no ref
+        /// before. A task that does so lays its CPU down.
+        block_when_full();
+    }
 }
 
 macro_rules! arities {
@@ -289,21 +281,7 @@ macro_rules! arities {
     )* };
 }
 
-arities! {
-    ()
-    (P0 a0)
-    (P0 a0, P1 a1)
-    (P0 a0, P1 a1, P2 a2)
-    (P0 a0, P1 a1, P2 a2, P3 a3)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7, P8 a8)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7, P8 a8, P9 a9)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7, P8 a8, P9 a9, P10 a10)
-    (P0 a0, P1 a1, P2 a2, P3 a3, P4 a4, P5 a5, P6 a6, P7 a7, P8 a8, P9 a9, P10 a10, P11 a11)
-}
+for_each_arity!(arities);
 
 /// A handle of the actor of that name, in the current runtime. An [`ActorName`] also names a namespace:
 /// `get_actor::<Counter>(ActorName::new("c").namespace("lab"))`.

@@ -46,7 +46,7 @@ mod turn;
 mod under_way;
 
 pub use self::call::Body;
-pub(crate) use self::call::Call;
+pub(crate) use self::call::{Borrowing, Call};
 use self::under_way::UnderWay;
 
 /// An actor that waits.

@@ -27,12 +27,19 @@ pub(crate) struct Method<A: Life, B, const SHARED: bool> {
     body: B,
     /// Which try this is, counted from 1.
     attempt: u32,
+    /// Whether there is no other.
+    once: bool,
 }
 
 impl<A: Life, B, const SHARED: bool> Method<A, B, SHARED> {
     /// A call of that strand.
     pub(crate) fn new(strand: *const Strand<A>, body: B) -> Self {
-        Self { strand, body, attempt: 1 }
+        Self { strand, body, attempt: 1, once: false }
+    }
+
+    /// As `new`, of a call that is not run again: others have seen what it did.
+    pub(crate) fn once(strand: *const Strand<A>, body: B) -> Self {
+        Self { once: true, ..Self::new(strand, body) }
     }
 }
 
@@ -59,7 +66,7 @@ where
     fn run(mut self, promise: Promise<T>) {
         // SAFETY: whoever runs us keeps the strand alive.
         let strand = unsafe { &*self.strand };
-        let last = self.attempt > strand.max_task_retries();
+        let last = self.once || self.attempt > strand.max_task_retries();
         let readers = strand.readers().filter(|_| SHARED);
         if let Some(readers) = readers {
             readers.note(promise.task());

@@ -47,6 +47,8 @@ pub(crate) struct Call<A: Life, R, H, T> {
     body: Body<A, H, T>,
     /// Which try this is, counted from 1.
     attempt: u32,
+    /// Whether there is no other.
+    once: bool,
 }
 
 // SAFETY: the pointer is followed in the strand's turn, and after that where the strand is kept. The rest is
@@ -63,7 +65,12 @@ enum Begun<T> {
 impl<A: Life, R, H, T> Call<A, R, H, T> {
     /// A call of that strand.
     pub(crate) fn new(strand: *const Hosted<A>, resolve: R, body: Body<A, H, T>) -> Self {
-        Self { strand, resolve, body, attempt: 1 }
+        Self { strand, resolve, body, attempt: 1, once: false }
+    }
+
+    /// As `new`, of a call that is not run again: others have seen what it did.
+    pub(crate) fn once(strand: *const Hosted<A>, resolve: R, body: Body<A, H, T>) -> Self {
+        Self { once: true, ..Self::new(strand, resolve, body) }
     }
 }
 
@@ -129,7 +136,7 @@ where
     R: FnMut(bool) -> Result<H> + Send + 'static,
 {
     fn is_last(&self, strand: &Hosted<A>) -> bool {
-        self.attempt > strand.max_task_retries()
+        self.once || self.attempt > strand.max_task_retries()
     }
 
     /// Calls the method, and polls what that gives once.
