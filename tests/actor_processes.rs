@@ -1,6 +1,7 @@
 //! Actors in processes of their own: what a crash does and does not do, and what is left behind.
 
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use mobula::ActorEnd;
 use mobula::prelude::*;
@@ -237,6 +238,86 @@ fn long_values_go_to_an_actor_and_come_back() {
         let values = mobula::get(actor.large(vec![1.0; 300_000])).unwrap();
         assert!(values.len() == 300_000 && values.iter().all(|value| *value == 2.0));
     }
+}
+
+struct Gate {
+    opened: tokio::sync::Notify,
+    waiting: AtomicU64,
+}
+
+#[remote]
+impl Gate {
+    pub fn new() -> Self {
+        Self { opened: tokio::sync::Notify::new(), waiting: AtomicU64::new(0) }
+    }
+
+    pub async fn pass(&self) -> u64 {
+        let opened = self.opened.notified();
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        opened.await;
+        self.waiting.fetch_sub(1, Ordering::Relaxed)
+    }
+
+    pub async fn open(&self) {
+        self.opened.notify_waiters();
+    }
+
+    pub fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    pub fn pid(&self) -> u32 {
+        std::process::id()
+    }
+
+    pub async fn large(&self, values: Vec<f64>) -> Vec<f64> {
+        values
+    }
+
+    pub async fn leaves(&self) -> mobula::Result<()> {
+        mobula::exit_actor()
+    }
+}
+
+#[test]
+fn calls_that_wait_side_by_side_all_fail_with_their_process() {
+    let runtime = runtime(1);
+    let _entered = runtime.enter();
+    let gate = Gate::options().max_restarts(1).remote();
+    let passing: Vec<_> = (0..3).map(|_| gate.pass()).collect();
+    while mobula::get(gate.waiting()).unwrap() < 3 {}
+    kill(mobula::get(gate.pid()).unwrap());
+    for call in passing {
+        let error = mobula::get(call).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WorkerCrashed, "{error}");
+        assert!(error.to_string().contains("SIGKILL"), "{error}");
+    }
+    assert_eq!(mobula::get(gate.waiting()).unwrap(), 0, "it was made anew");
+    // Nobody calls it, and no restart is left.
+    let end = gate.watch();
+    kill(mobula::get(gate.pid()).unwrap());
+    assert!(matches!(mobula::get(end).unwrap(), ActorEnd::Crashed { .. }));
+    assert_eq!(mobula::get(gate.pid()).unwrap_err().kind(), ErrorKind::ActorDied);
+}
+
+#[test]
+fn a_call_that_waits_is_cancelled_and_others_go_on() {
+    let runtime = runtime(1);
+    let _entered = runtime.enter();
+    let gate = Gate::remote();
+    let (one, other) = (gate.pass(), gate.pass());
+    while mobula::get(gate.waiting()).unwrap() < 2 {}
+    mobula::cancel(&one);
+    assert_eq!(mobula::get(one).unwrap_err().kind(), ErrorKind::Cancelled);
+    mobula::get(gate.open()).unwrap();
+    assert_eq!(mobula::get(other).unwrap(), 2);
+    let large: Vec<_> = (0..3).map(|x| gate.large(vec![f64::from(x); 200_000])).collect();
+    for (x, values) in (0..3).zip(mobula::get(large).unwrap()) {
+        assert!(values.len() == 200_000 && values.iter().all(|value| *value == f64::from(x)));
+    }
+    let end = gate.watch();
+    mobula::get(gate.leaves()).unwrap();
+    assert!(matches!(mobula::get(end).unwrap(), ActorEnd::Exited));
 }
 
 /// Starting and ending many actors needs few processes: they are used again.

@@ -43,6 +43,14 @@ def loo_fit(held_out, x, y, trees):
     return float(forest.predict(x[held_out : held_out + 1])[0])
 
 
+def last(values):
+    return float(values[-1])
+
+
+def ones(count):
+    return np.ones(count)
+
+
 class Counter:
     def __init__(self):
         self.total = 0
@@ -64,6 +72,15 @@ def actor_batch(engine, _options):
     return engine.actor(Counter)
 
 
+def array_there(engine, options):
+    values = np.ones(options.numbers)
+    return lambda ops: [engine.call(last, values) for _ in range(ops)]
+
+
+def array_back(engine, options):
+    return lambda ops: [len(engine.call(ones, options.numbers)) for _ in range(ops)]
+
+
 def many_means(engine, options):
     draws = engine.share(options.draws)
     return lambda ops: engine.map(calc_mean, range(ops), draws)
@@ -79,6 +96,8 @@ ALL = {
     "tasks_batch": tasks_batch,
     "roundtrip": roundtrip,
     "actor_batch": actor_batch,
+    "array_there": array_there,
+    "array_back": array_back,
     "calc_mean": many_means,
     "loo_forest": loo_forest,
 }

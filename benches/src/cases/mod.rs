@@ -41,6 +41,7 @@ cases! {
     }
     groups {
         actors,
+        processes,
         microbenchmark,
         envelope,
         put_get,

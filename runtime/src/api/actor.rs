@@ -154,6 +154,8 @@ enum Kind<A: Actor> {
     Waits(HostedHandle<A>),
     /// Its state lives in another process.
     Away(StrandHandle<Away<A>>),
+    /// Its state lives in another process, and its calls wait.
+    AwayWaits(HostedHandle<Away<A>>),
     /// It is elsewhere: the driver's, where this is a worker.
     Far(Far),
     /// It could not begin.
@@ -166,6 +168,7 @@ impl<A: Actor> Clone for ActorCell<A> {
             Kind::Computes(handle) => Kind::Computes(handle.clone()),
             Kind::Waits(handle) => Kind::Waits(handle.clone()),
             Kind::Away(handle) => Kind::Away(handle.clone()),
+            Kind::AwayWaits(handle) => Kind::AwayWaits(handle.clone()),
             Kind::Far(far) => Kind::Far(far.clone()),
             Kind::Refused(error) => Kind::Refused(error.clone()),
         })
@@ -251,11 +254,13 @@ impl<A: Actor> ActorCell<A> {
         if A::crossing().is_none() {
             return Err(far::stays::<A>());
         }
-        if A::ASYNC {
-            let name = call.function.name();
-            return Err(cluster::stays(&format!("the actor `{name}` has async methods")));
-        }
         let runtime = Arc::clone(&local);
+        if A::ASYNC {
+            let (arguments, seed) = (seed.awaited().refs, Arc::new(Mutex::new(seed)));
+            let claimed = Strand::start(local, seed, terms, arguments, call, place);
+            let (handle, is_new) = taken.settle(claimed)?;
+            return Ok(Self(Kind::AwayWaits(handle)).begun(is_new, &runtime));
+        }
         // Its calls come to the other process one at a time.
         let terms = terms.map(|terms| Terms { max_concurrency: None, ..terms });
         let arguments = seed.awaited().refs;
@@ -296,7 +301,9 @@ impl<A: Actor> ActorCell<A> {
             return Ok(far::find::<A>(upstream, name)?.cell().clone());
         }
         let find = |local: &Arc<Local>| {
-            Ok(Self(if cluster::leaves(local) {
+            Ok(Self(if cluster::leaves(local) && A::ASYNC {
+                Kind::AwayWaits(local.names().find::<Weak<Strand<Away<A>, Waits<Away<A>>>>>(name)?)
+            } else if cluster::leaves(local) {
                 Kind::Away(local.names().find::<Weak<Strand<Away<A>>>>(name)?)
             } else if A::ASYNC {
                 Kind::Waits(local.names().find::<Weak<Strand<A, Waits<A>>>>(name)?)
@@ -326,7 +333,7 @@ impl<A: Actor> ActorCell<A> {
             Kind::Computes(handle) => call_strand::<M>(handle.strand(), slots, call),
             Kind::Waits(handle) => call_hosted::<M>(handle, slots, call),
             Kind::Refused(error) => refused(error, call),
-            Kind::Away(_) => {
+            Kind::Away(_) | Kind::AwayWaits(_) => {
                 let arguments = Arguments::Slots(slots);
                 let called = self.call_away::<M>(arguments, current::origin, None, call);
                 called.unwrap_or_else(|error| refused(&error, call))
@@ -345,13 +352,21 @@ impl<A: Actor> ActorCell<A> {
         stands_at: Option<Arc<str>>,
         call: Call,
     ) -> Result<Ref<M::Output>> {
+        let note = M::crossing().ok_or_else(far::stays::<A>)?.way.note;
+        let awaiting = arguments.awaited().refs;
         let strand = match &self.0 {
             Kind::Away(handle) => handle.strand(),
+            Kind::AwayWaits(handle) => {
+                let arguments = Arc::new(Mutex::new(arguments));
+                let resolve = move |_| Ok(Arc::clone(&arguments));
+                let make = |strand| HostedCall::new(strand, resolve, away::body::<M>());
+                let called = handle.strand().call_from(origin, stands_at, make, awaiting, call);
+                note(called.any());
+                return Ok(called);
+            }
             Kind::Refused(error) => return Err(error.clone()),
             _ => return Err(unfit("a handle of an actor that lives in this process")),
         };
-        let note = M::crossing().ok_or_else(far::stays::<A>)?.way.note;
-        let awaiting = arguments.awaited().refs;
         // The arguments stay until the last try is over: packing only reads them.
         let called = if matches!(M::body(), Body::Shared(_)) {
             let body = move |actor: Access<'_, Away<A>>, _: bool| match actor {
@@ -377,6 +392,7 @@ impl<A: Actor> ActorCell<A> {
             Kind::Computes(handle) => std::sync::Arc::as_ptr(handle.strand()) as usize,
             Kind::Waits(handle) => std::sync::Arc::as_ptr(handle.strand()) as usize,
             Kind::Away(handle) => std::sync::Arc::as_ptr(handle.strand()) as usize,
+            Kind::AwayWaits(handle) => std::sync::Arc::as_ptr(handle.strand()) as usize,
             // An id is spread well enough in any of its parts.
             Kind::Far(far) => far.id().as_u64_pair().0 as usize,
             Kind::Refused(_) => std::ptr::from_ref(self) as usize,
@@ -598,6 +614,7 @@ impl<A: Actor> Serialize for ActorHandle<A> {
             Kind::Computes(handle) => handle.id(),
             Kind::Waits(handle) => handle.id(),
             Kind::Away(handle) => handle.id(),
+            Kind::AwayWaits(handle) => handle.id(),
             Kind::Far(far) => far.id(),
             Kind::Refused(error) => return Err(serde::ser::Error::custom(error)),
         };
@@ -616,6 +633,7 @@ impl<'de, A: Actor> Deserialize<'de> for ActorHandle<A> {
         };
         let kind = here
             .or_else(|| StrandHandle::find(id).map(Kind::Away))
+            .or_else(|| HostedHandle::find(id).map(Kind::AwayWaits))
             .or_else(|| Some(Kind::Far(Far::given(upstream::upstream()?, id))));
         let name = A::function().name();
         let gone = || {

@@ -68,6 +68,11 @@ impl Incoming {
         }
     }
 
+    /// What it reads from, to wait without it.
+    pub(crate) fn stream(&self) -> io::Result<UnixStream> {
+        self.stream.try_clone()
+    }
+
     /// A whole frame among what was received.
     fn buffered<H: DeserializeOwned>(&mut self) -> Result<Option<Frame<H>>> {
         let received = &self.buffer[self.start..self.end];

@@ -17,6 +17,7 @@
 //! the worker are the same.
 
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 pub(crate) mod argument;
@@ -31,7 +32,7 @@ mod channel;
 mod processes;
 mod turn;
 
-use crate::cluster::argument::Packing;
+use crate::cluster::argument::{Packing, What};
 use crate::cluster::processes::Processes;
 use crate::cluster::registry::Registered;
 use crate::cluster::upstream::Upstream;
@@ -40,7 +41,6 @@ use crate::error::{Error, ErrorKind, Failed, Result};
 use crate::local::Local;
 use crate::local::abroad::Outside;
 use crate::local::current::Task;
-use crate::local::life::Lost;
 use crate::local::runtimes::{self, Owner};
 use crate::millis::Millis;
 
@@ -54,6 +54,13 @@ pub(crate) trait Cargo {
 
 /// The answer to a call: the bytes of the result, or why there is none.
 pub(crate) type Answer<'a> = std::result::Result<&'a [u8], Failed>;
+
+/// An answer that was taken out of where it arrived.
+pub(crate) struct Reply {
+    pub(crate) outcome: std::result::Result<Vec<u8>, Failed>,
+    /// What its process has let go of, and the bytes may name: kept until they are read.
+    pub(crate) kept: Vec<What>,
+}
 
 /// A task with all that belongs to it, which may be sent ahead while others run.
 pub(crate) trait Parcel: Cargo + Send {
@@ -96,7 +103,8 @@ pub(crate) trait Engine: Outside {
 
 /// The process in which an actor lives. Dropped, it ends, and the state with it.
 pub(crate) trait Host: Send + Sync {
-    /// Runs a call of the actor, as [`Engine::call`] does. Calls come one at a time.
+    /// Runs a call of the actor, as [`Engine::call`] does. Calls come one at a time. That the actor is lost by it
+    /// is noted for this thread ([`note_lost`](crate::local::life::note_lost)).
     ///
     /// # Errors
     /// As those of `Engine::call`.
@@ -108,8 +116,20 @@ pub(crate) trait Host: Send + Sync {
     ) -> Result<()>;
     /// Whether the actor is gone, by a crash in a call or between two.
     fn lost(&self) -> Option<Error>;
-    /// Whether it is by the call that this thread has just made.
-    fn lost_in_call(&self) -> Option<Lost>;
+    /// Lets calls come side by side from now on, for an actor whose calls wait.
+    ///
+    /// # Errors
+    /// `Engine`, if that cannot be.
+    fn listen(&self, task: &Task) -> Result<()>;
+    /// Sends a call that this thread polls as the task `task`, and gives what tells it from others.
+    ///
+    /// # Errors
+    /// Those of encoding; `WorkerCrashed`, if the process is gone.
+    fn send(&self, cargo: &dyn Cargo, task: &Task) -> Result<u64>;
+    /// What came of such a call, once; `waker` is told when there is something. As for `call` a loss is noted.
+    fn poll(&self, sent: u64, waker: &Waker) -> Poll<Result<Reply>>;
+    /// Nobody waits for the call any more: it is to stop.
+    fn give_up(&self, sent: u64);
 }
 
 /// The engine of a runtime whose tasks run in other processes.

@@ -9,7 +9,7 @@ use std::sync::{LazyLock, OnceLock};
 
 use crate::cluster::argument::{Argument, Forwarded};
 use crate::cluster::frame::Body;
-use crate::cluster::worker::task::{Ended, Start};
+use crate::cluster::worker::task::{Ended, Replier, Start};
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::Function;
 use crate::local::cell::AnyRef;
@@ -19,6 +19,9 @@ pub struct Known(pub &'static Registered);
 
 inventory::collect!(Known);
 
+/// Takes a call's arguments, and gives what begins it on the thread of the actor.
+pub(crate) type Later = fn(Start<'_>, Vec<Argument>) -> Box<dyn FnOnce(Replier) + Send>;
+
 /// A function as other processes know it: by name, its types only behind these pointers.
 pub struct Registered {
     function: fn() -> &'static Function,
@@ -26,6 +29,8 @@ pub struct Registered {
     name: OnceLock<String>,
     /// Runs it here, in a worker.
     pub(crate) run: fn(Start<'_>, Vec<Argument>, &mut Body) -> Ended,
+    /// Begins it here, where it is what an actor does whose calls wait.
+    pub(crate) later: Option<Later>,
     /// Submits it here, in the driver, for a worker.
     pub(crate) submit: fn(Forwarded) -> AnyRef,
     /// Makes an error of what it failed with, where its type could be encoded.
@@ -39,7 +44,12 @@ impl Registered {
         submit: fn(Forwarded) -> AnyRef,
         failure: fn(&[u8]) -> Option<Error>,
     ) -> Self {
-        Self { function, name: OnceLock::new(), run, submit, failure }
+        Self { function, name: OnceLock::new(), run, later: None, submit, failure }
+    }
+
+    pub(crate) const fn run_later(mut self, later: Option<Later>) -> Self {
+        self.later = later;
+        self
     }
 
     /// The name by which other processes ask for it.

@@ -15,6 +15,7 @@
 //!
 //! The state is dropped once, by the step that ends the life or crashes it.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
@@ -168,6 +169,25 @@ pub(crate) enum Lost {
     Before(Error),
 }
 
+thread_local! {
+    static LOST: Cell<Option<Lost>> = const { Cell::new(None) };
+}
+
+/// Notes that the call which this thread makes, or polls, has shown that.
+pub(crate) fn note_lost(lost: Lost) {
+    LOST.set(Some(lost));
+}
+
+/// Whether the call that this thread has just made, or polled, has shown that.
+pub(crate) fn take_lost<A: Life>() -> Option<Lost> {
+    if A::AWAY { take_lost_now() } else { None }
+}
+
+/// As `take_lost`, of what is known to live in another process.
+pub(crate) fn take_lost_now() -> Option<Lost> {
+    LOST.take()
+}
+
 /// What can live as an actor: how it is made, made anew, and saved in between.
 pub(crate) trait Life: Sized + Send + 'static {
     /// What it is made from: its constructor's arguments, as they were passed.
@@ -188,10 +208,6 @@ pub(crate) trait Life: Sized + Send + 'static {
     const AWAY: bool = false;
     /// Whether it is.
     fn lost(&self) -> Option<Error> {
-        None
-    }
-    /// Whether that showed in the call that this thread has just made.
-    fn lost_in_call(&self) -> Option<Lost> {
         None
     }
 }

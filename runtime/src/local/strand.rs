@@ -54,8 +54,8 @@ mod readers;
 mod turn;
 
 use self::birth::Birth;
-pub use self::hosted::Body;
-pub(crate) use self::hosted::{Borrowing, Call as HostedCall, HostedHandle, Waits};
+pub use self::hosted::{Body, Borrowing};
+pub(crate) use self::hosted::{Call as HostedCall, HostedHandle, Waits};
 pub(crate) use self::method::Access;
 pub(crate) use self::method::Method;
 pub(crate) use self::turn::Turn;

@@ -5,6 +5,8 @@
 //! and to restore are calls over there, each made by the thread that has the turn, as the task that it runs: so what
 //! a method asks for meanwhile is done as for any task, and a process that dies is an actor that crashes.
 //!
+//! Calls that wait, and the constructors that do, are in `later.rs`.
+//!
 //! A process that has no runtime of its own, a worker, has handles of the driver's actors: see `far.rs`.
 
 use std::cell::Cell;
@@ -19,16 +21,20 @@ use crate::api::parameter::Params;
 use crate::api::port::{FailureWay, Way};
 use crate::cluster::argument::{Argument, Packing, unfit};
 use crate::cluster::frame::Body;
-use crate::cluster::registry::Registered;
+use crate::cluster::registry::{Later, Registered};
 use crate::cluster::worker::state;
 use crate::cluster::worker::task::{Ended, Start};
 use crate::cluster::{self, Answer, Cargo, Host};
 use crate::error::{Error, Result};
 use crate::local::current::{self, Task};
-use crate::local::life::{Life, Lost};
+use crate::local::life::Life;
 use crate::local::strand::Body as MethodBody;
-use crate::local::{default, panics};
+use crate::local::{Local, default, panics};
 use crate::wire;
+
+mod later;
+
+pub(super) use self::later::body;
 
 /// How what makes an actor crosses to another process, and what it saves back.
 pub struct ActorCrossing<A: Actor> {
@@ -57,12 +63,16 @@ pub struct MethodCrossing<M: ActorMethod> {
 impl Registered {
     /// The entry of a method.
     pub const fn of_method<M: ActorMethod>() -> Self {
-        Self::new(M::function, run_method::<M>, super::far::forward::<M>, method_failure::<M>)
+        let later = if M::Actor::ASYNC { Some(later::method::<M> as Later) } else { None };
+        let (run, submit) = (run_method::<M>, super::far::forward::<M>);
+        Self::new(M::function, run, submit, method_failure::<M>).run_later(later)
     }
 
     /// The entry of an actor's type: what is done with its actors beside their calls.
     pub const fn of_actor<A: Actor>() -> Self {
-        Self::new(A::function, run_step::<A>, super::far::wish::<A>, actor_failure::<A>)
+        let later = if A::ASYNC { Some(later::step::<A> as Later) } else { None };
+        let (run, submit) = (run_step::<A>, super::far::wish::<A>);
+        Self::new(A::function, run, submit, actor_failure::<A>).run_later(later)
     }
 }
 
@@ -106,6 +116,9 @@ impl<P: Fn(&mut Packing<'_>) -> Result<()>> Cargo for Load<P> {
     }
 }
 
+/// What an actor is made of, as often as need be.
+type Seed<A> = Arc<Mutex<Arguments<<A as Actor>::Params>>>;
+
 /// An actor's state, in the process that made it.
 pub(crate) struct Away<A: Actor> {
     host: Box<dyn Host>,
@@ -129,6 +142,18 @@ impl<A: Actor> Away<A> {
         self.do_there(registered, pack, way)
     }
 
+    /// Makes the actor, as the task that this thread runs.
+    fn make_now(local: &Arc<Local>, task: &Task, seed: &Seed<A>) -> Result<Self> {
+        let ActorCrossing { registered, ports, .. } =
+            A::crossing().expect("what is away can cross");
+        let pack = |packing: &mut Packing<'_>| {
+            packing.value(&Step::Make)?;
+            seed.lock().unwrap_or_else(PoisonError::into_inner).pack(&ports, packing)
+        };
+        let host = cluster::engine(local)?.host(&Load { registered, pack }, task)?;
+        Ok(Self { host, actor: PhantomData })
+    }
+
     fn do_there<T>(
         &self,
         registered: &'static Registered,
@@ -146,21 +171,17 @@ impl<A: Actor> Away<A> {
 }
 
 impl<A: Actor> Life for Away<A> {
-    type Seed = Arc<Mutex<Arguments<A::Params>>>;
+    type Seed = Seed<A>;
     type Saved = A::Saved;
     const SAVES: bool = A::SAVES;
     const AWAY: bool = true;
 
     fn make(seed: Self::Seed) -> Result<Construct<Self>> {
-        let ActorCrossing { registered, ports, .. } =
-            A::crossing().expect("what is away can cross");
-        let pack = |packing: &mut Packing<'_>| {
-            packing.value(&Step::Make)?;
-            seed.lock().unwrap_or_else(PoisonError::into_inner).pack(&ports, packing)
-        };
         let local = default::current();
-        let host = cluster::engine(&local)?.host(&Load { registered, pack }, &task())?;
-        Ok(Construct::Now(Ok(Self { host, actor: PhantomData })))
+        if A::ASYNC {
+            return Ok(Construct::Later(Box::pin(later::make(local, task(), seed))));
+        }
+        Ok(Construct::Now(Self::make_now(&local, &task(), &seed)))
     }
 
     fn copy_seed(seed: &Self::Seed) -> Self::Seed {
@@ -185,10 +206,6 @@ impl<A: Actor> Life for Away<A> {
 
     fn lost(&self) -> Option<Error> {
         self.host.lost()
-    }
-
-    fn lost_in_call(&self) -> Option<Lost> {
-        self.host.lost_in_call()
     }
 }
 

@@ -76,6 +76,7 @@ impl<A: Actor> ActorControl for ActorCell<A> {
             Kind::Computes(handle) => handle.strand().stop(call),
             Kind::Waits(handle) => handle.strand().stop(call),
             Kind::Away(handle) => handle.strand().stop(call),
+            Kind::AwayWaits(handle) => handle.strand().stop(call),
             Kind::Far(_) => far::control(&self.clone().into(), &Control::Stop, call),
             Kind::Refused(_) => Ref::complete(Ok(()), call),
         }
@@ -88,6 +89,7 @@ impl<A: Actor> ActorControl for ActorCell<A> {
             Kind::Computes(handle) => handle.strand().watch(call),
             Kind::Waits(handle) => handle.strand().watch(call),
             Kind::Away(handle) => handle.strand().watch(call),
+            Kind::AwayWaits(handle) => handle.strand().watch(call),
             Kind::Far(_) => far::watch::<A>(&self.clone().into(), call),
             Kind::Refused(error) => Ref::complete(Ok(ActorEnd::NotMade(error.clone())), call),
         }
@@ -114,6 +116,7 @@ pub fn kill<A: Actor>(actor: &ActorHandle<A>) {
         Kind::Computes(handle) => handle.strand().end(ActorEnd::Killed),
         Kind::Waits(handle) => handle.strand().end(ActorEnd::Killed),
         Kind::Away(handle) => handle.strand().end(ActorEnd::Killed),
+        Kind::AwayWaits(handle) => handle.strand().end(ActorEnd::Killed),
         Kind::Far(_) => {
             let call = Call { function: &KILL, called_at: Location::caller() };
             drop(far::control(actor, &Control::Kill, call));

@@ -50,7 +50,7 @@ impl<A: Actor> ActorCell<A> {
             Kind::Waits(handle) => {
                 wait::<A, P, T>(handle.strand(), slots, Body::AloneLater(body), max_unread, call)
             }
-            Kind::Away(_) | Kind::Far(_) => Err(elsewhere(call)),
+            Kind::Away(_) | Kind::AwayWaits(_) | Kind::Far(_) => Err(elsewhere(call)),
             Kind::Refused(error) => Err(error.clone()),
         };
         started.unwrap_or_else(|error| ObjectStream::failed(error, call))
@@ -80,7 +80,7 @@ impl<A: Actor> ActorCell<A> {
             Kind::Waits(handle) => {
                 wait::<A, P, T>(handle.strand(), slots, Body::SharedLater(body), max_unread, call)
             }
-            Kind::Away(_) | Kind::Far(_) => Err(elsewhere(call)),
+            Kind::Away(_) | Kind::AwayWaits(_) | Kind::Far(_) => Err(elsewhere(call)),
             Kind::Refused(error) => Err(error.clone()),
         };
         started.unwrap_or_else(|error| ObjectStream::failed(error, call))

@@ -26,6 +26,7 @@ enum WeakCell<A: Actor> {
     Computes(Weak<Strand<A>>),
     Waits(Weak<Strand<A, Waits<A>>>),
     Away(Weak<Strand<Away<A>>>),
+    AwayWaits(Weak<Strand<Away<A>, Waits<Away<A>>>>),
 }
 
 impl<A: Actor> Tick<A> {
@@ -41,6 +42,7 @@ impl<A: Actor> Tick<A> {
                 Kind::Computes(handle) => WeakCell::Computes(Arc::downgrade(handle.strand())),
                 Kind::Waits(handle) => WeakCell::Waits(Arc::downgrade(handle.strand())),
                 Kind::Away(handle) => WeakCell::Away(Arc::downgrade(handle.strand())),
+                Kind::AwayWaits(handle) => WeakCell::AwayWaits(Arc::downgrade(handle.strand())),
                 // The driver calls those of its own.
                 Kind::Far(_) | Kind::Refused(_) => return,
             };
@@ -71,6 +73,7 @@ impl<A: Actor> WeakCell<A> {
             Self::Computes(strand) => Kind::Computes(strand.upgrade()?.callable()?),
             Self::Waits(strand) => Kind::Waits(strand.upgrade()?.callable()?),
             Self::Away(strand) => Kind::Away(strand.upgrade()?.callable()?),
+            Self::AwayWaits(strand) => Kind::AwayWaits(strand.upgrade()?.callable()?),
         }))
     }
 }

@@ -2,10 +2,13 @@
 //!
 //! Calls come one at a time, from whoever has the actor's turn. When the process dies in a call, that call shows
 //! it; when it dies between two, whoever watches the process does, so that the actor is made anew, or its end is
-//! told, although nobody calls it.
+//! told, although nobody calls it. For an actor whose calls wait, they come side by side: then a thread listens to
+//! the process (`listener.rs`).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Poll, Wake, Waker};
+use std::thread::Thread;
 
 use rustix::process::PidfdFlags;
 use tokio::io::Interest;
@@ -13,14 +16,15 @@ use tokio::io::unix::AsyncFd;
 use tokio::task::AbortHandle;
 
 use crate::cluster::frame::{ToDriver, ToWorker};
-use crate::cluster::processes::process::{self, Process};
+use crate::cluster::processes::listener::{Calls, End, Listener};
+use crate::cluster::processes::process::{self, Process, Sending};
 use crate::cluster::processes::serving::{self, Seen};
 use crate::cluster::processes::{DEATHS_BEFORE_BEGIN_MAX, Processes, never_began};
-use crate::cluster::{Answer, Cargo, Host, about, error_of};
+use crate::cluster::{Answer, Cargo, Host, Reply, about, error_of};
 use crate::error::{Error, Result};
 use crate::local::actors::Living;
 use crate::local::current::Task;
-use crate::local::life::Lost;
+use crate::local::life::{self, Lost};
 use crate::local::runtimes::{self, Owner};
 use crate::local::{Local, pool};
 
@@ -28,19 +32,21 @@ use crate::local::{Local, pool};
 struct ActorHost {
     shared: Arc<Shared>,
     watch: Option<AbortHandle>,
+    listener: Mutex<Option<Listener>>,
 }
 
-struct Shared {
+pub(super) struct Shared {
     local: Weak<Local>,
     /// None: it is gone, or the actor has ended.
-    process: Mutex<Option<Box<Process>>>,
+    pub(super) process: Mutex<Option<Box<Process>>>,
+    /// The calls that were sent and have not ended, where they come side by side.
+    pub(super) calls: Calls,
     /// Whether `why` says why the actor is gone.
     is_lost: AtomicBool,
     why: Mutex<Option<Error>>,
-    lost_in_call: Mutex<Option<Lost>>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -54,17 +60,18 @@ pub(super) fn start(
         let shared = Shared {
             local: Weak::clone(&processes.local),
             process: Mutex::new(Some(processes.take_out()?)),
+            calls: Calls::default(),
             is_lost: AtomicBool::new(false),
             why: Mutex::default(),
-            lost_in_call: Mutex::default(),
         };
-        let mut host = ActorHost { shared: Arc::new(shared), watch: None };
+        let (shared, listener) = (Arc::new(shared), Mutex::default());
+        let mut host = ActorHost { shared, watch: None, listener };
         let mut made = Ok(());
         let called = host.call(cargo, task, &mut |answer| {
             made = answer.map(drop).map_err(error_of);
             Ok(())
         });
-        match host.lost_in_call() {
+        match life::take_lost_now() {
             Some(Lost::Before(_)) => continue,
             _ => called.and(made)?,
         }
@@ -83,12 +90,11 @@ impl Shared {
     ) -> Result<()> {
         let local = self.local.upgrade().ok_or_else(|| pool::shut_down_before("it ran"))?;
         let mut place = lock(&self.process);
-        *lock(&self.lost_in_call) = None;
         let Some(process) = place.as_mut() else {
             let why = lock(&self.why).clone().unwrap_or_else(never_began);
             return Err(self.lose(why, Lost::Before));
         };
-        let ticket = process.append(cargo, about(task, &local), false)?;
+        let ticket = process.append(cargo, about(task, &local), Sending::Alone)?;
         let mut ticket = ticket.expect("only what is sent ahead can be too much");
         serving::note_run(process, task, ticket);
         // What cannot be sent shows in what cannot be received.
@@ -96,7 +102,7 @@ impl Shared {
         match serving::see_through(process, task, &mut ticket, None, &mut |_, _| {}) {
             Seen::Done(done) => {
                 if done.crashed {
-                    *lock(&self.lost_in_call) = Some(Lost::Within);
+                    life::note_lost(Lost::Within);
                 }
                 let taken = done.answer(process).and_then(take);
                 process.was_read();
@@ -116,12 +122,12 @@ impl Shared {
 
     /// The actor is gone, as a call has shown.
     fn lose(&self, why: Error, when: impl FnOnce(Error) -> Lost) -> Error {
-        *lock(&self.lost_in_call) = Some(when(why.clone()));
+        life::note_lost(when(why.clone()));
         self.note_lost(why.clone());
         why
     }
 
-    fn note_lost(&self, why: Error) {
+    pub(super) fn note_lost(&self, why: Error) {
         *lock(&self.why) = Some(why);
         // Release: pairs with `lost`.
         self.is_lost.store(true, Ordering::Release);
@@ -163,6 +169,15 @@ impl Shared {
     }
 }
 
+/// Lets a thread wait for what it polls.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
 impl Host for ActorHost {
     fn call(
         &self,
@@ -170,7 +185,75 @@ impl Host for ActorHost {
         task: &Task,
         take: &mut dyn FnMut(Answer<'_>) -> Result<()>,
     ) -> Result<()> {
-        self.shared.call(cargo, task, take)
+        if lock(&self.listener).is_none() {
+            return self.shared.call(cargo, task, take);
+        }
+        let sent = self.send(cargo, task)?;
+        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        loop {
+            match self.poll(sent, &waker) {
+                Poll::Ready(reply) => {
+                    let Reply { outcome, kept } = reply?;
+                    let taken = match outcome {
+                        Ok(bytes) => take(Ok(&bytes)),
+                        Err(failed) => take(Err(failed)),
+                    };
+                    drop(kept);
+                    return taken;
+                }
+                Poll::Pending => std::thread::park(),
+            }
+        }
+    }
+
+    fn listen(&self, task: &Task) -> Result<()> {
+        let local = self.shared.local.upgrade().ok_or_else(|| pool::shut_down_before("it ran"))?;
+        let listener = Listener::start(&self.shared, local, task.actor)?;
+        self.watch.iter().for_each(AbortHandle::abort);
+        *lock(&self.listener) = Some(listener);
+        Ok(())
+    }
+
+    fn send(&self, cargo: &dyn Cargo, task: &Task) -> Result<u64> {
+        let shared = &*self.shared;
+        let local = shared.local.upgrade().ok_or_else(|| pool::shut_down_before("it ran"))?;
+        let mut place = lock(&shared.process);
+        let Some(process) = place.as_mut() else {
+            let why = lock(&shared.why).clone().unwrap_or_else(never_began);
+            return Err(shared.lose(why, Lost::Before));
+        };
+        let ticket = process.append(cargo, about(task, &local), Sending::Among)?;
+        let ticket = ticket.expect("only what is sent ahead can be too much");
+        shared.calls.add(ticket);
+        // SAFETY: whoever has the task runs it.
+        let hop = unsafe { task.running.hop() };
+        process.control.runs(0, ticket, hop.name());
+        // What cannot be sent shows in what cannot be received.
+        let _ = process.flush();
+        Ok(ticket)
+    }
+
+    fn poll(&self, sent: u64, waker: &Waker) -> Poll<Result<Reply>> {
+        self.shared.calls.poll(sent, waker).map(|end| match end {
+            End::Done { reply, crashed } => {
+                if crashed {
+                    life::note_lost(Lost::Within);
+                }
+                Ok(reply)
+            }
+            End::Lost { why, begun } => {
+                life::note_lost(if begun { Lost::Within } else { Lost::Before(why.clone()) });
+                Err(why)
+            }
+        })
+    }
+
+    fn give_up(&self, sent: u64) {
+        if self.shared.calls.give_up(sent)
+            && let Some(process) = &*lock(&self.shared.process)
+        {
+            process.control.tell(&ToWorker::Cancel { ticket: sent }, &[]);
+        }
     }
 
     fn lost(&self) -> Option<Error> {
@@ -178,17 +261,26 @@ impl Host for ActorHost {
         let is_lost = self.shared.is_lost.load(Ordering::Acquire);
         is_lost.then(|| lock(&self.shared.why).clone()).flatten()
     }
-
-    fn lost_in_call(&self) -> Option<Lost> {
-        lock(&self.shared.lost_in_call).take()
-    }
 }
 
 impl Drop for ActorHost {
     fn drop(&mut self) {
         self.watch.iter().for_each(AbortHandle::abort);
-        let Some(mut process) = lock(&self.shared.process).take() else { return };
-        if end_state(&mut process)
+        let listener = lock(&self.listener).take();
+        let sent = match lock(&self.shared.process).as_mut() {
+            Some(process) => process.outgoing.send(&ToWorker::EndActor, &[]).is_ok(),
+            None => false,
+        };
+        let ended = match listener {
+            // It hears what comes of it, or that the process is gone.
+            Some(listener) => listener.join(),
+            None => {
+                sent && lock(&self.shared.process).as_mut().is_some_and(|process| hear_end(process))
+            }
+        };
+        let process = lock(&self.shared.process).take();
+        if ended
+            && let Some(process) = process
             && let Some(local) = self.shared.local.upgrade()
             && let Some(processes) = Processes::of(&local)
         {
@@ -197,11 +289,8 @@ impl Drop for ActorHost {
     }
 }
 
-/// Has the worker drop the actor's state. False: it is of no use any more.
-fn end_state(process: &mut Process) -> bool {
-    if process.outgoing.send(&ToWorker::EndActor, &[]).is_err() {
-        return false;
-    }
+/// Waits until the worker has dropped the actor's state. False: it is of no use any more.
+fn hear_end(process: &mut Process) -> bool {
     loop {
         match process.receive(None).map(|frame| frame.head) {
             Ok(ToDriver::ActorEnded { let_go }) => {

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::cluster::processes::output::Output;
-use crate::cluster::processes::process::{Control, Process};
+use crate::cluster::processes::process::{Control, Process, Sending};
 use crate::cluster::processes::serving::Seen;
 use crate::cluster::processes::spawn::Serves;
 use crate::cluster::turn::Ticket;
@@ -29,6 +29,7 @@ use crate::local::current::{self, Own, Task};
 use crate::local::{Local, pool};
 
 mod host;
+mod listener;
 mod output;
 mod process;
 mod serving;
@@ -131,7 +132,7 @@ impl Processes {
         let local = self.local.upgrade().ok_or_else(|| pool::shut_down_before("it ran"))?;
         for _ in 0..DEATHS_BEFORE_BEGIN_MAX {
             let mut process = self.take_out()?;
-            let mut ticket = match process.append(cargo, about(task, &local), false) {
+            let mut ticket = match process.append(cargo, about(task, &local), Sending::Alone) {
                 Ok(ticket) => ticket.expect("only what is sent ahead can be too much"),
                 Err(error) => {
                     self.take_in(process);
@@ -320,7 +321,8 @@ impl<'a> Feed<'a> {
         parcel: Box<dyn Parcel>,
         ahead: bool,
     ) -> Option<Box<dyn Parcel>> {
-        match process.append(&*parcel, about(&parcel.task(), &self.local), ahead) {
+        let sending = if ahead { Sending::Ahead } else { Sending::Alone };
+        match process.append(&*parcel, about(&parcel.task(), &self.local), sending) {
             Ok(Some(ticket)) => self.flights.push_back(Flight { parcel, ticket }),
             Ok(None) => return Some(parcel),
             Err(error) => parcel.failed(error),
@@ -375,7 +377,8 @@ impl<'a> Feed<'a> {
                 }
                 if *ticket > begun {
                     // It was sent, and the worker has not come to it.
-                    if let Ok(Some(again)) = process.append(&*parcel, about(&task, local), false) {
+                    let about = about(&task, local);
+                    if let Ok(Some(again)) = process.append(&*parcel, about, Sending::Alone) {
                         *ticket = again;
                     }
                     let _ = process.flush();

@@ -35,6 +35,17 @@ const OUTPUT_MAX: Duration = Duration::from_secs(1);
 /// How much may be sent ahead to a worker that computes: less than a socket holds, so that sending never waits.
 const AHEAD_BYTES_MAX: usize = INLINE_BYTES_MAX;
 
+/// In what company a task is sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sending {
+    /// The worker waits for it.
+    Alone,
+    /// Behind others, and may be taken back.
+    Ahead,
+    /// While others may run.
+    Among,
+}
+
 /// A worker. Whoever has it is the only one who talks to it; what others may do goes by its [`Control`].
 pub(crate) struct Process {
     child: Child,
@@ -242,10 +253,11 @@ impl Process {
         &mut self,
         cargo: &dyn Cargo,
         about: About,
-        ahead: bool,
+        sending: Sending,
     ) -> Result<Option<Ticket>> {
-        let mut body = self.body(!ahead);
-        let appended = self.append_with(&mut body, cargo, about, ahead);
+        // Those that run may still read what lies in shared memory.
+        let mut body = self.body(sending == Sending::Alone);
+        let appended = self.append_with(&mut body, cargo, about, sending == Sending::Ahead);
         self.put_back(body);
         appended
     }
@@ -374,6 +386,12 @@ impl Process {
     /// Notes that a value lies in shared memory.
     pub(super) fn note_shared(&mut self, part: &Part) {
         self.reads_shared |= part.is_shared();
+    }
+
+    /// Notes that one lay there, and was read.
+    pub(super) fn note_shared_now(&mut self) {
+        self.reads_shared = true;
+        self.release_shared();
     }
 
     /// Lets the worker write to the shared memory again.

@@ -51,6 +51,15 @@ pub(super) struct Done {
 }
 
 impl Done {
+    pub(super) fn new(outcome: Outcome, frame: Frame<()>, how: frame::Ended) -> Self {
+        Self { outcome, frame, crashed: how.crashed }
+    }
+
+    /// Whether the result lies in shared memory.
+    pub(super) fn is_shared(&self) -> bool {
+        self.outcome.as_ref().is_ok_and(Part::is_shared)
+    }
+
     /// The result, as it lies where it arrived.
     pub(super) fn answer<'a>(self, process: &'a Process) -> Result<Answer<'a>> {
         let body = process.incoming.body(&self.frame);
@@ -119,14 +128,14 @@ pub(super) fn see_through(
                         process.note_shared(part);
                     }
                     process.let_go = let_go;
-                    return Seen::Done(Done { outcome, frame, crashed: how.crashed });
+                    return Seen::Done(Done::new(outcome, frame, how));
                 }
                 ToDriver::Await { ids, any, timeout } => {
                     take_back(process, ticket);
                     patience = None;
                     bring(process, &ids, any, timeout)
                 }
-                request => serve(process, request, &frame, task),
+                request => serve(process, request, &frame, Some(task)),
             };
             if let Err(error) = done {
                 return Seen::Failed(process::garbled(process.control.pid, &error));
@@ -157,20 +166,26 @@ fn gone(process: &mut Process, ticket: Ticket) -> Seen {
     Seen::Failed(process::crashed(process.control.pid, &end))
 }
 
-/// Does what a task asks for that takes no time. An error: what it said makes no sense.
-fn serve(process: &mut Process, request: ToDriver, frame: &Frame<()>, task: &Task) -> Result<()> {
-    match request {
-        ToDriver::Submit(head) => submit(process, *head, frame),
-        ToDriver::Object { id, value, keep } => store(process, id, value, &keep, frame),
-        ToDriver::Subscribe { id } => {
+/// Does what a task asks for that takes no time; None: it is one of several, nobody knows which. An error: what it
+/// said makes no sense.
+pub(super) fn serve(
+    process: &mut Process,
+    request: ToDriver,
+    frame: &Frame<()>,
+    task: Option<&Task>,
+) -> Result<()> {
+    match (request, task) {
+        (ToDriver::Submit(head), _) => submit(process, *head, frame),
+        (ToDriver::Object { id, value, keep }, _) => store(process, id, value, &keep, frame),
+        (ToDriver::Subscribe { id }, _) => {
             subscribe(process, id);
             Ok(())
         }
-        ToDriver::Release { ids } => {
+        (ToDriver::Release { ids }, _) => {
             ids.into_iter().for_each(|(id, count)| process.release(id, count));
             Ok(())
         }
-        ToDriver::Cancel { id, children, force } => {
+        (ToDriver::Cancel { id, children, force }, _) => {
             if let Some(any) = find(process, id) {
                 cancelling::cancel(&any, children);
                 if force {
@@ -179,7 +194,7 @@ fn serve(process: &mut Process, request: ToDriver, frame: &Frame<()>, task: &Tas
             }
             Ok(())
         }
-        ToDriver::TaskId => {
+        (ToDriver::TaskId, Some(task)) => {
             // SAFETY: this thread runs the task.
             let any = unsafe { task.running.to_ref() };
             let id = ids::id_of(&any);
@@ -187,17 +202,14 @@ fn serve(process: &mut Process, request: ToDriver, frame: &Frame<()>, task: &Tas
             drop(process.answer(|_, _| Ok(ToWorker::TaskId { id }))?);
             Ok(())
         }
-        ToDriver::ExitActor => {
+        (ToDriver::ExitActor, Some(task)) => {
             let mut kept = Vec::new();
             if let Some(Owner::Actor(actor)) = runtimes::owner(task.actor, &mut kept) {
                 actor.end_at_once(ActorEnd::Exited);
             }
             Ok(())
         }
-        ToDriver::Ready
-        | ToDriver::ActorEnded { .. }
-        | ToDriver::Done { .. }
-        | ToDriver::Await { .. } => Err(frame::garbled("it came at the wrong time")),
+        _ => Err(frame::garbled("it came at the wrong time")),
     }
 }
 

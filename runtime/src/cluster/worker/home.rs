@@ -16,8 +16,9 @@ use crate::cluster::arena::{Page, Reader, Writer};
 use crate::cluster::argument::Packing;
 use crate::cluster::channel::{Frame, Incoming, NoFrame, Outgoing};
 use crate::cluster::frame::{self, Body, Bytes, EndedWait, SubmitHead, ToDriver, ToWorker};
+use crate::cluster::turn::Ticket;
 use crate::cluster::upstream::{Departure, Pending, Upstream};
-use crate::cluster::worker::task::Running;
+use crate::cluster::worker::task::{self, Running};
 use crate::cluster::{coder, error_of};
 use crate::error::{Failed, Result};
 use crate::local::abroad;
@@ -131,6 +132,19 @@ impl Connection {
             }
         }
         let _ = outgoing.flush();
+    }
+
+    /// Tells what came of a task.
+    pub(super) fn done(&self, ticket: Ticket, ended: task::Ended, mut lease: Lease<'_>) {
+        let task::Ended { outcome, held, how } = ended;
+        self.export_held(&held);
+        // The driver keeps what this process lets go of until it has read the result.
+        drop(held);
+        self.sweep();
+        let let_go = self.take_let_go();
+        let body = lease.body.take();
+        let done = ToDriver::Done { ticket, outcome, how, let_go };
+        self.send_leased(&lease, &done, &body);
     }
 
     /// What this process has let go of since it told the driver.

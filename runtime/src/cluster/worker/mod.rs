@@ -18,10 +18,11 @@ use crate::cluster::frame::{self, Bytes, TaskHead, ToDriver, ToWorker};
 use crate::cluster::processes::spawn::{self, Ends, Serves};
 use crate::cluster::turn;
 use crate::cluster::worker::home::Connection;
-use crate::cluster::worker::task::{Ended, Start};
+use crate::cluster::worker::task::{Ended, Replier, Start};
 use crate::cluster::{registry, upstream};
 use crate::config::{Config, Engine};
 use crate::error::{Failed, Result};
+use crate::local::arbiter::Home;
 use crate::local::cell::AnyRef;
 use crate::local::{abroad, default};
 
@@ -159,6 +160,13 @@ fn hear(urgent: UnixStream, connection: &'static Connection) {
     end()
 }
 
+/// Where the calls of an actor go on that wait, once there was one.
+static ARBITER: OnceLock<Arc<Home>> = OnceLock::new();
+
+fn arbiter() -> &'static Home {
+    ARBITER.get_or_init(|| default::current().arbiters().pick())
+}
+
 struct Worker {
     connection: &'static Connection,
     page: Arc<Page>,
@@ -237,10 +245,20 @@ impl Worker {
 
     fn end_actor(&self) {
         state::end();
-        let _ = std::io::stdout().flush();
-        self.connection.sweep();
-        let let_go = self.connection.take_let_go();
-        self.connection.send(&ToDriver::ActorEnded { let_go }, &[]);
+        let connection = self.connection;
+        let tell = move || {
+            let _ = std::io::stdout().flush();
+            connection.sweep();
+            let let_go = connection.take_let_go();
+            connection.send(&ToDriver::ActorEnded { let_go }, &[]);
+        };
+        match ARBITER.get() {
+            None => tell(),
+            Some(arbiter) => arbiter.run(move || {
+                state::end_shared();
+                tell();
+            }),
+        }
     }
 
     fn task(&self, head: TaskHead, body: &[u8]) -> Result<()> {
@@ -250,6 +268,16 @@ impl Worker {
         }
         let running = self.connection.running();
         running.begin(ticket);
+        if let Ok(registered) = registry::find(&function)
+            && let Some(later) = registered.later
+        {
+            let bytes = self.connection.bytes(body);
+            let start = Start { about: &about, bytes, objects: &self.objects, running, ticket };
+            let begin = later(start, arguments);
+            let replier = Replier { connection: self.connection, ticket };
+            arbiter().run(move || begin(replier));
+            return Ok(());
+        }
         let mut lease = self.connection.borrow_writer();
         let ended = match registry::find(&function) {
             Ok(registered) => {
@@ -266,15 +294,7 @@ impl Worker {
         running.end();
         // What it printed without ending the line.
         let _ = std::io::stdout().flush();
-        let Ended { outcome, held, how } = ended;
-        self.connection.export_held(&held);
-        // The driver keeps what this process lets go of until it has read the result.
-        drop(held);
-        self.connection.sweep();
-        let let_go = self.connection.take_let_go();
-        let body = lease.body.take();
-        let done = ToDriver::Done { ticket, outcome, how, let_go };
-        self.connection.send_leased(&lease, &done, &body);
+        self.connection.done(ticket, ended, lease);
         Ok(())
     }
 }

@@ -1,11 +1,15 @@
 //! The state of the actor that lives in this process, if one does.
 //!
-//! Its calls come one at a time, or, where they wait, one or several as the driver lets them: whoever sends them
-//! keeps `&mut self` calls apart from all others, as among calls in one process. That is not believed here: a call
-//! that does not get the state as it needs it fails.
+//! Its calls come one at a time, on the process's first thread; or, where they wait, side by side, on that of an
+//! arbiter. Whoever sends them keeps `&mut self` calls apart from all others, but that is not believed here: each call
+//! has the state by a lock.
 
 use std::any::Any;
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::{Mutex, PoisonError, TryLockError};
+
+use tokio::sync::RwLock;
 
 use crate::cluster::frame;
 use crate::error::Result;
@@ -32,6 +36,32 @@ pub(crate) fn with<A: 'static, R>(run: impl FnOnce(&mut A) -> Result<R>) -> Resu
     };
     let actor = state.as_mut().and_then(|state| state.downcast_mut());
     run(actor.ok_or_else(|| frame::garbled("a call of an actor that is not here"))?)
+}
+
+thread_local! {
+    /// The state of an actor whose calls wait, on its thread: an `Rc<RwLock<A>>`.
+    static SHARED: RefCell<Option<Box<dyn Any>>> = const { RefCell::new(None) };
+}
+
+/// The actor was made, whose calls wait.
+pub(crate) fn share<A: 'static>(actor: A) {
+    let before = SHARED.replace(Some(Box::new(Rc::new(RwLock::new(actor)))));
+    panics::drop_quietly(before);
+}
+
+/// It, for a call.
+///
+/// # Errors
+/// `Engine`: it is not here.
+pub(crate) fn shared<A: 'static>() -> Result<Rc<RwLock<A>>> {
+    let shared =
+        SHARED.with_borrow(|state| state.as_ref()?.downcast_ref::<Rc<RwLock<A>>>().cloned());
+    shared.ok_or_else(|| frame::garbled("a call of an actor that is not here"))
+}
+
+/// It has ended, or crashed: it goes with the last call that has it.
+pub(crate) fn end_shared() {
+    panics::drop_quietly(SHARED.take());
 }
 
 /// The actor has ended, or crashed.

@@ -1,11 +1,13 @@
 //! A task, as the worker runs it.
 
+use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::cluster::frame::{self, About, Body, Bytes, Outcome};
 use crate::cluster::turn::Ticket;
 use crate::cluster::worker::Objects;
+use crate::cluster::worker::home::Connection;
 use crate::error::Result;
 use crate::function::{Call, Function};
 use crate::local::caller::Origin;
@@ -43,6 +45,13 @@ pub(crate) struct Here {
 }
 
 impl Start<'_> {
+    /// As `here`, of one that is under way among others.
+    pub(crate) fn here_among(&self, function: &'static Function) -> Here {
+        let here = self.here(function);
+        self.running.go_aside();
+        here
+    }
+
     /// Makes the task known to this process.
     pub(crate) fn here(&self, function: &'static Function) -> Here {
         let call = Call { function, called_at: Location::caller() };
@@ -63,6 +72,22 @@ impl Start<'_> {
     }
 }
 
+/// Tells the driver of a call's end, from the thread that saw it.
+pub(crate) struct Replier {
+    pub(super) connection: &'static Connection,
+    pub(super) ticket: Ticket,
+}
+
+impl Replier {
+    /// `pack` packs what came of it.
+    pub(crate) fn end(self, pack: impl FnOnce(&mut Body) -> Ended) {
+        let mut lease = self.connection.borrow_writer();
+        let ended = pack(&mut lease.body);
+        self.connection.running().end_among(self.ticket);
+        self.connection.done(self.ticket, ended, lease);
+    }
+}
+
 impl Here {
     /// The task is done; `crashed`: it was a call of an actor, and panicked.
     pub(crate) fn end(self, crashed: bool) -> frame::Ended {
@@ -80,6 +105,8 @@ pub(crate) struct Running(Mutex<Now>);
 struct Now {
     ticket: Ticket,
     task: Option<AnyRef>,
+    /// Those that are under way beside it.
+    others: HashMap<Ticket, AnyRef>,
     cpu: Option<usize>,
     /// If it is a call of an actor, how often that was made anew.
     restarts: Option<u32>,
@@ -107,6 +134,20 @@ impl Running {
         }
     }
 
+    /// The task goes on beside those that come.
+    fn go_aside(&self) {
+        let mut now = self.now();
+        if let Some(task) = now.task.take() {
+            let ticket = now.ticket;
+            now.others.insert(ticket, task);
+        }
+    }
+
+    fn end_among(&self, ticket: Ticket) {
+        let task = self.now().others.remove(&ticket);
+        drop(task);
+    }
+
     pub(super) fn end(&self) {
         let task = self.now().task.take();
         drop(task);
@@ -116,7 +157,8 @@ impl Running {
     pub(super) fn cancel(&self, ticket: Ticket) {
         let mut now = self.now();
         now.cancelled = ticket;
-        let task = if now.ticket == ticket { now.task.clone() } else { None };
+        let running = if now.ticket == ticket { now.task.clone() } else { None };
+        let task = running.or_else(|| now.others.get(&ticket).cloned());
         drop(now);
         if let Some(task) = task {
             cancelling::cancel(&task, false);

@@ -45,8 +45,8 @@ mod call;
 mod turn;
 mod under_way;
 
-pub use self::call::Body;
-pub(crate) use self::call::{Borrowing, Call};
+pub(crate) use self::call::Call;
+pub use self::call::{Body, Borrowing};
 use self::under_way::UnderWay;
 
 /// An actor that waits.

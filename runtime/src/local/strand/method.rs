@@ -6,7 +6,7 @@ use super::{Strand, Take};
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::cell::{Job, Promise};
 use crate::local::current::{self, Task};
-use crate::local::life::{Life, Lost};
+use crate::local::life::{self, Life, Lost};
 use crate::local::queue::Entry;
 use crate::local::{cancelling, note, panics};
 use crate::millis::Millis;
@@ -134,8 +134,8 @@ impl<A: Life, B, const SHARED: bool> Method<A, B, SHARED> {
         note::step(promise.number(), EventKind::Started);
         let mut panicked = true;
         let mut not_begun = None;
-        let mut is_lost = |actor: &A| {
-            let lost = if A::AWAY { actor.lost_in_call() } else { None };
+        let mut is_lost = || {
+            let lost = life::take_lost::<A>();
             let is_lost = lost.is_some();
             if let Some(Lost::Before(why)) = lost {
                 not_begun = Some(why);
@@ -147,7 +147,7 @@ impl<A: Life, B, const SHARED: bool> Method<A, B, SHARED> {
                 // SAFETY: the turn is ours, or we are a reader, so nobody changes the state.
                 let actor = alive(unsafe { &*strand.computing().state.get() });
                 let result = body(Access::Shared(actor), last);
-                panicked = is_lost(actor);
+                panicked = is_lost();
                 result
             } else {
                 // SAFETY: the turn is ours, and there are no readers.
@@ -155,7 +155,7 @@ impl<A: Life, B, const SHARED: bool> Method<A, B, SHARED> {
                     unborn()
                 };
                 let result = body(Access::Alone(actor), last);
-                if !is_lost(actor) {
+                if !is_lost() {
                     // SAFETY: the turn is ours, and `run_calls` holds no reference into it meanwhile.
                     unsafe { &mut *strand.computing().hold.get() }.changed(actor)?;
                     panicked = false;

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::local::cell::{Job, Promise};
 use crate::local::current::{self, Own, Task};
 use crate::local::job::AsTask;
-use crate::local::life::{ActorEnd, Life};
+use crate::local::life::{self, ActorEnd, Life};
 use crate::local::pool::Guest;
 use crate::local::{cancelling, note, panics};
 use crate::millis::Millis;
@@ -107,7 +107,7 @@ where
                 // SAFETY: the method has returned, so the state may be shared.
                 turn.changed(unsafe { state.shared() })?;
             }
-            panicked = false;
+            panicked = life::take_lost::<A>().is_some();
             begun
         });
         drop(polled);
@@ -295,12 +295,15 @@ pub(super) async fn polled<A: Life, T>(
     call: crate::function::Call,
     mut future: AsTask<Borrowing<'static, T>>,
 ) -> (Result<T>, bool) {
+    let mut lost = false;
     let result = poll_fn(|context| {
         let _polled = strand.aside.home.pulse().poll(call);
-        Pin::new(&mut future).poll(context)
+        let polled = Pin::new(&mut future).poll(context);
+        lost = life::take_lost::<A>().is_some();
+        polled
     });
     let result = result.await;
-    (result, !future.has_returned())
+    (result, lost || !future.has_returned())
 }
 
 /// A call that goes on without the turn. At its end the turn goes on that was held for it.

@@ -113,9 +113,20 @@ impl<A: Life> Waits<A> {
     fn prepare(&mut self, strand: &Hosted<A>) -> Prepared {
         let crashed = strand.aside.has_crashed();
         match self.state {
-            State::Alive(_) if !crashed && strand.end.get().is_none() => Prepared::Yes,
+            State::Alive(_) if !crashed && strand.end.get().is_none() && self.lost().is_none() => {
+                Prepared::Yes
+            }
             State::Ended(_) if !crashed => Prepared::Yes,
             _ => self.change(strand),
+        }
+    }
+
+    /// Why the state is gone, where it lives in another process.
+    fn lost(&self) -> Option<Error> {
+        match &self.state {
+            // SAFETY: who asks has the turn, and no call has the state alone but by taking the turn along.
+            State::Alive(state) if A::AWAY => unsafe { state.shared() }.lost(),
+            _ => None,
         }
     }
 
@@ -129,6 +140,9 @@ impl<A: Life> Waits<A> {
             self.end(strand, ActorEnd::clone(how));
         }
         self.see_crashes(strand);
+        if let Some(why) = self.lost() {
+            self.crash(strand, why, true);
+        }
         match self.state {
             State::Unborn(_) => self.begin(strand),
             State::Crashed => self.begin_anew(strand),

@@ -1,0 +1,185 @@
+//! The engine `processes`: what it costs that a task, or an actor, is in another process. Beside it the engines in
+//! Python, all of which have processes, too.
+
+use anyhow::{Result, ensure};
+use mobula::prelude::*;
+
+use crate::case::{Case, Setting};
+use crate::cases::Group;
+use crate::contender::{Contender, MOBULA};
+use crate::python::Work;
+use crate::unit::Unit;
+
+pub(crate) const GROUP: Group = Group {
+    name: "processes",
+    about: "tasks, actors and arrays on the engine `processes`",
+    cases: &[
+        Case {
+            name: "processes_batch",
+            about: "spawn empty tasks in worker processes, then get all",
+            unit: Unit::NanosPerOp,
+            contenders: batch,
+        },
+        Case {
+            name: "processes_roundtrip",
+            about: "submit one empty task in a worker process and get it, one at a time",
+            unit: Unit::NanosPerOp,
+            contenders: roundtrip,
+        },
+        Case {
+            name: "processes_array_there",
+            about: "an array of 100 MB as an argument (10 MB where it is quick)",
+            unit: Unit::SecondsPerGigabyte,
+            contenders: array_there,
+        },
+        Case {
+            name: "processes_array_back",
+            about: "an array of 100 MB as a result (10 MB where it is quick)",
+            unit: Unit::SecondsPerGigabyte,
+            contenders: array_back,
+        },
+        Case {
+            name: "processes_actor_batch",
+            about: "call an actor in a process of its own, then get all results",
+            unit: Unit::NanosPerOp,
+            contenders: actor_batch,
+        },
+    ],
+};
+
+const TASKS: usize = 200_000;
+const TRIPS: usize = 10_000;
+const CALLS: usize = 20_000;
+const QUICK: usize = 500;
+const ARRAYS: usize = 10;
+const ARRAYS_QUICK: usize = 2;
+const NUMBERS: usize = 12_500_000;
+const NUMBERS_QUICK: usize = NUMBERS / 10;
+const OPS_PYTHON: usize = 2_000;
+const OPS_PYTHON_QUICK: usize = 50;
+
+const ALL: &[&str] = &["ray", "dask", "ipyparallel"];
+
+#[remote]
+fn empty() {}
+
+#[remote]
+fn last(values: &[f64]) -> f64 {
+    values.last().copied().unwrap_or_default()
+}
+
+#[remote]
+fn ones(count: usize) -> Vec<f64> {
+    vec![1.0; count]
+}
+
+struct Counter(u64);
+
+#[remote]
+impl Counter {
+    pub fn new() -> Self {
+        Self(0)
+    }
+
+    pub fn add(&mut self, by: u64) -> u64 {
+        self.0 += by;
+        self.0
+    }
+}
+
+/// Starts the engine for `work`, of `ops` operations a call.
+fn on_mobula(
+    cpus: usize,
+    ops: usize,
+    mut work: impl FnMut() -> Result<()> + 'static,
+) -> Result<Contender> {
+    let runtime = Runtime::new(Config::new().num_cpus(cpus).engine(Engine::Processes))?;
+    Ok(Contender::timed(MOBULA, ops, move || {
+        let _entered = runtime.enter();
+        work()
+    }))
+}
+
+fn on_python(setting: &Setting, engines: &[&'static str], name: &'static str) -> Vec<Contender> {
+    let ops = setting.size(OPS_PYTHON, OPS_PYTHON_QUICK);
+    setting.on_python(engines, &Work::new(name, ops), ops)
+}
+
+fn batch(setting: &Setting) -> Result<Vec<Contender>> {
+    let tasks = setting.size(TASKS, QUICK);
+    let mut all = vec![on_mobula(setting.cpus, tasks, move || {
+        let refs: Vec<ObjectRef<()>> = (0..tasks).map(|_| empty::remote()).collect();
+        mobula::get(refs)?;
+        Ok(())
+    })?];
+    all.extend(on_python(setting, ALL, "tasks_batch"));
+    Ok(all)
+}
+
+fn roundtrip(setting: &Setting) -> Result<Vec<Contender>> {
+    let trips = setting.size(TRIPS, QUICK);
+    let mut all = vec![on_mobula(setting.cpus, trips, move || {
+        for _ in 0..trips {
+            mobula::get(empty::remote())?;
+        }
+        Ok(())
+    })?];
+    all.extend(on_python(setting, ALL, "roundtrip"));
+    Ok(all)
+}
+
+/// How many arrays a round sends, and how long each is.
+fn arrays(setting: &Setting) -> (usize, usize, f64) {
+    let numbers = setting.size(NUMBERS, NUMBERS_QUICK);
+    (setting.size(ARRAYS, ARRAYS_QUICK), numbers, numbers as f64 * 8e-9)
+}
+
+fn arrays_on_python(setting: &Setting, name: &'static str) -> Vec<Contender> {
+    let (arrays, numbers, gigabytes) = arrays(setting);
+    let work = Work::new(name, arrays).argument("--numbers", numbers.to_string());
+    let all = setting.on_python(ALL, &work, arrays);
+    all.into_iter().map(|contender| contender.divided_by(gigabytes)).collect()
+}
+
+fn array_there(setting: &Setting) -> Result<Vec<Contender>> {
+    let (arrays, numbers, gigabytes) = arrays(setting);
+    // It moves in and out again, so that no copy of it is timed that the engine does not make.
+    let mut values = vec![1.0; numbers];
+    let mobula = on_mobula(setting.cpus, arrays, move || {
+        for _ in 0..arrays {
+            let object = mobula::put(std::mem::take(&mut values));
+            // Another object each time: what is borrowed is sent to a worker once.
+            ensure!(mobula::get(last::remote(&object))? == 1.0, "the array is wrong");
+            values = mobula::get(object)?;
+        }
+        Ok(())
+    })?;
+    let mut all = vec![mobula.divided_by(gigabytes)];
+    all.extend(arrays_on_python(setting, "array_there"));
+    Ok(all)
+}
+
+fn array_back(setting: &Setting) -> Result<Vec<Contender>> {
+    let (arrays, numbers, gigabytes) = arrays(setting);
+    let mobula = on_mobula(setting.cpus, arrays, move || {
+        for _ in 0..arrays {
+            ensure!(mobula::get(ones::remote(numbers))?.len() == numbers, "the array is wrong");
+        }
+        Ok(())
+    })?;
+    let mut all = vec![mobula.divided_by(gigabytes)];
+    all.extend(arrays_on_python(setting, "array_back"));
+    Ok(all)
+}
+
+fn actor_batch(setting: &Setting) -> Result<Vec<Contender>> {
+    let calls = setting.size(CALLS, QUICK);
+    let mut all = vec![on_mobula(setting.cpus, calls, move || {
+        let counter = Counter::remote();
+        let totals: Vec<ObjectRef<u64>> = (0..calls).map(|_| counter.add(1)).collect();
+        ensure!(mobula::get(totals)?.last() == Some(&(calls as u64)), "a call is lost");
+        Ok(())
+    })?];
+    all.extend(on_python(setting, &["ray", "dask"], "actor_batch"));
+    Ok(all)
+}

@@ -1,0 +1,228 @@
+//! Actors in other processes whose calls wait.
+//!
+//! Here a call is a future: it sends the call when it is polled first, and is woken when the answer is there, or when
+//! there will be none. So calls are under way side by side as in one process, and as there the strand lets a
+//! `&mut self` call begin when no other is.
+//!
+//! Over there each is a future on an arbiter, which has the state by a lock: what the strand keeps apart never waits
+//! for it, except where a call was given up here and has not ended there yet.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Away, Load, Seed, Step, task};
+use crate::api::actor::{Actor, ActorCrossing, ActorMethod, Construct, MethodCrossing};
+use crate::api::crossing::{self, Arguments};
+use crate::api::parameter::Params;
+use crate::api::port::{FailureWay, Way};
+use crate::cluster::argument::{Argument, Packing, unfit};
+use crate::cluster::registry::Registered;
+use crate::cluster::worker::state;
+use crate::cluster::worker::task::{Here, Replier, Start};
+use crate::cluster::{Host, Reply, error_of};
+use crate::error::Result;
+use crate::local::current::{self, Own, Task};
+use crate::local::job::AsTask;
+use crate::local::strand::{Body, Borrowing};
+use crate::local::{Local, default, panics};
+use crate::wire::{self, Held};
+
+/// The arguments of a call, for all of its tries.
+pub(crate) type Shared<M> = Arc<Mutex<Arguments<<M as ActorMethod>::Params>>>;
+
+/// A method, as the driver's strand calls it.
+pub(crate) fn body<M: ActorMethod>() -> Body<Away<M::Actor>, Shared<M>, M::Output> {
+    match M::body() {
+        Body::Alone(_) | Body::AloneLater(_) => Body::AloneLater(alone::<M>),
+        Body::Shared(_) | Body::SharedLater(_) => Body::SharedLater(shared::<M>),
+    }
+}
+
+fn alone<'a, M: ActorMethod>(
+    actor: &'a mut Away<M::Actor>,
+    arguments: Shared<M>,
+) -> Borrowing<'a, M::Output> {
+    shared::<M>(actor, arguments)
+}
+
+fn shared<'a, M: ActorMethod>(
+    actor: &'a Away<M::Actor>,
+    arguments: Shared<M>,
+) -> Borrowing<'a, M::Output> {
+    Box::pin(async move {
+        let MethodCrossing { registered, ports, way, .. } =
+            M::crossing().expect("what is away can cross");
+        let pack = |packing: &mut Packing<'_>| {
+            arguments.lock().unwrap_or_else(PoisonError::into_inner).pack(&ports, packing)
+        };
+        let sent = actor.host.send(&Load { registered, pack }, &task())?;
+        let mut under_way = UnderWay { host: &*actor.host, sent, ended: false };
+        let Reply { outcome, kept } = poll_fn(|context| {
+            let polled = under_way.host.poll(sent, context.waker());
+            under_way.ended = polled.is_ready();
+            polled
+        })
+        .await?;
+        let result = match outcome {
+            Ok(bytes) => panics::catch(|| (way.decode)(&bytes)),
+            Err(failed) => Err(error_of(failed)),
+        };
+        drop(kept);
+        result
+    })
+}
+
+/// A call that was sent. Dropped before its end, it is to stop.
+struct UnderWay<'a> {
+    host: &'a dyn Host,
+    sent: u64,
+    ended: bool,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.host.give_up(self.sent);
+        }
+    }
+}
+
+/// Makes an actor as the task `task`, on a thread that may block: a process may have to be started.
+pub(super) async fn make<A: Actor>(
+    local: Arc<Local>,
+    task: Task,
+    seed: Seed<A>,
+) -> Result<Away<A>> {
+    let (made, when_made) = tokio::sync::oneshot::channel();
+    let (done, when_done) = channel::<()>();
+    // The thread runs as the task for as long as this lives, and no longer.
+    let _joined = Joined(when_done);
+    let on_thread = Arc::clone(&local);
+    local.spawn_blocking(move || {
+        let _done = done;
+        let made_there = current::in_task_with(&task, &mut Own::default(), || {
+            let actor = Away::<A>::make_now(&on_thread, &task, &seed)?;
+            actor.host.listen(&task)?;
+            Ok(actor)
+        });
+        // Nobody waits for it any more where the arbiter has stopped.
+        drop(made.send(made_there));
+    });
+    when_made.await.unwrap_or_else(|_| Err(crate::local::pool::shut_down_before("it began")))
+}
+
+/// Dropped, it waits until the thread is done whose end this is.
+struct Joined(Receiver<()>);
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        let _ = self.0.recv();
+    }
+}
+
+/// In a worker: begins a method of the actor that lives here.
+pub(super) fn method<M: ActorMethod>(
+    start: Start<'_>,
+    arguments: Vec<Argument>,
+) -> Box<dyn FnOnce(Replier) + Send> {
+    let MethodCrossing { registered, ports, way, failure } =
+        M::crossing().expect("what is registered can cross");
+    let here = start.here_among(M::function());
+    let mut arguments = arguments.into_iter();
+    let slots = panics::catch(|| M::Params::unpack(&mut arguments, &ports, &start));
+    Box::new(move |replier| {
+        let future = async move {
+            let held = M::Params::resolve(slots?)?;
+            let state = state::shared::<M::Actor>()?;
+            match M::body() {
+                Body::Alone(method) => method(&mut *state.write().await, held),
+                Body::Shared(method) => method(&*state.read().await, held),
+                Body::AloneLater(method) => {
+                    let mut actor = state.write().await;
+                    method(&mut actor, held).await
+                }
+                Body::SharedLater(method) => {
+                    let actor = state.read().await;
+                    method(&actor, held).await
+                }
+            }
+        };
+        go_on(here, future, replier, Outcome { encode: way.encode, registered, failure });
+    })
+}
+
+/// In a worker: does what is done with an actor beside its calls.
+pub(super) fn step<A: Actor>(
+    start: Start<'_>,
+    arguments: Vec<Argument>,
+) -> Box<dyn FnOnce(Replier) + Send> {
+    let ActorCrossing { registered, ports, saved: way, failure } =
+        A::crossing().expect("what is registered can cross");
+    let here = start.here_among(A::function());
+    let mut arguments = arguments.into_iter();
+    let mut next = |what: &'static str| match arguments.next() {
+        Some(Argument::Value(part)) => start.bytes.part(part),
+        _ => Err(unfit(what)),
+    };
+    let plain = Outcome { encode: Way::<()>::new().encode, registered, failure };
+    match next("no step").and_then(wire::decode) {
+        Ok(Step::Make) => {
+            let slots = panics::catch(|| A::Params::unpack(&mut arguments, &ports, &start));
+            Box::new(move |replier| {
+                let future = async move {
+                    let actor = match A::construct(A::Params::resolve(slots?)?) {
+                        Construct::Now(made) => made?,
+                        Construct::Later(making) => making.await?,
+                    };
+                    state::share(actor);
+                    Ok(())
+                };
+                go_on(here, future, replier, plain);
+            })
+        }
+        Ok(Step::Save) => Box::new(move |replier| {
+            let future = async move { state::shared::<A>()?.read().await.save() };
+            go_on(here, future, replier, Outcome { encode: way.encode, registered, failure });
+        }),
+        Ok(Step::Restore) => {
+            let saved =
+                next("nothing saved").and_then(|bytes| panics::catch(|| (way.decode)(bytes)));
+            Box::new(move |replier| {
+                let future = async move { state::shared::<A>()?.write().await.restore(saved?) };
+                go_on(here, future, replier, plain);
+            })
+        }
+        Err(error) => Box::new(move |replier| {
+            go_on(here, async move { Err(error) }, replier, plain);
+        }),
+    }
+}
+
+/// What is to become of a result.
+struct Outcome<T> {
+    encode: fn(&T, &mut dyn std::io::Write) -> Result<Vec<Held>>,
+    registered: &'static Registered,
+    failure: Option<FailureWay>,
+}
+
+/// On the actor's thread: lets the call go on to its end, and tells of that.
+fn go_on<T: 'static>(
+    here: Here,
+    future: impl Future<Output = Result<T>> + 'static,
+    replier: Replier,
+    Outcome { encode, registered, failure }: Outcome<T>,
+) {
+    let mut running = AsTask::new(here.task, default::current(), Box::pin(future));
+    actix::spawn(async move {
+        let result = poll_fn(|context| Pin::new(&mut running).poll(context)).await;
+        let crashed = !running.has_returned();
+        // It knows the task, which ends with `here`.
+        drop(running);
+        if crashed {
+            state::end_shared();
+        }
+        replier.end(|body| crossing::end(here, result, crashed, body, encode, registered, failure));
+    });
+}
