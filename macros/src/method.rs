@@ -70,7 +70,9 @@ impl Own {
             (Some(_), Some(stream), _) => {
                 let message =
                     "nobody reads a stream of what is called every so often: leave one out";
-                Err(errors.report(stream, message))
+                errors.report(stream, message);
+                // The rest of it is as it should be.
+                Ok(Self { every: None, ..own })
             }
             (_, None, Some(_)) => {
                 Err(errors.report(attribute, "only a stream has unread items: add `stream`"))
