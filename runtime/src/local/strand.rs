@@ -114,28 +114,32 @@ pub(crate) trait Kind<A: Life>: Sized + 'static {
 }
 
 /// An actor.
+///
+/// The order of the fields keeps apart what different threads write, as far as that needs no padding: first
+/// what callers and the turn both write, then what callers only read, then the turn's own; and between them
+/// what is seldom looked at.
 #[repr(C)]
 pub(crate) struct Strand<A: Life, T: Kind<A> = Turn<A>> {
     entry: EntryHeader,
     mail: AtomicPtr<Header>,
-    turn: UnsafeCell<T>,
-    /// What the turn shares with calls that go on without it.
-    aside: T::Aside,
+    /// Handles, and calls that are held back: when the last goes, so does the actor.
+    handles: AtomicUsize,
+    call: Call,
     /// How the actor is to end, once that is clear.
     end: OnceLock<Box<ActorEnd>>,
     /// Whether it has ended.
     over: AtomicBool,
-    /// Handles, and calls that are held back: when the last goes, so does the actor.
-    handles: AtomicUsize,
-    local: Arc<Local>,
-    call: Call,
     /// The actor's number in the stream of events.
     number: Number,
-    batch: Batch,
+    local: Arc<Local>,
     /// What it was asked for at its start, if anything.
     asked: Option<Box<Asked>>,
     /// What few actors have.
     rare: OnceLock<Box<Rare>>,
+    /// What the turn shares with calls that go on without it.
+    aside: T::Aside,
+    turn: UnsafeCell<T>,
+    batch: Batch,
 }
 
 /// What an actor has that was asked for something at its start.
@@ -294,17 +298,17 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         StrandHandle(Arc::new(Self {
             entry: EntryHeader::new(&Self::VTABLE),
             mail: AtomicPtr::new(BUSY),
-            turn: UnsafeCell::new(turn),
-            aside: T::aside(&local),
+            handles: AtomicUsize::new(1),
+            call,
             end: OnceLock::new(),
             over: AtomicBool::new(false),
-            handles: AtomicUsize::new(1),
             number: note::new_actor(&local, call),
+            aside: T::aside(&local),
             local,
-            call,
-            batch: Batch::default(),
             asked,
             rare: OnceLock::new(),
+            turn: UnsafeCell::new(turn),
+            batch: Batch::default(),
         }))
     }
 
@@ -536,6 +540,12 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         self.end.get().expect("just set")
     }
 
+    /// Why the calls fail of an actor that has ended.
+    #[cold]
+    fn why_ended(&self) -> Error {
+        self.end.get().expect("an actor that has ended has an end").to_error(self.name())
+    }
+
     /// How an actor ends to which no call can come any more.
     fn end_of_calls(&self) -> ActorEnd {
         match self.handles.load(Ordering::SeqCst) {
@@ -655,9 +665,9 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
     /// Takes what is in the mailbox. False: there was nothing, and the turn is over.
     fn take_mail(&self, into: &mut impl Take) -> bool {
         // Release: who queues the strand next sees what this turn did. SeqCst: see `wake`.
-        let idle =
-            self.mail.compare_exchange(BUSY, IDLE, Ordering::SeqCst, Ordering::Relaxed).is_ok();
-        if idle {
+        let becomes_idle =
+            || self.mail.compare_exchange(BUSY, IDLE, Ordering::SeqCst, Ordering::Relaxed).is_ok();
+        if !self.has_mail() && becomes_idle() {
             return false;
         }
         // Acquire: see the calls. SeqCst, here and below: pairs with `ahead`, which counts itself among the

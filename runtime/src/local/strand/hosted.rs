@@ -81,7 +81,7 @@ enum State<A: Life> {
     },
     /// It is to be made anew.
     Crashed,
-    Ended(Error),
+    Ended,
 }
 
 /// The state, in its place for as long as a call borrows it (H1).

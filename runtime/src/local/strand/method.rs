@@ -89,7 +89,7 @@ where
                 let (why, last) = match &*state {
                     _ if begun => (why, last || !lives),
                     // It fails like all that have not begun.
-                    State::Ended(end) => (end.clone().through(promise.hop()), true),
+                    State::Ended => (strand.why_ended().through(promise.hop()), true),
                     _ => {
                         // It comes once more as the same try.
                         self.attempt -= 1;

@@ -23,23 +23,25 @@ use crate::millis::Millis;
 use crate::observe::EventKind;
 
 /// What an actor that computes has of its own. The turn's parts are cells, because others look at the rest
-/// meanwhile.
+/// meanwhile. The order is that of [`Strand`]: what each call writes comes last.
+#[repr(C)]
 pub(crate) struct Turn<A: Life> {
-    /// Read by whoever has the turn, and by readers; changed by the turn's holder, while there are none.
-    pub(super) state: UnsafeCell<State<A>>,
+    /// Where `&self` calls may run side by side.
+    pub(super) readers: Option<Box<Readers>>,
     /// The turn's holder's.
     pub(super) hold: UnsafeCell<Hold<A>>,
     claim: Claim,
-    /// Where `&self` calls may run side by side.
-    pub(super) readers: Option<Box<Readers>>,
+    /// Read by whoever has the turn, and by readers; changed by the turn's holder, while there are none.
+    pub(super) state: UnsafeCell<State<A>>,
 }
 
 /// What belongs to whoever has the turn, beside the actor's state.
+#[repr(C)]
 pub(super) struct Hold<A: Life> {
+    supervised: Option<Box<Supervised<A>>>,
+    birth: Birth,
     /// Calls taken out of the mailbox.
     pub(super) next: Line,
-    birth: Birth,
-    supervised: Option<Box<Supervised<A>>>,
 }
 
 pub(super) enum State<A: Life> {
@@ -48,7 +50,7 @@ pub(super) enum State<A: Life> {
     Alive(A),
     /// It is to be made anew.
     Crashed,
-    Ended(Error),
+    Ended,
 }
 
 /// What it takes to make an actor anew.
@@ -71,10 +73,10 @@ impl<A: Life> Kind<A> for Turn<A> {
         let hold = Hold { next: Line::new(), birth: Birth::new(place), supervised };
         let readers = terms.and_then(|terms| terms.max_concurrency);
         Self {
-            state: UnsafeCell::new(State::Unborn(seed)),
+            readers: readers.map(|max| Box::new(Readers::new(max))),
             hold: UnsafeCell::new(hold),
             claim: Claim::new(),
-            readers: readers.map(|max| Box::new(Readers::new(max))),
+            state: UnsafeCell::new(State::Unborn(seed)),
         }
     }
 
@@ -190,7 +192,7 @@ impl<A: Life> Hold<A> {
         match state {
             State::Unborn(_) => self.begin(state, strand),
             State::Crashed => self.begin_anew(state, strand),
-            State::Alive(_) | State::Ended(_) => {}
+            State::Alive(_) | State::Ended => {}
         }
         !matches!(state, State::Crashed)
     }
@@ -278,11 +280,11 @@ impl<A: Life> Hold<A> {
 
     /// Ends the actor, if it has not ended, and drops its state.
     pub(super) fn end(&mut self, state: &mut State<A>, strand: &Strand<A>, how: ActorEnd) {
-        if matches!(state, State::Ended(_)) {
+        if matches!(state, State::Ended) {
             return;
         }
-        let ended = State::Ended(strand.ends(how).to_error(strand.name()));
-        panics::drop_quietly(std::mem::replace(state, ended));
+        strand.ends(how);
+        panics::drop_quietly(std::mem::replace(state, State::Ended));
         panics::drop_quietly(self.supervised.take());
         self.birth.give_up();
         strand.has_ended();
@@ -368,7 +370,7 @@ impl<A: Life> Strand<A> {
             _ => false,
         };
         let calm = self.end.get().is_none() && lives;
-        if (calm && !self.has_crash()) || matches!(state, State::Ended(_)) {
+        if (calm && !self.has_crash()) || matches!(state, State::Ended) {
             return Attended::All;
         }
         if self.park(Until::Alone) {
@@ -453,7 +455,7 @@ impl<A: Life> Strand<A> {
         }
         self.count_begun(next.len());
         match state {
-            State::Ended(why) => drop(entry.abandon(why.clone())),
+            State::Ended => drop(entry.abandon(self.why_ended())),
             _ => entry.execute(),
         }
         true

@@ -62,7 +62,7 @@ impl<A: Life> Hosted<A> {
                 room.leave();
             }
             match &turn.state {
-                State::Ended(why) => drop(entry.abandon(why.clone())),
+                State::Ended => drop(entry.abandon(self.why_ended())),
                 _ => entry.execute(),
             }
             // SAFETY: as above. What took the turn with it is a task of this very thread, and did not run yet.
@@ -116,7 +116,7 @@ impl<A: Life> Waits<A> {
             State::Alive(_) if !crashed && strand.end.get().is_none() && self.lost().is_none() => {
                 Prepared::Yes
             }
-            State::Ended(_) if !crashed => Prepared::Yes,
+            State::Ended if !crashed => Prepared::Yes,
             _ => self.change(strand),
         }
     }
@@ -147,7 +147,7 @@ impl<A: Life> Waits<A> {
             State::Unborn(_) => self.begin(strand),
             State::Crashed => self.begin_anew(strand),
             State::Making { .. } => unreachable!("who makes the actor has the turn"),
-            State::Alive(_) | State::Ended(_) => Prepared::Yes,
+            State::Alive(_) | State::Ended => Prepared::Yes,
         }
     }
 
@@ -273,7 +273,7 @@ impl<A: Life> Waits<A> {
     /// The actor failed: its state is dropped, and it is made anew if there is a restart left and it `may`,
     /// else it ends. True: it is made anew.
     fn crash(&mut self, strand: &Hosted<A>, why: Error, may: bool) -> bool {
-        if matches!(self.state, State::Ended(_)) {
+        if matches!(self.state, State::Ended) {
             return false;
         }
         let restarts = self.supervised.as_mut().map(|supervised| &mut supervised.restarts);
@@ -297,11 +297,11 @@ impl<A: Life> Waits<A> {
 
     /// Ends the actor, if it has not ended, and drops its state. None of its calls is under way.
     fn end(&mut self, strand: &Hosted<A>, how: ActorEnd) {
-        if matches!(self.state, State::Ended(_)) {
+        if matches!(self.state, State::Ended) {
             return;
         }
-        let ended = State::Ended(strand.ends(how).to_error(strand.name()));
-        panics::drop_quietly(mem::replace(&mut self.state, ended));
+        strand.ends(how);
+        panics::drop_quietly(mem::replace(&mut self.state, State::Ended));
         panics::drop_quietly(self.supervised.take());
         self.birth.give_up();
         strand.has_ended();
