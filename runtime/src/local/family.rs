@@ -25,7 +25,7 @@ use std::task::Waker;
 
 /// How many ended families are remembered as cancelled.
 const RETIRED_MAX: usize = 1 << 16;
-/// How many free slots a thread keeps, and how many it fetches or gives away at once.
+/// How many free slots a thread keeps beside the one at hand, and how many it fetches or gives away at once.
 const KEPT_MAX: usize = 64;
 const BATCH: usize = 16;
 
@@ -42,6 +42,9 @@ static SPARE: Mutex<Spare> = Mutex::new(Spare { free: Vec::new(), retired: VecDe
 
 thread_local! {
     static KEPT: Kept = const { Kept(RefCell::new(Vec::new())) };
+    /// A free slot, in a word without a destructor: where tasks with children come one after the other, it
+    /// serves them all.
+    static AT_HAND: Cell<Option<&'static Slot>> = const { Cell::new(None) };
 }
 
 /// A family for good: no two ever have the same.
@@ -250,7 +253,7 @@ impl Family {
     }
 
     fn take(owner: usize, parent: FamilyId, is_cancelled: impl FnOnce() -> bool) -> FamilyId {
-        let Some(slot) = KEPT.try_with(Kept::take).unwrap_or_else(|_| spare().take()) else {
+        let Some(slot) = AT_HAND.take().or_else(take_kept) else {
             return FamilyId::NONE;
         };
         let parent_slot =
@@ -277,9 +280,21 @@ impl Family {
         // Release: who sees this generation sees that the owner is gone. Whoever cancels in between
         // comes too late: the task has ended.
         slot.word.store(word + GENERATION, Ordering::Release);
-        if KEPT.try_with(|kept| kept.give_back(slot)).is_err() {
-            spare().free.push(slot);
+        if let Some(before) = AT_HAND.replace(Some(slot)) {
+            keep(before);
         }
+    }
+}
+
+#[inline(never)]
+fn take_kept() -> Option<&'static Slot> {
+    KEPT.try_with(Kept::take).unwrap_or_else(|_| spare().take())
+}
+
+#[inline(never)]
+fn keep(slot: &'static Slot) {
+    if KEPT.try_with(|kept| kept.give_back(slot)).is_err() {
+        spare().free.push(slot);
     }
 }
 
@@ -343,9 +358,12 @@ impl Kept {
     }
 }
 
+/// When the thread ends: so it has destructors, which come after it has had a slot.
 impl Drop for Kept {
     fn drop(&mut self) {
-        spare().free.append(self.0.get_mut());
+        let mut spare = spare();
+        spare.free.append(self.0.get_mut());
+        spare.free.extend(AT_HAND.take());
     }
 }
 

@@ -69,8 +69,12 @@ impl Pool {
 
     /// Mixes one more word into all words.
     fn absorb(&mut self, word: u32) {
-        for to in 0..self.words.len() {
-            self.stir(to, word);
+        let hash = &mut self.hash;
+        let mix = |to: &mut u32| *to = mixed(*to, hash.next(word, HASH_FACTOR));
+        // Most pools have so many words, and then nothing has to be counted.
+        match <&mut [u32; WORDS]>::try_from(&mut self.words[..]) {
+            Ok(words) => words.iter_mut().for_each(mix),
+            Err(_) => self.words.iter_mut().for_each(mix),
         }
     }
 
@@ -84,10 +88,7 @@ impl Pool {
     }
 
     fn stir(&mut self, to: usize, word: u32) {
-        let left = self.words[to].wrapping_mul(MIX_LEFT);
-        let right = self.hash.next(word, HASH_FACTOR).wrapping_mul(MIX_RIGHT);
-        let mixed = left.wrapping_sub(right);
-        self.words[to] = mixed ^ (mixed >> SHIFT);
+        self.words[to] = mixed(self.words[to], self.hash.next(word, HASH_FACTOR));
     }
 
     /// Words without end, each from the next word of the pool, around and around.
@@ -101,6 +102,12 @@ impl Pool {
         let mut words = self.output();
         std::array::from_fn(|_| u64::from_words(&mut words))
     }
+}
+
+/// A word of a pool and a hash become one word.
+fn mixed(word: u32, hash: u32) -> u32 {
+    let mixed = word.wrapping_mul(MIX_LEFT).wrapping_sub(hash.wrapping_mul(MIX_RIGHT));
+    mixed ^ (mixed >> SHIFT)
 }
 
 impl Hash {
