@@ -8,6 +8,12 @@
 use std::alloc::{Layout, handle_alloc_error};
 use std::ptr::NonNull;
 
+/// Lets memory that is free stay with the process for some seconds: jobs come in bursts, and the next one would
+/// pay for each page to be cleared again.
+pub(crate) fn prepare() {
+    heap::prepare();
+}
+
 /// Puts what `make` makes into memory of its own. That there is memory first spares a copy.
 #[inline]
 pub(crate) fn allocate<T>(make: impl FnOnce() -> T) -> NonNull<T> {
@@ -30,10 +36,32 @@ pub(crate) unsafe fn deallocate<T>(place: NonNull<T>) {
 
 #[cfg(not(any(mobula_loom, mobula_sanitize)))]
 mod heap {
-    use libmimalloc_sys::{mi_free, mi_malloc, mi_malloc_aligned};
+    use std::ffi::c_long;
+
+    use libmimalloc_sys::{
+        mi_free, mi_malloc, mi_malloc_aligned, mi_option_get, mi_option_set, mi_option_t,
+    };
 
     /// What every block of mimalloc is aligned to: `MI_MAX_ALIGN_SIZE` in its `types.h`.
     const ALIGNMENT: usize = 16;
+    /// Options by their places in `mi_option_e` of its `mimalloc.h`, and what they are unless the program or
+    /// its environment (`MIMALLOC_PURGE_DELAY`) wants something else: after how many milliseconds a thread's
+    /// free pages go back to the system, and how much longer whole arenas take.
+    const PURGE_DELAY: (mi_option_t, c_long) = (15, 10);
+    const ARENA_PURGE_FACTOR: (mi_option_t, c_long) = (24, 10);
+    /// As long as jemalloc's `dirty_decay_ms`.
+    const PURGE_MILLIS: c_long = 10_000;
+
+    pub(super) fn prepare() {
+        // SAFETY: options may be read by any thread at any time; a number that is none reads as 0.
+        let is_unchanged = |(option, default)| unsafe { mi_option_get(option) } == default;
+        // SAFETY: as above, and a number that is none changes nothing.
+        let set = |(option, _), value| unsafe { mi_option_set(option, value) };
+        if is_unchanged(PURGE_DELAY) && is_unchanged(ARENA_PURGE_FACTOR) {
+            set(PURGE_DELAY, PURGE_MILLIS);
+            set(ARENA_PURGE_FACTOR, 1);
+        }
+    }
 
     pub(super) fn allocate<T>() -> *mut T {
         let pointer = if align_of::<T>() <= ALIGNMENT {
@@ -58,6 +86,8 @@ mod heap {
 #[cfg(any(mobula_loom, mobula_sanitize))]
 mod heap {
     use std::alloc::{Layout, alloc, dealloc};
+
+    pub(super) fn prepare() {}
 
     pub(super) fn allocate<T>() -> *mut T {
         const { assert!(size_of::<T>() > 0, "a cell is never empty") };

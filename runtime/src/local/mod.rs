@@ -125,6 +125,7 @@ const ARBITERS_MAX: usize = 4;
 impl Local {
     pub(crate) fn new(settings: Settings) -> Arc<Self> {
         panics::install_hook();
+        memory::prepare();
         budget::start();
         abroad::note_runtime(settings.engine == Engine::Processes);
         if settings.track_objects {
