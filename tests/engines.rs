@@ -1,7 +1,7 @@
 //! One program, every engine: what `api.md` promises, piece by piece, on each. What an engine cannot do it
 //! refuses by name, and the table in the README says so: it is what this suite finds.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -11,8 +11,22 @@ use mobula::prelude::*;
 use mobula::{ActorEnd, EventKind, RetryDelay};
 use serde::{Deserialize, Serialize};
 
-const ENGINES: [(&str, Engine); 3] =
-    [("threads", Engine::Threads), ("inline", Engine::Inline), ("processes", Engine::Processes)];
+const ENGINES: [Engine; 6] = [
+    Engine::Threads,
+    Engine::Inline,
+    Engine::Processes,
+    Engine::Ray,
+    Engine::Dask,
+    Engine::Ipyparallel,
+];
+
+/// Set to 1 by `cargo xtask test`, which provides a Python with the clusters' packages: then these are started
+/// and tested too; or to the names of some, with commas between. What is tested without it needs no Python.
+const CLUSTERS: &str = "MOBULA_TEST_CLUSTERS";
+
+fn is_cluster(engine: Engine) -> bool {
+    matches!(engine, Engine::Ray | Engine::Dask | Engine::Ipyparallel)
+}
 
 /// What an engine does about a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +38,8 @@ enum Does {
 type Piece = (&'static str, fn(Engine) -> mobula::Result<()>);
 
 const PIECES: &[Piece] = &[
+    // First, since a runtime counts its calls, and a cluster's serves all pieces.
+    ("`rng()`: the same numbers everywhere", random_numbers),
     ("tasks: values, `&` parameters, up to 12 arguments", tasks),
     ("refs and lists of refs as arguments", refs_as_arguments),
     ("refs inside of arguments and results", refs_inside),
@@ -33,14 +49,17 @@ const PIECES: &[Piece] = &[
     ("calls from tasks, `get` and `put` in tasks", nested),
     ("`wait`, `as_completed`, `get_timeout`, `get_arc`, `.await`", waits),
     ("errors: the function's own, a panic, the way", errors),
-    ("`max_retries`, `retry_if`, `retry_delay`", retries),
+    ("`max_retries`, `retry_if`", retries),
+    ("`retry_delay`", retry_delays),
     ("`timeout`", time_limits),
-    ("`num_cpus`, `resource`, `priority`, `name`", options),
+    ("`name`", names),
+    ("`num_cpus`", numbers_of_cpus),
+    ("`resource`", resources),
+    ("`priority`", priorities),
     ("`context()`", contexts),
     ("`cancel` of what runs", cancels),
     ("`cancel(..).force()`", kills),
     ("`f::map`", maps),
-    ("`rng()`: the same numbers everywhere", random_numbers),
     ("events", events),
     ("`#[remote(stream)]`", streams),
     ("actors: calls in order, `&self` and `&mut self`, errors", actors),
@@ -58,33 +77,78 @@ const PIECES: &[Piece] = &[
 ];
 
 #[test]
-fn every_engine_does_what_the_readme_says() {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md"));
-    let table = table(&readme.unwrap());
-    let mut wrong = Vec::new();
-    for (title, piece) in PIECES {
-        for (name, engine) in ENGINES {
-            let found = run(engine, *piece);
-            let told = table.get(&(title.to_string(), name.to_owned())).map(String::as_str);
-            let expected = match told {
-                Some("yes") => Ok(Does::Works),
-                Some("refused") => Ok(Does::Refuses),
-                other => Err(format!("the table says {other:?}")),
-            };
-            if found != expected {
-                wrong.push(format!("{title}, {name}: found {found:?}, expected {expected:?}"));
-            }
-        }
-    }
-    let rows = PIECES.len() * ENGINES.len();
-    assert_eq!(table.len(), rows, "the table has another number of cells than the suite");
-    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+fn threads() {
+    does_what_the_readme_says(Engine::Threads);
 }
 
-/// Runs a piece in a runtime of its own.
-fn run(engine: Engine, piece: fn(Engine) -> mobula::Result<()>) -> Result<Does, String> {
-    let config = Config::new().num_cpus(2).engine(engine).resource("gpu", 2.0).seed(7).events(true);
-    let runtime = Runtime::new(config).map_err(|error| error.to_string())?;
+#[test]
+fn inline() {
+    does_what_the_readme_says(Engine::Inline);
+}
+
+#[test]
+fn processes() {
+    does_what_the_readme_says(Engine::Processes);
+}
+
+/// One after the other: a process joins one cluster at a time.
+#[test]
+fn clusters() {
+    let asked = std::env::var(CLUSTERS).unwrap_or_default();
+    let is_asked =
+        |engine: &Engine| asked == "1" || asked.split(',').any(|name| name == engine.name());
+    let clusters = ENGINES.into_iter().filter(|engine| is_cluster(*engine));
+    clusters.filter(is_asked).for_each(does_what_the_readme_says);
+}
+
+#[test]
+fn the_readme_tells_each_piece() {
+    let pieces = PIECES.iter().map(|(title, _)| title.to_string()).collect::<BTreeSet<_>>();
+    let told = table().into_keys().map(|(title, _)| title).collect::<BTreeSet<_>>();
+    assert_eq!(pieces, told);
+}
+
+fn does_what_the_readme_says(engine: Engine) {
+    let table = table();
+    // A cluster takes seconds to start, so all pieces share it.
+    let shared = is_cluster(engine).then(|| start(engine));
+    let mut wrong = Vec::new();
+    let only = std::env::var("ONLY").unwrap_or_default();
+    for (title, piece) in
+        PIECES.iter().filter(|(t, _)| only.is_empty() || only.split(',').any(|o| t.contains(o)))
+    {
+        // What a cluster's workers print is not captured, so this tells where they are.
+        println!("{}: {title}", engine.name());
+        let runtime = match &shared {
+            Some(runtime) => runtime,
+            None => &start(engine),
+        };
+        let found = run(runtime, engine, *piece);
+        let told = table.get(&(title.to_string(), engine.name().to_owned())).map(String::as_str);
+        let expected = match told {
+            Some("yes") => Ok(Does::Works),
+            Some("refused") => Ok(Does::Refuses),
+            other => Err(format!("the table says {other:?}")),
+        };
+        if found != expected {
+            wrong.push(format!("{title}: found {found:?}, expected {expected:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}:\n{}\n", engine.name(), wrong.join("\n"));
+}
+
+fn start(engine: Engine) -> Runtime {
+    let config = Config::new().num_cpus(2).engine(engine).resource("gpu", 2.0).seed(7);
+    let config = if is_cluster(engine) { config.address("local") } else { config.events(true) };
+    Runtime::new(config).unwrap()
+}
+
+/// Runs a piece.
+fn run(
+    runtime: &Runtime,
+    engine: Engine,
+    piece: fn(Engine) -> mobula::Result<()>,
+) -> Result<Does, String> {
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let _entered = runtime.enter();
         piece(engine)
@@ -101,14 +165,16 @@ fn run(engine: Engine, piece: fn(Engine) -> mobula::Result<()>) -> Result<Does, 
 }
 
 /// The cells of the README's table, by row and engine.
-fn table(readme: &str) -> HashMap<(String, String), String> {
+fn table() -> HashMap<(String, String), String> {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = fs::read_to_string(readme).unwrap();
     let mut cells = HashMap::new();
     let lines = readme.lines().skip_while(|line| !line.starts_with("| what | `threads`"));
     for line in lines.skip(2).take_while(|line| line.starts_with('|')) {
         let mut row = line.trim_matches('|').split(" | ").map(str::trim);
         let title = row.next().unwrap_or_default().to_owned();
-        for ((engine, _), cell) in ENGINES.iter().zip(row) {
-            cells.insert((title.clone(), (*engine).to_owned()), cell.to_owned());
+        for (engine, cell) in ENGINES.iter().zip(row) {
+            cells.insert((title.clone(), engine.name().to_owned()), cell.to_owned());
         }
     }
     cells
@@ -264,7 +330,6 @@ fn parts_in_a_task() -> mobula::Result<usize> {
 fn several_results(_: Engine) -> mobula::Result<()> {
     let (text, length) = parted::remote("abc".to_owned());
     assert_eq!(mobula::get((text, length))?, ("abc".to_owned(), 3));
-    assert_eq!(mobula::get(parts_in_a_task::remote())?, 12);
     Ok(())
 }
 
@@ -284,7 +349,6 @@ async fn awaits(x: u64) -> mobula::Result<u64> {
 fn waiting_tasks(_: Engine) -> mobula::Result<()> {
     assert_eq!(mobula::get(later::remote(5))?, 5);
     assert_eq!(mobula::get(later::remote(0)).unwrap_err().message(), "zero");
-    assert_eq!(mobula::get(awaits::remote(2))?, 13);
     Ok(())
 }
 
@@ -307,6 +371,15 @@ fn by_store(n: usize) -> mobula::Result<f64> {
 fn nested(_: Engine) -> mobula::Result<()> {
     assert_eq!(mobula::get(fib::remote(7))?, 13);
     assert_eq!(mobula::get(by_store::remote(100))?, 200.0);
+    assert_eq!(mobula::get(parts_in_a_task::remote())?, 12);
+    assert_eq!(mobula::get(awaits::remote(2))?, 13);
+    assert_eq!(mobula::get(waits_in_a_task::remote())?, 31);
+    let error = mobula::get(passes_on::remote()).unwrap_err();
+    assert_eq!(error.downcast_ref::<Refused>(), Some(&Refused { code: 9 }), "{error}");
+    let text = error.to_string();
+    for part in ["`refuses` (called at", "engines.rs", "through `passes_on`"] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
     Ok(())
 }
 
@@ -331,7 +404,6 @@ fn waits(_: Engine) -> mobula::Result<()> {
     assert_eq!(mobula::as_completed(refs.clone()).count(), 5);
     assert_eq!(*mobula::get_arc(&refs[2])?, 4);
     assert_eq!(futures::executor::block_on(async { refs[3].clone().await })?, 9);
-    assert_eq!(mobula::get(waits_in_a_task::remote())?, 31);
     Ok(())
 }
 
@@ -374,12 +446,6 @@ fn errors(_: Engine) -> mobula::Result<()> {
     for part in ["`panics` (called at", "panicked: no way", "engines.rs", "through `square`"] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
-    let error = mobula::get(passes_on::remote()).unwrap_err();
-    assert_eq!(error.downcast_ref::<Refused>(), Some(&Refused { code: 9 }), "{error}");
-    let text = error.to_string();
-    for part in ["`refuses` (called at", "engines.rs", "through `passes_on`"] {
-        assert!(text.contains(part), "{part} is not in {text}");
-    }
     Ok(())
 }
 
@@ -396,10 +462,14 @@ fn retries_in_a_task() -> mobula::Result<u32> {
 
 fn retries(_: Engine) -> mobula::Result<()> {
     assert_eq!(mobula::get(third_time::remote(3))?, 3);
-    let delay = RetryDelay::new(Duration::from_nanos(1));
-    let call = third_time::options().max_retries(1).retry_delay(delay);
-    let error = mobula::get(call.remote(9)).unwrap_err();
+    let error = mobula::get(third_time::options().max_retries(1).remote(9)).unwrap_err();
     assert!(error.to_string().contains("tried 2 times"), "{error}");
+    Ok(())
+}
+
+fn retry_delays(_: Engine) -> mobula::Result<()> {
+    let delay = RetryDelay::new(Duration::from_nanos(1));
+    assert_eq!(mobula::get(third_time::options().retry_delay(delay).remote(2))?, 2);
     assert_eq!(mobula::get(retries_in_a_task::remote())?, 2);
     Ok(())
 }
@@ -423,17 +493,29 @@ fn cpus() -> f64 {
     mobula::context().num_cpus()
 }
 
-fn options(_: Engine) -> mobula::Result<()> {
+fn names(_: Engine) -> mobula::Result<()> {
+    let error = mobula::get(panics::options().name("named").remote("x")).unwrap_err();
+    assert!(error.to_string().contains("`named`"), "{error}");
+    Ok(())
+}
+
+fn numbers_of_cpus(_: Engine) -> mobula::Result<()> {
     assert_eq!(mobula::get(cpus::options().num_cpus(2).remote())?, 2.0);
     assert_eq!(mobula::get(cpus::options().num_cpus(0.5).remote())?, 0.5);
     assert_eq!(mobula::get(cpus::options().num_cpus(0).remote())?, 0.0);
+    Ok(())
+}
+
+fn resources(_: Engine) -> mobula::Result<()> {
     let held: Vec<_> = (0..6).map(|_| cpus::options().resource("gpu", 1.0).remote()).collect();
     assert_eq!(mobula::get(held)?, [1.0; 6]);
     let error = mobula::get(cpus::options().resource("gpu", 3.0).remote()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Infeasible);
+    Ok(())
+}
+
+fn priorities(_: Engine) -> mobula::Result<()> {
     assert_eq!(mobula::get(cpus::options().priority(3).remote())?, 1.0);
-    let error = mobula::get(panics::options().name("named").remote("x")).unwrap_err();
-    assert!(error.to_string().contains("`named`"), "{error}");
     Ok(())
 }
 
@@ -473,7 +555,10 @@ fn cancels(engine: Engine) -> mobula::Result<()> {
     }
     for task in [until_stopped::remote(), starts_children::remote()] {
         mobula::cancel(&task);
-        assert_eq!(mobula::get(task).unwrap_err().kind(), ErrorKind::Cancelled);
+        match mobula::get(task).unwrap_err() {
+            error if error.kind() == ErrorKind::Engine => return Err(error),
+            error => assert_eq!(error.kind(), ErrorKind::Cancelled),
+        }
     }
     Ok(())
 }
@@ -486,7 +571,7 @@ fn never_listens() -> u64 {
 }
 
 fn kills(engine: Engine) -> mobula::Result<()> {
-    if engine != Engine::Processes {
+    if !matches!(engine, Engine::Processes | Engine::Ray) {
         return mobula::cancel(&square::remote(1)).force().map(drop);
     }
     let task = never_listens::remote();
@@ -518,14 +603,16 @@ fn draws(n: u64) -> mobula::Result<Vec<u64>> {
     Ok(own.into_iter().chain(below.into_iter().flatten()).collect())
 }
 
-fn random_numbers(_: Engine) -> mobula::Result<()> {
+fn random_numbers(engine: Engine) -> mobula::Result<()> {
+    // Calls within calls have a piece of their own.
+    let depth = if engine == Engine::Ipyparallel { 1 } else { 3 };
     let here = {
         let config = Config::new().num_cpus(1).engine(Engine::Inline).seed(7);
         let runtime = Runtime::new(config)?;
         let _entered = runtime.enter();
-        mobula::get((0..3).map(|n| draws::remote(n)).collect::<Vec<_>>())?
+        mobula::get((0..depth).map(|n| draws::remote(n)).collect::<Vec<_>>())?
     };
-    let there = mobula::get((0..3).map(|n| draws::remote(n)).collect::<Vec<_>>())?;
+    let there = mobula::get((0..depth).map(|n| draws::remote(n)).collect::<Vec<_>>())?;
     assert_eq!(here, there);
     Ok(())
 }
@@ -835,6 +922,8 @@ impl Keeper {
 
 fn actor_handles(_: Engine) -> mobula::Result<()> {
     let counter = Counter::remote(0);
+    // An engine without actors says so.
+    assert_eq!(mobula::get(counter.value())?, 0);
     // One caller's calls keep their order, and no call is lost between two callers.
     let lists = mobula::get([adds::remote(&counter, 50), adds::remote(&counter, 50)])?;
     assert!(lists.iter().all(|list| list.is_sorted()));

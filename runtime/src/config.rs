@@ -36,18 +36,46 @@ pub enum Engine {
     Inline,
     /// Each task runs in a worker process, a child of this one that runs the same binary. Linux only.
     Processes,
+    /// Tasks run on a Ray cluster, which [`Config::address`] names. Linux only, as are the next two.
+    Ray,
+    /// Tasks run on a Dask cluster.
+    Dask,
+    /// Tasks run on an ipyparallel cluster.
+    Ipyparallel,
 }
 
 impl Engine {
-    const NAMES: &str = "threads, inline, processes";
+    const ALL: [Self; 6] =
+        [Self::Threads, Self::Inline, Self::Processes, Self::Ray, Self::Dask, Self::Ipyparallel];
+
+    /// The name by which `MOBULA_ENGINE` chooses it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Threads => "threads",
+            Self::Inline => "inline",
+            Self::Processes => "processes",
+            Self::Ray => "ray",
+            Self::Dask => "dask",
+            Self::Ipyparallel => "ipyparallel",
+        }
+    }
+
+    /// Whether tasks run on a cluster that others run.
+    pub(crate) fn is_cluster(self) -> bool {
+        matches!(self, Self::Ray | Self::Dask | Self::Ipyparallel)
+    }
+
+    /// Whether tasks run in other processes.
+    pub(crate) fn leaves(self) -> bool {
+        self == Self::Processes || self.is_cluster()
+    }
+
+    fn names() -> String {
+        Self::ALL.map(Self::name).join(", ")
+    }
 
     fn parse(text: &str) -> Option<Self> {
-        match text {
-            "threads" => Some(Self::Threads),
-            "inline" => Some(Self::Inline),
-            "processes" => Some(Self::Processes),
-            _ => None,
-        }
+        Self::ALL.into_iter().find(|engine| engine.name() == text)
     }
 }
 
@@ -76,6 +104,8 @@ pub struct Config {
     store_full_after: Option<Duration>,
     worker_output: Option<WorkerOutput>,
     track_objects: Option<bool>,
+    address: Option<String>,
+    namespace: Option<String>,
 }
 
 /// What becomes of what worker processes print.
@@ -119,6 +149,10 @@ pub(crate) struct Settings {
     pub(crate) worker_output: WorkerOutput,
     /// Whether every object is noted, for those who ask which there are.
     pub(crate) track_objects: bool,
+    /// Which cluster.
+    pub(crate) address: Option<String>,
+    /// Where its named actors are looked for.
+    pub(crate) namespace: Option<String>,
     /// How long a thread without work looks for some before it sleeps.
     pub(crate) spin: Duration,
     pub(crate) store: StoreSettings,
@@ -248,6 +282,25 @@ impl Config {
         self
     }
 
+    /// Which cluster [`Engine::Ray`], [`Engine::Dask`] or [`Engine::Ipyparallel`] joins. Default:
+    /// `MOBULA_ADDRESS`, else `auto` for Ray, `local` for Dask, and ipyparallel's profile `default`.
+    ///
+    /// - For Ray: `auto` or `host:port`;
+    /// - for Dask: `tcp://host:port`, or the path of a scheduler file;
+    /// - for ipyparallel: a profile, or the path of a connection file;
+    /// - for each: `local`, a cluster on this machine, with `num_cpus`, that ends with the runtime.
+    pub fn address(mut self, address: impl Into<String>) -> Self {
+        self.address = Some(address.into());
+        self
+    }
+
+    /// The namespace of a Ray cluster that this program works in. Default: `MOBULA_NAMESPACE`, else one of its
+    /// own.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = Some(namespace.into());
+        self
+    }
+
     /// Where tasks run. Default: `MOBULA_ENGINE`, else [`Engine::Threads`].
     pub fn engine(mut self, engine: Engine) -> Self {
         self.engine = Some(engine);
@@ -260,7 +313,7 @@ impl Config {
             (Some(engine), _) => engine,
             (None, None) => Engine::default(),
             (None, Some(text)) => Engine::parse(text.trim()).ok_or_else(|| {
-                invalid("MOBULA_ENGINE", &text, &format!("one of: {}", Engine::NAMES))
+                invalid("MOBULA_ENGINE", &text, &format!("one of: {}", Engine::names()))
             })?,
         };
         let num_cpus = match (self.num_cpus, environment("MOBULA_NUM_CPUS")) {
@@ -283,6 +336,8 @@ impl Config {
         let block_warning = self.resolve_block_warning(environment("MOBULA_BLOCK_WARNING"))?;
         let store = self.resolve_store(&environment)?;
         let track_objects = resolve_flag(self.track_objects, "MOBULA_TRACK_OBJECTS", &environment)?;
+        let address = self.address.clone().or_else(|| environment("MOBULA_ADDRESS"));
+        let namespace = self.namespace.clone().or_else(|| environment("MOBULA_NAMESPACE"));
         let spin = SPIN;
         Ok(Settings {
             num_cpus,
@@ -293,6 +348,8 @@ impl Config {
             worker_output,
             track_objects,
             block_warning,
+            address,
+            namespace,
             spin,
             store,
         })

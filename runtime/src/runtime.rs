@@ -24,8 +24,9 @@ use crate::store::{Memory, ObjectInfo};
 /// `Config` if a setting makes no sense, or if there is a process-wide runtime already.
 pub fn init(config: Config) -> Result<Runtime> {
     worker::serve_if_worker();
-    let settings = config.resolve(|name| std::env::var(name).ok())?;
-    cluster::check(&settings)?;
+    let mut settings = config.resolve(|name| std::env::var(name).ok())?;
+    default::check_none()?;
+    cluster::prepare(&mut settings, is_main_thread())?;
     let local = default::start(settings)?;
     if is_main_thread() {
         local.set_from_main();
@@ -47,8 +48,8 @@ impl Runtime {
     /// # Errors
     /// `Config` if a setting makes no sense.
     pub fn new(config: Config) -> Result<Self> {
-        let settings = config.resolve(|name| std::env::var(name).ok())?;
-        cluster::check(&settings)?;
+        let mut settings = config.resolve(|name| std::env::var(name).ok())?;
+        cluster::prepare(&mut settings, false)?;
         Ok(Self { local: Local::new(settings), process_wide: false })
     }
 
@@ -149,7 +150,9 @@ impl Runtime {
         if self.process_wide {
             default::forget(&self.local);
         }
-        self.local.shut_down()
+        let never_begun = self.local.shut_down();
+        cluster::finish(self.local.settings());
+        never_begun
     }
 }
 

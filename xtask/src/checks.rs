@@ -1,11 +1,13 @@
 //! All that must hold before a change lands, cheapest first.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use xshell::{Cmd, Shell, cmd};
 
+use crate::python;
 use crate::steps::Steps;
 use crate::stress;
 use crate::system;
@@ -27,6 +29,11 @@ fn run_all(shell: &Shell, steps: &mut Steps, tally: &mut Tally) -> Result<()> {
         has_openblas = system::provide_openblas(shell);
         Ok(())
     })?;
+    let mut python = None;
+    steps.run("Python for clusters", || {
+        python = python::with_clusters(shell);
+        Ok(())
+    })?;
     steps.run("format", || {
         component(shell, "fmt", "rustfmt")?;
         Ok(cmd!(shell, "cargo fmt --all --check").run()?)
@@ -46,6 +53,9 @@ fn run_all(shell: &Shell, steps: &mut Steps, tally: &mut Tally) -> Result<()> {
     if has_openblas {
         steps.run("linear algebra", || linear_algebra(shell, tally))?;
     }
+    if let Some(python) = python {
+        steps.run("clusters", || clusters(shell, &python, tally))?;
+    }
     steps.run("stress", || tests(stress::command(shell, stress::OPERATIONS), tally))?;
     steps.run("models", || {
         // Another flag for all crates, so another folder: this must not rebuild what the others use.
@@ -62,6 +72,15 @@ fn run_all(shell: &Shell, steps: &mut Steps, tally: &mut Tally) -> Result<()> {
         let benchmarks = cmd!(shell, "cargo run --release --package mobula-bench");
         Ok(benchmarks.args(["--", "--quick"]).run()?)
     })
+}
+
+/// The engines that run on clusters. The tests start those, on this machine, and end them.
+fn clusters(shell: &Shell, python: &Path, tally: &mut Tally) -> Result<()> {
+    let engines = cmd!(shell, "cargo test --package mobula-tests --test engines clusters");
+    tests(engines.env("MOBULA_TEST_CLUSTERS", "1").env("MOBULA_PYTHON", python), tally)?;
+    // The Python of the bridge by itself, with a program that is Python, too.
+    let bridge = cmd!(shell, "{python} -m unittest discover --pattern test_*.py");
+    Ok(bridge.args(["--start-directory", "runtime/src/cluster/python/tests"]).run()?)
 }
 
 /// Lints and tests of what needs OpenBLAS, which no other step builds.

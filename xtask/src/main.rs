@@ -70,7 +70,7 @@ fn run(chore: &Chore) -> Result<()> {
         Chore::Soak { operations, seed } => stress::soak(&shell, *operations, *seed),
         Chore::Fuzz { seconds } => fuzz::run(&shell, *seconds),
         Chore::BenchPython => {
-            println!("{}", python::environment(&shell)?.display());
+            println!("{}", python::with_peers(&shell)?.display());
             Ok(())
         }
     }

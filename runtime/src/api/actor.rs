@@ -212,6 +212,7 @@ impl<A: Actor> ActorCell<A> {
         call: Call,
     ) -> Result<Self> {
         if crossing::leaves() {
+            cluster::check_actors(call.function.name())?;
             if let Some(upstream) = cluster::way_out()? {
                 let started = far::start::<A>(upstream, &slots, config, taken, call)?;
                 return Ok(started.cell().clone());
@@ -295,10 +296,11 @@ impl<A: Actor> ActorCell<A> {
 
     /// The actor of that name.
     fn find(name: &ActorName) -> Result<Self> {
-        if crossing::leaves()
-            && let Some(upstream) = cluster::way_out()?
-        {
-            return Ok(far::find::<A>(upstream, name)?.cell().clone());
+        if crossing::leaves() {
+            cluster::check_actors(A::function().name())?;
+            if let Some(upstream) = cluster::way_out()? {
+                return Ok(far::find::<A>(upstream, name)?.cell().clone());
+            }
         }
         let find = |local: &Arc<Local>| {
             Ok(Self(if cluster::leaves(local) && A::ASYNC {

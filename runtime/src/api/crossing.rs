@@ -22,7 +22,7 @@ use crate::cluster::argument::{
 };
 use crate::cluster::coder::Stored;
 use crate::cluster::frame;
-use crate::cluster::registry::Registered;
+use crate::cluster::registry::{Nature, Registered};
 use crate::cluster::upstream::{Departure, Pending, Upstream};
 use crate::cluster::worker::task::{self, Ended, Here, Start};
 use crate::cluster::{self, Answer, Cargo, Parcel, coder};
@@ -51,8 +51,13 @@ pub struct Crossing<F: RemoteFn> {
 impl Registered {
     /// The entry of a function.
     pub const fn of<F: RemoteFn>() -> Self {
-        Self::new(F::function, run::<F>, forward::<F>, failure::<F>)
+        Self::new(F::function, run::<F>, forward::<F>, failure::<F>).of_nature(nature::<F>)
     }
+}
+
+fn nature<F: RemoteFn>() -> Nature {
+    let shares = F::crossing().map(|crossing| F::Params::shares(&crossing.ports));
+    Nature { shares: shares.unwrap_or_default(), waits: matches!(F::body(), Body::Await(_)) }
 }
 
 /// Whether calls of this thread's runtime leave this process.
@@ -324,6 +329,9 @@ pub(crate) fn send_upstream<T: Send + Sync + 'static>(
 ) -> Result<Ref<T>> {
     let (task, promise) = Ref::<T>::promise(call, 0);
     (way.note)(task.any());
+    if let Some(name) = options.as_ref().and_then(|options| options.name.as_deref()) {
+        let _ = task.any().extra().name.set(name.into());
+    }
     let id = coder::fresh_id(task.any());
     let mut pack = |packing: &mut Packing<'_>| panics::catch(|| pack(packing));
     let departure = Departure {
@@ -334,20 +342,27 @@ pub(crate) fn send_upstream<T: Send + Sync + 'static>(
         stands_at: call.called_at.to_string(),
         place: default::with_current(|local| place.pool(local.tree().root()).to_words()),
     };
-    upstream.submit(departure, Box::new(Coming { promise, way }))?;
+    let noted = cluster::is_over_bridge();
+    upstream.submit(departure, Box::new(Coming { promise, way, noted }))?;
     Ok(task)
 }
 
 /// A value that comes from elsewhere.
 struct Coming<T: Send + Sync + 'static> {
     promise: Promise<T>,
+    /// Whether it is the result of a call that is noted here on the way of its failure.
+    noted: bool,
     way: Way<T>,
 }
 
 impl<T: Send + Sync + 'static> Pending for Coming<T> {
-    fn complete(self: Box<Self>, answer: std::result::Result<&[u8], Failed>) {
-        let Self { promise, way } = *self;
-        promise.complete(read(answer, way));
+    fn complete(self: Box<Self>, answer: std::result::Result<&[u8], Failed>, tries: u32) {
+        let Self { promise, noted, way } = *self;
+        let mut result = read(answer, way);
+        if noted {
+            result = result.map_err(|error| error.through(promise.hop().tried(tries)));
+        }
+        promise.complete(result);
     }
 }
 
@@ -373,7 +388,7 @@ where
     (way.note)(object.any());
     let _ = object.any().extra().id.set(id);
     coder::id_of(object.any());
-    upstream.import(id, Box::new(Coming { promise, way }));
+    upstream.import(id, Box::new(Coming { promise, noted: false, way }));
     Ok(object.into())
 }
 
@@ -419,7 +434,15 @@ fn run<F: RemoteFn>(start: Start<'_>, arguments: Vec<Argument>, body: &mut frame
             result.expect("a future that ran to its end has a result")
         }
     };
-    end(here, result, false, body, way.encode, registered, failure)
+    let retry = result.as_ref().err().is_some_and(is_worth_a_try::<F>);
+    Ended { retry, ..end(here, result, false, body, way.encode, registered, failure) }
+}
+
+/// Whether the function's own rule says so. Only a cluster asks: a driver of workers knows the rule itself.
+fn is_worth_a_try<F: RemoteFn>(error: &Error) -> bool {
+    let rule = F::defaults().and_then(Options::retry_rule);
+    let rule = rule.filter(|_| cluster::is_over_bridge());
+    rule.is_some_and(|retry_if| panics::catch(|| Ok(retry_if(error))).unwrap_or(false))
 }
 
 /// In a worker: packs what came of a call, which panicked as one of an actor if it `crashed`.
@@ -439,7 +462,7 @@ pub(crate) fn end<T>(
     });
     let how = here.end(crashed);
     match encoded {
-        Ok((part, held)) => Ended { outcome: Ok(part), held, how },
+        Ok((part, held)) => Ended { outcome: Ok(part), held, how, retry: false },
         Err(error) => {
             let mut failed = Failed::from(&error);
             let encode = |way: FailureWay| {
@@ -447,7 +470,7 @@ pub(crate) fn end<T>(
                 Some((registered.name().to_owned(), bytes))
             };
             failed.value = failed.value.take().or_else(|| failure.and_then(encode));
-            Ended { outcome: Err(failed), held: Vec::new(), how }
+            Ended { outcome: Err(failed), held: Vec::new(), how, retry: false }
         }
     }
 }

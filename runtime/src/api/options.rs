@@ -83,6 +83,11 @@ impl Options {
         self
     }
 
+    /// Which failures are worth another try.
+    pub(crate) fn retry_rule(&self) -> Option<&RetryIf> {
+        self.retry_if.as_ref()
+    }
+
     /// The options on their way to the driver.
     ///
     /// # Errors
@@ -93,8 +98,8 @@ impl Options {
             (None, _) => false,
             (Some(own), Some(declared)) if Arc::ptr_eq(own, declared) => true,
             (Some(_), _) => {
-                let message = "`retry_if` at a call in a worker process stays in that process: give it in the \
-                               function's attribute";
+                let message = "a `retry_if` that is given at the call stays in this process: give it in the function's \
+                               attribute";
                 return Err(Error::new(ErrorKind::Engine, message));
             }
         };

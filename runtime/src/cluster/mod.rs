@@ -28,6 +28,7 @@ pub(crate) mod upstream;
 pub(crate) mod worker;
 
 mod arena;
+mod bridge;
 mod channel;
 mod processes;
 mod turn;
@@ -38,10 +39,10 @@ use crate::cluster::registry::Registered;
 use crate::cluster::upstream::Upstream;
 use crate::config::{Engine as Choice, Settings};
 use crate::error::{Error, ErrorKind, Failed, Result};
-use crate::local::Local;
 use crate::local::abroad::Outside;
 use crate::local::current::Task;
 use crate::local::runtimes::{self, Owner};
+use crate::local::{Local, default};
 use crate::millis::Millis;
 
 /// A call on its way to another process.
@@ -145,11 +146,14 @@ pub(crate) fn engine(local: &Arc<Local>) -> Result<&dyn Engine> {
     Ok(processes.expect("a runtime has one engine"))
 }
 
-/// Checks that this machine has what the engine needs.
+/// Sees to it that the engine has what it needs: for a cluster, that this process has joined it.
 ///
 /// # Errors
 /// `Engine`, if it has not.
-pub(crate) fn check(settings: &Settings) -> Result<()> {
+pub(crate) fn prepare(settings: &mut Settings, from_init: bool) -> Result<()> {
+    if settings.engine.is_cluster() {
+        return bridge::join(settings, from_init);
+    }
     if settings.engine == Choice::Processes && !cfg!(target_os = "linux") {
         return Err(engine_error("the engine `processes` needs Linux: use the engine `threads`"));
     }
@@ -161,23 +165,61 @@ pub(crate) fn is_main_thread() -> bool {
     rustix::thread::gettid() == rustix::process::getpid()
 }
 
-/// Whether calls of this runtime leave this process: for a worker of its own, or, from a worker, for the driver.
+/// Whether calls of this runtime leave this process: for a worker of its own, for the driver, or for a cluster.
 pub(crate) fn leaves(local: &Local) -> bool {
-    local.settings().engine == Choice::Processes
+    local.settings().engine.leaves()
 }
 
-/// Where calls go to be run by others. None: to workers of this process's own.
+/// Where calls of this thread's runtime go to be run by others. None: to workers of its own.
 ///
 /// # Errors
-/// `Engine`, if there is no way there.
+/// `Engine`, if that is a cluster and it cannot be joined.
 pub(crate) fn way_out() -> Result<Option<&'static dyn Upstream>> {
+    if !worker::is_worker() {
+        if !default::with_current(|local| local.settings().engine.is_cluster()) {
+            return Ok(None);
+        }
+        // A runtime that a first call started has not joined yet.
+        if !bridge::has_joined() {
+            bridge::join(&mut default::current().settings().clone(), false)?;
+        }
+    }
     Ok(upstream::upstream())
+}
+
+/// Checks that there is a process for an actor to live in.
+///
+/// # Errors
+/// `Engine`, if the engine starts none.
+pub(crate) fn check_actors(actor: &str) -> Result<()> {
+    if !is_over_bridge() {
+        return Ok(());
+    }
+    let engine = default::with_current(|local| local.settings().engine.name());
+    Err(engine_error(format!(
+        "the engine `{engine}` has no place where the actor `{actor}` could live: use the engine `threads` or \
+         `processes`"
+    )))
+}
+
+/// The runtime has ended.
+pub(crate) fn finish(settings: &Settings) {
+    if settings.engine.is_cluster() {
+        bridge::leave();
+    }
+}
+
+/// Whether calls of this thread's runtime go over the bridge. Then who makes one notes it on the way of its failure;
+/// otherwise a driver does so for its workers.
+pub(crate) fn is_over_bridge() -> bool {
+    default::with_current(|local| local.settings().engine.is_cluster())
 }
 
 /// Fails what cannot leave this process, by name.
 pub(crate) fn stays(what: &str) -> Error {
+    let engine = default::with_current(|local| local.settings().engine.name());
     engine_error(format!(
-        "{what}, and the engine `processes` runs it in another process: use the engine `threads`"
+        "{what}, and the engine `{engine}` runs it in another process: use the engine `threads`"
     ))
 }
 

@@ -22,6 +22,15 @@ inventory::collect!(Known);
 /// Takes a call's arguments, and gives what begins it on the thread of the actor.
 pub(crate) type Later = fn(Start<'_>, Vec<Argument>) -> Box<dyn FnOnce(Replier) + Send>;
 
+/// What a cluster goes by before it calls a function.
+#[derive(Default)]
+pub(crate) struct Nature {
+    /// Which arguments it borrows.
+    pub(crate) shares: Vec<bool>,
+    /// Whether it is an `async fn`, which computes on no CPU.
+    pub(crate) waits: bool,
+}
+
 /// A function as other processes know it: by name, its types only behind these pointers.
 pub struct Registered {
     function: fn() -> &'static Function,
@@ -35,6 +44,7 @@ pub struct Registered {
     pub(crate) submit: fn(Forwarded) -> AnyRef,
     /// Makes an error of what it failed with, where its type could be encoded.
     pub(crate) failure: fn(&[u8]) -> Option<Error>,
+    pub(crate) nature: fn() -> Nature,
 }
 
 impl Registered {
@@ -44,11 +54,24 @@ impl Registered {
         submit: fn(Forwarded) -> AnyRef,
         failure: fn(&[u8]) -> Option<Error>,
     ) -> Self {
-        Self { function, name: OnceLock::new(), run, later: None, submit, failure }
+        Self {
+            function,
+            name: OnceLock::new(),
+            run,
+            later: None,
+            submit,
+            failure,
+            nature: Nature::default,
+        }
     }
 
     pub(crate) const fn run_later(mut self, later: Option<Later>) -> Self {
         self.later = later;
+        self
+    }
+
+    pub(crate) const fn of_nature(mut self, nature: fn() -> Nature) -> Self {
+        self.nature = nature;
         self
     }
 

@@ -1,4 +1,5 @@
-//! Where calls go that leave this process for whoever runs them: from a worker to its driver.
+//! Where calls go that leave this process for whoever runs them: from a worker to its driver, from a driver to
+//! a cluster, and from a program on a cluster to the same.
 //!
 //! What comes back is an *import*: a cell whose promise is kept on the way until the value, or the reason why
 //! there is none, has come.
@@ -13,8 +14,8 @@ use crate::error::{Failed, Result};
 
 /// A cell whose value comes from elsewhere.
 pub(crate) trait Pending: Send {
-    /// The value has come, or the reason why there is none.
-    fn complete(self: Box<Self>, answer: std::result::Result<&[u8], Failed>);
+    /// The value has come, or the reason why there is none, after so many tries.
+    fn complete(self: Box<Self>, answer: std::result::Result<&[u8], Failed>, tries: u32);
 }
 
 /// A call that leaves.

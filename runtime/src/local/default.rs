@@ -21,6 +21,22 @@ struct Default {
     implicit: bool,
 }
 
+impl Default {
+    fn check_none(&self) -> Result<()> {
+        if self.local.is_none() {
+            return Ok(());
+        }
+        let why = if self.implicit {
+            "a default runtime was started by an earlier call; call `init` before the first `remote` \
+             or `put`"
+        } else {
+            "the process-wide runtime is already started; drop its guard first, or use `Runtime::new` \
+             for a private one"
+        };
+        Err(Error::new(ErrorKind::Config, why))
+    }
+}
+
 thread_local! {
     /// The generation that this thread knows, and its runtime, which `KEPT` keeps alive.
     static KNOWN: Cell<(u64, *const Local)> = const { Cell::new((0, ptr::null())) };
@@ -47,19 +63,18 @@ fn default() -> MutexGuard<'static, Default> {
     DEFAULT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Checks that there is no process-wide runtime.
+///
+/// # Errors
+/// `Config`, if there is one.
+pub(crate) fn check_none() -> Result<()> {
+    default().check_none()
+}
+
 /// Makes a runtime the process-wide one, if there is none.
 pub(crate) fn start(settings: Settings) -> Result<Arc<Local>> {
     let mut default = default();
-    if default.local.is_some() {
-        let why = if default.implicit {
-            "a default runtime was started by an earlier call; call `init` before the first `remote` \
-             or `put`"
-        } else {
-            "the process-wide runtime is already started; drop its guard first, or use `Runtime::new` \
-             for a private one"
-        };
-        return Err(Error::new(ErrorKind::Config, why));
-    }
+    default.check_none()?;
     let local = Local::new(settings);
     *default = Default { local: Some(Arc::clone(&local)), implicit: false };
     GENERATION.fetch_add(1, Ordering::Release);

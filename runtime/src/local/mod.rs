@@ -127,10 +127,10 @@ impl Local {
         panics::install_hook();
         memory::prepare();
         budget::start();
-        abroad::note_runtime(settings.engine == Engine::Processes);
         if settings.track_objects {
             cell::track();
         }
+        abroad::note_runtime(settings.engine.leaves());
         let local = Arc::new_cyclic(|this| Self {
             pool: Pool::new(settings.num_cpus, settings.spin, this),
             tokio: OnceLock::new(),
@@ -233,7 +233,7 @@ impl Local {
     /// # Errors
     /// `Engine`, where tasks run in this process, which is not to be killed.
     pub(crate) fn can_kill(&self) -> Result<()> {
-        if self.settings.engine != Engine::Processes {
+        if !matches!(self.settings.engine, Engine::Processes | Engine::Ray) {
             let message = "`force` kills the process that runs a task, and the engines `threads` and `inline` \
                            run tasks in this one: use the engine `processes`, or let the task look at \
                            `check_cancelled`";
@@ -290,11 +290,11 @@ impl Local {
     #[must_use = "call `.now()` where the program's code may run"]
     pub(crate) fn schedule(&self, entry: Entry) -> Scheduled {
         match self.settings.engine {
-            Engine::Threads | Engine::Processes => {
+            Engine::Inline => Scheduled::Here(entry),
+            _ => {
                 self.pool.push(entry);
                 Scheduled::Queued
             }
-            Engine::Inline => Scheduled::Here(entry),
         }
     }
 
@@ -302,11 +302,11 @@ impl Local {
     #[must_use = "call `.now()` where the program's code may run"]
     pub(crate) fn schedule_last(&self, entry: Entry) -> Scheduled {
         match self.settings.engine {
-            Engine::Threads | Engine::Processes => {
+            Engine::Inline => Scheduled::Here(entry),
+            _ => {
                 self.pool.push_last(entry);
                 Scheduled::Queued
             }
-            Engine::Inline => Scheduled::Here(entry),
         }
     }
 
@@ -314,7 +314,7 @@ impl Local {
     #[must_use = "call `.now()` where the program's code may run"]
     pub(crate) fn schedule_prioritized(&self, entry: Entry, priority: i32) -> Scheduled {
         match self.settings.engine {
-            Engine::Threads | Engine::Processes if priority != 0 => {
+            engine if priority != 0 && engine != Engine::Inline => {
                 self.pool.push_prioritized(entry, priority);
                 Scheduled::Queued
             }
@@ -360,8 +360,8 @@ impl Local {
     /// Runs a future on tokio; with the inline engine to its end, here and now.
     pub(crate) fn spawn_future(&self, future: impl Future<Output = ()> + Send + 'static) {
         match self.settings.engine {
-            Engine::Threads | Engine::Processes => drop(self.tokio().spawn(future)),
             Engine::Inline => self.run_to_end(future),
+            _ => drop(self.tokio().spawn(future)),
         }
     }
 

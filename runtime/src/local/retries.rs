@@ -235,7 +235,7 @@ impl Waiting {
                 std::thread::sleep(delay);
                 self.queue();
             }
-            Engine::Threads | Engine::Processes => local.spawn_timer(delay, move || self.queue()),
+            _ => local.spawn_timer(delay, move || self.queue()),
         }
     }
 

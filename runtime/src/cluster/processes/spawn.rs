@@ -140,12 +140,19 @@ fn spawn_here(serves: Serves, piped: bool) -> io::Result<(Child, Ends)> {
     Ok((child, ours))
 }
 
+/// What a worker is connected to.
+pub(crate) enum Inherited {
+    FromDriver(Ends),
+    /// The Python that hosts it on a cluster.
+    FromHost(OwnedFd),
+}
+
 /// The ends that this process inherited, if it was started as a worker; and when it is to serve. The variable
 /// goes, so that what this process starts in turn is no worker.
 ///
 /// # Safety
 /// There is no other thread, and nobody has asked before.
-pub(crate) unsafe fn inherited() -> Option<(Serves, io::Result<Ends>)> {
+pub(crate) unsafe fn inherited() -> Option<(Serves, io::Result<Inherited>)> {
     let text = std::env::var(VARIABLE).ok()?;
     // SAFETY: by the caller's promise nobody reads the environment meanwhile.
     unsafe { std::env::remove_var(VARIABLE) };
@@ -153,7 +160,7 @@ pub(crate) unsafe fn inherited() -> Option<(Serves, io::Result<Ends>)> {
     let serves = if when == "before-main" { Serves::BeforeMain } else { Serves::FromInit };
     let numbers: Option<Vec<RawFd>> =
         numbers.split(',').map(|number| number.parse().ok()).collect();
-    let numbers = <[RawFd; 5]>::try_from(numbers?).ok()?;
+    let numbers = numbers?;
     let take = |number: RawFd| {
         // SAFETY: a descriptor that is open is looked at; one that is not gives an error.
         let there = unsafe { BorrowedFd::borrow_raw(number) };
@@ -161,15 +168,18 @@ pub(crate) unsafe fn inherited() -> Option<(Serves, io::Result<Ends>)> {
         // SAFETY: it is open, was made for us, and by the caller's promise it is taken once.
         io::Result::Ok(unsafe { OwnedFd::from_raw_fd(number) })
     };
+    if let [channel] = numbers[..] {
+        return Some((serves, take(channel).map(Inherited::FromHost)));
+    }
+    let [tasks, urgent, page, to_worker, to_driver] = numbers.try_into().ok()?;
     let ends = || {
-        let [tasks, urgent, page, to_worker, to_driver] = numbers;
-        Ok(Ends {
+        Ok(Inherited::FromDriver(Ends {
             tasks: take(tasks)?.into(),
             urgent: take(urgent)?.into(),
             page: take(page)?,
             to_worker: take(to_worker)?,
             to_driver: take(to_driver)?,
-        })
+        }))
     };
     Some((serves, ends()))
 }

@@ -136,7 +136,7 @@ impl Connection {
 
     /// Tells what came of a task.
     pub(super) fn done(&self, ticket: Ticket, ended: task::Ended, mut lease: Lease<'_>) {
-        let task::Ended { outcome, held, how } = ended;
+        let task::Ended { outcome, held, how, .. } = ended;
         self.export_held(&held);
         // The driver keeps what this process lets go of until it has read the result.
         drop(held);
@@ -175,7 +175,7 @@ impl Connection {
             Ok(Err(error)) => Err(Failed::from(&error)),
             Err(failed) => Err(failed),
         };
-        pending.complete(answer);
+        pending.complete(answer, 1);
     }
 
     /// Notes that this process was given a ref, which is `pending` if it is new.

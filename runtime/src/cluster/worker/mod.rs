@@ -15,11 +15,11 @@ use uuid::Uuid;
 use crate::cluster::arena::{Page, Reader, Writer};
 use crate::cluster::channel::{Incoming, Outgoing};
 use crate::cluster::frame::{self, Bytes, TaskHead, ToDriver, ToWorker};
-use crate::cluster::processes::spawn::{self, Ends, Serves};
+use crate::cluster::processes::spawn::{self, Ends, Inherited, Serves};
 use crate::cluster::turn;
 use crate::cluster::worker::home::Connection;
 use crate::cluster::worker::task::{Ended, Replier, Start};
-use crate::cluster::{registry, upstream};
+use crate::cluster::{bridge, registry, upstream};
 use crate::config::{Config, Engine};
 use crate::error::{Failed, Result};
 use crate::local::arbiter::Home;
@@ -31,7 +31,7 @@ pub(crate) mod state;
 pub(crate) mod task;
 
 /// The ends that this process inherited, until it serves.
-static INHERITED: Mutex<Option<Ends>> = Mutex::new(None);
+static INHERITED: Mutex<Option<Inherited>> = Mutex::new(None);
 static IS_WORKER: OnceLock<()> = OnceLock::new();
 
 /// Whether this process is a worker.
@@ -101,14 +101,16 @@ pub(crate) fn serve_if_worker() {
         return;
     }
     let ends = INHERITED.lock().unwrap_or_else(PoisonError::into_inner).take();
-    // None: it serves already, and this is a thread of the program's, or a task.
-    if let Some(ends) = ends {
-        serve(ends)
+    match ends {
+        Some(Inherited::FromDriver(ends)) => serve(ends),
+        Some(Inherited::FromHost(channel)) => bridge::hosted::serve(channel),
+        // It serves already: this is a thread of the program's, or a task.
+        None => {}
     }
 }
 
 /// Ends this process at once.
-fn end() -> ! {
+pub(in crate::cluster) fn end() -> ! {
     loop {
         let _ =
             rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
@@ -288,7 +290,7 @@ impl Worker {
             }
             Err(error) => {
                 let outcome = Err(Failed::from(&error));
-                Ended { outcome, held: Vec::new(), how: frame::Ended::default() }
+                Ended { outcome, held: Vec::new(), how: frame::Ended::default(), retry: false }
             }
         };
         running.end();

@@ -26,8 +26,8 @@ pub struct Start<'a> {
     pub(crate) about: &'a About,
     pub(crate) bytes: Bytes<'a>,
     pub(crate) objects: &'a Objects,
-    pub(super) running: &'a Running,
-    pub(super) ticket: Ticket,
+    pub(in crate::cluster) running: &'a Running,
+    pub(in crate::cluster) ticket: Ticket,
 }
 
 /// How it ended.
@@ -36,6 +36,8 @@ pub(crate) struct Ended {
     /// What has to live until the driver has the result.
     pub(crate) held: Vec<Held>,
     pub(crate) how: frame::Ended,
+    /// Whether it failed, and the function's own rule says that it is worth another try.
+    pub(crate) retry: bool,
 }
 
 /// A task's cell in the worker: what its context is made of, and what hears that it is to stop.
@@ -119,7 +121,7 @@ impl Running {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn begin(&self, ticket: Ticket) {
+    pub(in crate::cluster) fn begin(&self, ticket: Ticket) {
         self.now().ticket = ticket;
     }
 
@@ -148,13 +150,13 @@ impl Running {
         drop(task);
     }
 
-    pub(super) fn end(&self) {
+    pub(in crate::cluster) fn end(&self) {
         let task = self.now().task.take();
         drop(task);
     }
 
     /// Asks the task of that ticket to stop.
-    pub(super) fn cancel(&self, ticket: Ticket) {
+    pub(in crate::cluster) fn cancel(&self, ticket: Ticket) {
         let mut now = self.now();
         now.cancelled = ticket;
         let running = if now.ticket == ticket { now.task.clone() } else { None };
@@ -166,11 +168,11 @@ impl Running {
     }
 
     /// Whether this is the task that runs.
-    pub(super) fn is_it(&self, task: &AnyRef) -> bool {
+    pub(in crate::cluster) fn is_it(&self, task: &AnyRef) -> bool {
         self.now().task.as_ref().is_some_and(|now| now.address() == task.address())
     }
 
-    pub(super) fn cpu(&self) -> Option<usize> {
+    pub(in crate::cluster) fn cpu(&self) -> Option<usize> {
         self.now().cpu
     }
 

@@ -1,0 +1,527 @@
+//! What this process has on the cluster: refs to cells whose values come when somebody asks.
+//!
+//! The other side tells how each call ended, with the value where it is small. A large one stays on the cluster
+//! until somebody waits for it here: as an argument of another call it never comes. Each id is counted as often
+//! as it was told, and when the last ref of this process is gone, so many are given back.
+//!
+//! No lock is held while a value is decoded or dropped, which is the program's code.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+use uuid::Uuid;
+
+use crate::cluster::argument::{Argument, Asked, Packing};
+use crate::cluster::bridge::link::Sender;
+use crate::cluster::bridge::message::{self, Asks, News, Told};
+use crate::cluster::frame::Body;
+use crate::cluster::upstream::{Departure, Pending, Upstream};
+use crate::cluster::{coder, engine_error};
+use crate::error::{Error, ErrorKind, Failed, Result};
+use crate::local::abroad;
+use crate::local::cell::AnyRef;
+use crate::local::ids;
+use crate::local::waiting::Ended;
+use crate::wire::{self, Held};
+
+/// A call as the program on the other side gets it, without the bytes of its arguments.
+#[derive(Serialize, Deserialize)]
+pub(super) struct CallHead {
+    pub(super) function: String,
+    pub(super) arguments: Vec<Argument>,
+    /// The objects whose values come with the call, in the order in which they come.
+    pub(super) needs: Vec<Uuid>,
+    pub(super) options: Option<Asked>,
+    /// Where it stands in the source.
+    pub(super) stands_at: String,
+    /// Its place in the tree of random streams.
+    pub(super) place: Vec<u32>,
+}
+
+/// An object that this process knows by its id.
+#[derive(Default)]
+struct Import {
+    /// How often this process was told the id.
+    count: u32,
+    /// Gone when the value has come.
+    pending: Option<Box<dyn Pending>>,
+    /// Somebody here waits for it.
+    wanted: bool,
+    /// The other side tells when it is there.
+    watched: bool,
+    /// It is there, and comes when it is asked for.
+    remote: bool,
+    /// What the call that makes it needs, for the way of a failure.
+    needs: Vec<AnyRef>,
+    /// How often that call may be tried.
+    tries_max: u32,
+}
+
+#[derive(Default)]
+struct State {
+    /// None: there is no cluster, or no longer.
+    sender: Option<Sender>,
+    engine: &'static str,
+    /// Why there is none any more.
+    ended: Option<Error>,
+    imports: HashMap<Uuid, Import>,
+    /// Those that are there and nobody has asked for, and how many looks at them are due.
+    unasked: Vec<Uuid>,
+    /// In a program on the cluster: what the call that runs has submitted, and whether it was asked to stop.
+    children: Vec<Uuid>,
+    stops: bool,
+    looks_due: usize,
+}
+
+/// This process's end of the bridge.
+#[derive(Default)]
+pub(super) struct Client {
+    state: Mutex<State>,
+    /// Told when something has come.
+    changed: Condvar,
+    /// In a program on the cluster: whether it has told that it waits.
+    blocks: bool,
+}
+
+impl Client {
+    /// Of a program on a cluster, which tells when it waits.
+    pub(super) fn hosted(engine: &'static str) -> Self {
+        let state = Mutex::new(State { engine, ..State::default() });
+        Self { state, blocks: true, ..Self::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// There is a cluster from now on.
+    pub(super) fn begin(&self, engine: &'static str, sender: Sender) {
+        let mut state = self.lock();
+        state.engine = engine;
+        state.ended = None;
+        state.sender = Some(sender);
+    }
+
+    /// There is none any more: what has not come never will.
+    pub(super) fn end(&self, why: &Error) {
+        let mut state = self.lock();
+        state.sender = None;
+        state.ended = Some(why.clone());
+        state.unasked.clear();
+        let imports = std::mem::take(&mut state.imports);
+        drop(state);
+        for pending in imports.into_values().filter_map(|import| import.pending) {
+            pending.complete(Err(Failed::from(why)), 1);
+        }
+        self.changed.notify_all();
+    }
+
+    /// The way to send, or why there is none.
+    pub(super) fn sender(&self) -> Result<Sender> {
+        let state = self.lock();
+        state.sender.clone().ok_or_else(|| {
+            state
+                .ended
+                .clone()
+                .unwrap_or_else(|| engine_error("the bridge to the cluster is closed"))
+        })
+    }
+
+    /// Sends a message, if anybody is there to read it.
+    fn send(&self, message: &impl Serialize) {
+        if let Ok(sender) = self.sender() {
+            sender.send(message);
+        }
+    }
+
+    /// Something was told of objects.
+    pub(super) fn told(&self, news: Vec<News>) {
+        for item in news {
+            self.told_one(item);
+        }
+        self.changed.notify_all();
+    }
+
+    fn told_one(&self, News { id, carries, outcome }: News) {
+        self.deliver(&carries);
+        let mut state = self.lock();
+        let Some(import) = state.imports.get_mut(&id) else {
+            drop(state);
+            return self.drop_undecoded(&carries);
+        };
+        if outcome == Told::Remote {
+            import.remote = true;
+            let fetch = import.wanted && import.pending.is_some();
+            if !fetch && import.pending.is_some() {
+                state.unasked.push(id);
+            }
+            drop(state);
+            if fetch {
+                self.send(&("fetch", message::id(id)));
+            }
+            return;
+        }
+        let pending = import.pending.take();
+        // Refs, to be dropped when no lock is held.
+        let needs = std::mem::take(&mut import.needs);
+        let tries_max = import.tries_max.max(1);
+        drop(state);
+        if let Some(pending) = pending {
+            match outcome {
+                Told::Value(bytes) => pending.complete(Ok(&bytes), 1),
+                Told::Error { encoded, upstream, retry } => {
+                    let failed = failure(&encoded, upstream.then_some(&needs[..]));
+                    pending.complete(Err(failed), if retry { tries_max } else { 1 });
+                }
+                Told::Failed { kind, text } => {
+                    let failed =
+                        way_of(&needs).unwrap_or_else(|| Failed::from(&Error::new(kind, text)));
+                    let tried = kind == ErrorKind::WorkerCrashed;
+                    pending.complete(Err(failed), if tried { tries_max } else { 1 });
+                }
+                Told::Remote => unreachable!("it was seen to above"),
+            }
+        }
+        self.drop_undecoded(&carries);
+    }
+
+    /// Refs came inside of a value.
+    pub(super) fn deliver(&self, carries: &[Uuid]) {
+        let mut state = self.lock();
+        for id in carries {
+            state.imports.entry(*id).or_default().count += 1;
+        }
+    }
+
+    /// Gives back those refs that came in a value and that nobody made one of.
+    pub(super) fn drop_undecoded(&self, carries: &[Uuid]) {
+        carries
+            .iter()
+            .filter(|id| !ids::is_there(id))
+            .for_each(|id| abroad::Home::let_go(self, id));
+    }
+
+    /// Cancels what the call that runs here has submitted and will submit, as it was cancelled itself.
+    pub(super) fn cancel_children(&self) {
+        let mut state = self.lock();
+        state.stops = true;
+        let children = std::mem::take(&mut state.children);
+        drop(state);
+        for id in children {
+            self.send(&("cancel", message::id(id), false));
+        }
+    }
+
+    /// The call that ran here is done, and its children go on without it.
+    pub(super) fn end_call(&self) {
+        let mut state = self.lock();
+        state.children.clear();
+        state.stops = false;
+    }
+
+    /// Lets the cluster know an object of this process, value and all.
+    fn export(&self, id: Uuid, any: &AnyRef) -> Result<()> {
+        if self.lock().imports.contains_key(&id) {
+            return Ok(());
+        }
+        if !any.is_complete() {
+            // A part of what a call returns: the call's result has to be here first.
+            let _ = crate::local::waiting::wait(any, None);
+        }
+        let mut bytes = Vec::new();
+        let held = coder::encode(any, &mut bytes)?;
+        self.export_held(&held)?;
+        let carries: Vec<_> = held.iter().map(|held| message::id(held.id)).collect();
+        let sender = self.sender()?;
+        self.lock().imports.entry(id).or_default().count += 1;
+        sender.send_with(4, &("put", message::id(id), carries), bytes);
+        Ok(())
+    }
+
+    /// The same, for those refs that are inside of values.
+    pub(super) fn export_held(&self, held: &[Held]) -> Result<()> {
+        for Held { id, .. } in held {
+            if let Some(any) = ids::find(*id) {
+                self.export(*id, &any)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The imports among what is awaited: a ref itself, or what it is made of.
+    fn imports_of(&self, refs: &[&AnyRef], into: &mut Vec<Uuid>) {
+        for any in refs.iter().filter(|any| !any.is_complete()) {
+            match any.known_id() {
+                Some(id) if self.lock().imports.contains_key(&id) => into.push(id),
+                _ => {
+                    let producers: Vec<&AnyRef> = any.producers().unwrap_or(&[]).iter().collect();
+                    if !producers.is_empty() {
+                        self.imports_of(&producers, into);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets these come.
+    fn want(&self, ids: &[Uuid]) {
+        let (mut fetch, mut watch) = (Vec::new(), Vec::new());
+        let mut state = self.lock();
+        for id in ids {
+            let Some(import) = state.imports.get_mut(id) else { continue };
+            if std::mem::replace(&mut import.wanted, true) {
+                continue;
+            }
+            if import.remote {
+                fetch.push(*id);
+            } else if !std::mem::replace(&mut import.watched, true) {
+                watch.push(message::id(*id));
+            }
+        }
+        drop(state);
+        for id in fetch {
+            self.send(&("fetch", message::id(id)));
+        }
+        if !watch.is_empty() {
+            self.send(&("watch", watch));
+        }
+    }
+
+    /// Ends imports that are there, that nobody asked for, and that nobody here has any more. Each look at one
+    /// is paid for by a call.
+    fn sweep(&self) {
+        let mut state = self.lock();
+        state.looks_due += 2;
+        if state.looks_due < state.unasked.len() {
+            return;
+        }
+        state.looks_due = 0;
+        let unasked = std::mem::take(&mut state.unasked);
+        drop(state);
+        let (gone, kept): (Vec<_>, Vec<_>) = unasked.into_iter().partition(ids::forget_if_unheld);
+        let mut state = self.lock();
+        state.unasked.extend(kept);
+        let mut ended = Vec::new();
+        for id in gone {
+            if let Some(import) = state.imports.remove(&id) {
+                ended.push((id, import));
+            }
+        }
+        drop(state);
+        let free: Vec<_> =
+            ended.iter().map(|(id, import)| (message::id(*id), import.count)).collect();
+        if !free.is_empty() {
+            self.send(&("free", free));
+        }
+        // Their promises are the last holds on the cells, which go with them.
+        drop(ended);
+    }
+
+    /// Waits until what was asked for has come, on the thread of a task on the cluster.
+    fn wait(
+        &self,
+        refs: &[&AnyRef],
+        ids: &[Uuid],
+        any: bool,
+        deadline: Option<Instant>,
+    ) -> Result<(), Ended> {
+        let ids: Vec<_> = ids.iter().copied().map(message::id).collect();
+        self.send(&("blocked", ids, any));
+        let mut state = self.lock();
+        let waited = loop {
+            let mut pending = refs.iter().filter(|any| !any.is_complete());
+            let failed =
+                || refs.iter().take_while(|any| any.is_complete()).any(|any| any.is_failed());
+            let enough = match pending.clone().next() {
+                None => true,
+                Some(_) if any => pending.clone().count() < refs.len(),
+                Some(_) => failed(),
+            };
+            if enough || (pending.next().is_some() && state.sender.is_none()) {
+                break Ok(());
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            state = match left {
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(left) if left.is_zero() => break Err(Ended::TimedOut),
+                Some(left) => {
+                    self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        };
+        drop(state);
+        self.send(&("unblocked",));
+        waited
+    }
+}
+
+/// The failure in these bytes; `needs`: the call failed because one of these had.
+fn failure(encoded: &[u8], needs: Option<&[AnyRef]>) -> Failed {
+    needs
+        .and_then(way_of)
+        .unwrap_or_else(|| wire::decode(encoded).unwrap_or_else(|error| Failed::from(&error)))
+}
+
+/// The failure of the first of these that has failed, with its way, as far as this process knows it.
+fn way_of(needs: &[AnyRef]) -> Option<Failed> {
+    needs.iter().find_map(AnyRef::failure).map(|error| Failed::from(&error))
+}
+
+impl Upstream for Client {
+    fn submit(&self, call: Departure<'_>, pending: Box<dyn Pending>) -> Result<()> {
+        let Departure { id, registered, pack, options, stands_at, place } = call;
+        let sender = self.sender()?;
+        let engine = self.lock().engine;
+        let asks = asks(engine, options.as_ref(), (registered.nature)().waits)?;
+        let mut body = Body::new(None);
+        let mut packing = Packing::ids(&mut body);
+        pack(&mut packing)?;
+        let Packing { arguments, held, objects, .. } = packing;
+        objects.iter().try_for_each(|(id, any)| self.export(*id, any))?;
+        self.export_held(&held)?;
+        let mut needs: Vec<Uuid> = objects.iter().map(|(id, _)| *id).collect();
+        needs.sort_unstable();
+        needs.dedup();
+        let need_ids = needs.iter().copied().map(message::id).collect();
+        let function = registered.name().to_owned();
+        let head =
+            CallHead { function: function.clone(), arguments, needs, options, stands_at, place };
+        let mut bytes = Vec::new();
+        crate::cluster::frame::append(&head, &body.take(), &mut bytes)?;
+        let carries = held.iter().map(|held| message::id(held.id)).collect();
+        let needs = objects.into_iter().map(|(_, any)| any).collect();
+        let tries_max = 1 + asks.max_retries.unwrap_or(0);
+        let import = Import {
+            count: 1,
+            pending: Some(pending),
+            watched: true,
+            needs,
+            tries_max,
+            ..Import::default()
+        };
+        let mut state = self.lock();
+        state.imports.insert(id, import);
+        let stops = state.stops;
+        if self.blocks && !stops {
+            state.children.push(id);
+        }
+        drop(state);
+        sender.call((message::id(id), function, ByteBuf::from(bytes), need_ids, carries, asks));
+        drop(held);
+        if stops {
+            self.send(&("cancel", message::id(id), false));
+        }
+        self.sweep();
+        // If the other side ended in between, nobody would tell.
+        if let Err(error) = self.sender() {
+            self.end(&error);
+        }
+        Ok(())
+    }
+
+    fn import(&self, id: Uuid, pending: Box<dyn Pending>) {
+        self.lock().imports.entry(id).or_default().pending = Some(pending);
+    }
+
+    fn import_again(&self, _: Uuid) {
+        // It was counted when it was told.
+    }
+
+    fn let_go_once(&self, _: Uuid) {
+        unreachable!("no handle comes over the bridge")
+    }
+}
+
+/// One for all runtimes of this process, for good.
+impl abroad::Home for Client {
+    fn bring(
+        &self,
+        refs: &[&AnyRef],
+        any: bool,
+        deadline: Option<Instant>,
+    ) -> Option<Result<(), Ended>> {
+        let mut ids = Vec::new();
+        self.imports_of(refs, &mut ids);
+        self.want(&ids);
+        let only = ids.len() == refs.iter().filter(|any| !any.is_complete()).count();
+        (self.blocks && only && !ids.is_empty()).then(|| self.wait(refs, &ids, any, deadline))
+    }
+
+    fn subscribe(&self, any: &AnyRef) {
+        let mut ids = Vec::new();
+        self.imports_of(&[any], &mut ids);
+        self.want(&ids);
+    }
+
+    fn cancel(&self, any: &AnyRef, _: bool, force: bool) {
+        let mut ids = Vec::new();
+        self.imports_of(&[any], &mut ids);
+        for id in ids {
+            self.send(&("cancel", message::id(id), force));
+        }
+    }
+
+    fn task_id(&self, task: &AnyRef) -> Option<Uuid> {
+        crate::cluster::bridge::hosted::task_id(task)
+    }
+
+    fn let_go(&self, id: &Uuid) {
+        let mut state = self.lock();
+        let Some(import) = state.imports.remove(id) else { return };
+        drop(state);
+        self.send(&("free", [(message::id(*id), import.count)]));
+    }
+
+    fn cpu(&self) -> Option<usize> {
+        // A program on a cluster computes one call at a time.
+        self.blocks.then_some(0)
+    }
+
+    fn restarts(&self) -> Option<u32> {
+        None
+    }
+
+    fn exit_actor(&self) -> bool {
+        false
+    }
+}
+
+/// What a call asks of the cluster.
+///
+/// # Errors
+/// `Engine`, by name, for what no engine over the bridge can do.
+fn asks(engine: &str, options: Option<&Asked>, waits: bool) -> Result<Asks> {
+    // What waits takes no CPU where the engine counts them; the others have a thread for each task.
+    let idle = (waits && engine == "ray").then_some(0.0);
+    let Some(options) = options else { return Ok(Asks { num_cpus: idle, ..Asks::default() }) };
+    let cannot = |what: &str| {
+        engine_error(format!("the engine `{engine}` cannot honour {what}: leave it out"))
+    };
+    if options.retry_delay.is_some() {
+        return Err(cannot("retry_delay"));
+    }
+    if options.priority.is_some_and(|priority| priority != 0) && engine != "dask" {
+        return Err(cannot("priority"));
+    }
+    let resources = options.resources.iter().cloned().collect::<BTreeMap<_, _>>();
+    Ok(Asks {
+        name: options.name.clone(),
+        num_cpus: options.num_cpus.filter(|cpus| *cpus != 1.0).or(idle),
+        resources,
+        max_retries: options.max_retries.filter(|retries| *retries > 0),
+        priority: options.priority.filter(|priority| *priority != 0),
+    })
+}
+
+/// What the other side said makes no sense.
+pub(super) fn kind_of_end(error: Option<Error>) -> Error {
+    error.unwrap_or_else(|| {
+        Error::new(
+            ErrorKind::Engine,
+            "the bridge to the cluster ended; what it wrote to stderr tells why",
+        )
+    })
+}

@@ -1,0 +1,197 @@
+//! One end of a bridge: messages in frames, written by a thread of its own.
+//!
+//! Who sends does not wait for the other side to read, unless [`WAITING_MAX`] messages wait. The thread takes
+//! what has gathered, so calls go many in a frame when they come fast and at once when they do not.
+
+use std::io::{self, BufReader, Read, Write};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use serde::Serialize;
+
+use crate::cluster::bridge::message::{self, Call, Incoming};
+use crate::error::Result;
+
+/// How many messages may wait to be written; then who sends waits.
+const WAITING_MAX: usize = 1 << 16;
+/// The most calls in a frame.
+const CALLS_MAX: usize = 256;
+/// In front of each frame.
+const LENGTH_BYTES: usize = 4;
+/// How much room is made for a frame before its bytes come.
+const ROOM_BYTES_MAX: usize = 1 << 20;
+
+/// What is to be sent.
+enum Outgoing {
+    Call(Box<Call>),
+    /// A message but for the bytes that are its last part, where it has such.
+    Message(Vec<u8>, Option<Vec<u8>>),
+}
+
+/// The end that sends. When the last one drops, the other side sees the end.
+#[derive(Clone)]
+pub(super) struct Sender(SyncSender<Outgoing>);
+
+impl Sender {
+    /// Starts the thread that writes.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub(super) fn start(to: impl Write + Send + 'static) -> io::Result<Self> {
+        let (sender, receiver) = sync_channel(WAITING_MAX);
+        // It ends when nobody sends any more, or nobody reads.
+        let write = move || drop(write_all(to, &receiver));
+        std::thread::Builder::new().name("mobula-bridge-out".to_owned()).spawn(write)?;
+        Ok(Self(sender))
+    }
+
+    /// Sends a call. If the other side is gone, who reads from it learns that.
+    pub(super) fn call(&self, call: Call) {
+        let _ = self.0.send(Outgoing::Call(Box::new(call)));
+    }
+
+    /// Sends a message.
+    pub(super) fn send(&self, message: &impl Serialize) {
+        let _ = self.0.send(Outgoing::Message(message::encode(message), None));
+    }
+
+    /// Sends a message of which `bytes` are the last part: it has one part fewer than its length says.
+    pub(super) fn send_with(&self, parts: u8, message: &impl Serialize, bytes: Vec<u8>) {
+        let mut encoded = message::encode(message);
+        // An array of up to 15 parts tells its length in its first byte.
+        encoded[0] = 0x90 | parts;
+        let _ = self.0.send(Outgoing::Message(encoded, Some(bytes)));
+    }
+}
+
+fn write_all(mut to: impl Write, from: &Receiver<Outgoing>) -> io::Result<()> {
+    let mut next = from.recv().ok();
+    while let Some(outgoing) = next.take() {
+        match outgoing {
+            Outgoing::Message(message, None) => frame(&mut to, &message, &[])?,
+            Outgoing::Message(mut message, Some(bytes)) => {
+                rmp::encode::write_bin_len(&mut message, length(bytes.len())?)
+                    .map_err(io::Error::other)?;
+                frame(&mut to, &message, &bytes)?;
+            }
+            Outgoing::Call(call) => {
+                let mut calls = vec![*call];
+                while calls.len() < CALLS_MAX && next.is_none() {
+                    match from.try_recv() {
+                        Ok(Outgoing::Call(call)) => calls.push(*call),
+                        Ok(other) => next = Some(other),
+                        Err(_) => break,
+                    }
+                }
+                frame(&mut to, &message::encode(&("submit", calls)), &[])?;
+            }
+        }
+        if next.is_none() {
+            to.flush()?;
+            next = from.recv().ok();
+        }
+    }
+    to.flush()
+}
+
+fn length(bytes: usize) -> io::Result<u32> {
+    u32::try_from(bytes).map_err(|_| io::ErrorKind::FileTooLarge.into())
+}
+
+fn frame(to: &mut impl Write, message: &[u8], bytes: &[u8]) -> io::Result<()> {
+    to.write_all(&length(message.len() + bytes.len())?.to_le_bytes())?;
+    to.write_all(message)?;
+    to.write_all(bytes)
+}
+
+/// The end that reads.
+pub(super) struct Reader<R>(BufReader<R>);
+
+impl<R: Read> Reader<R> {
+    pub(super) fn new(from: R) -> Self {
+        Self(BufReader::new(from))
+    }
+
+    /// The next message. None: the other side has ended.
+    ///
+    /// # Errors
+    /// `Engine`, if what came is no message, or only a part of one.
+    pub(super) fn next(&mut self) -> Result<Option<Incoming>> {
+        let Some(body) = self.frame().map_err(message::garbled)? else { return Ok(None) };
+        Incoming::decode(&body).map(Some)
+    }
+
+    fn frame(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let mut length = [0; LENGTH_BYTES];
+        let mut have = 0;
+        while have < LENGTH_BYTES {
+            match self.0.read(&mut length[have..])? {
+                0 if have == 0 => return Ok(None),
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                more => have += more,
+            }
+        }
+        let length = u32::from_le_bytes(length) as usize;
+        // Memory grows with what comes, not with what is announced.
+        let mut body = Vec::with_capacity(length.min(ROOM_BYTES_MAX));
+        let read = (&mut self.0).take(length as u64).read_to_end(&mut body)?;
+        if read < length { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(Some(body)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::bridge::message::{News, Told};
+    use crate::error::ErrorKind;
+    use uuid::Uuid;
+
+    fn framed(body: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        frame(&mut bytes, body, &[]).unwrap();
+        bytes
+    }
+
+    fn news() -> Vec<u8> {
+        let id = message::id(Uuid::from_u128(7));
+        let item = (id, 0, [id], serde_bytes::Bytes::new(b"value"));
+        framed(&message::encode(&("done", [item])))
+    }
+
+    #[test]
+    fn messages_come_whole_and_in_order_and_a_cut_one_is_an_error() {
+        let mut bytes = news();
+        bytes.extend(framed(&message::encode(&("cancel", message::id(Uuid::from_u128(9))))));
+        let mut reader = Reader::new(&bytes[..]);
+        let outcome = Told::Value(b"value".to_vec());
+        let id = Uuid::from_u128(7);
+        let told = Incoming::Done(vec![News { id, carries: vec![id], outcome }]);
+        assert_eq!(reader.next().unwrap(), Some(told));
+        assert_eq!(reader.next().unwrap(), Some(Incoming::Cancel(Uuid::from_u128(9))));
+        assert_eq!(reader.next().unwrap(), None);
+        for length in 1..news().len() {
+            let error = Reader::new(&bytes[..length]).next().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Engine, "{length}");
+        }
+    }
+
+    #[test]
+    fn an_announced_length_costs_nothing_until_the_bytes_come() {
+        let bytes = [0xff, 0xff, 0xff, 0xff, 0x91];
+        assert!(Reader::new(&bytes[..]).next().is_err());
+    }
+
+    /// Whatever comes of changed bytes is a message or an error.
+    #[test]
+    fn changed_bytes_are_messages_or_errors_and_nothing_else() {
+        let valid = news();
+        let mut errors = 0;
+        for place in LENGTH_BYTES..valid.len() {
+            for byte in 0..=u8::MAX {
+                let mut bytes = valid.clone();
+                bytes[place] = byte;
+                errors += u32::from(Reader::new(&bytes[..]).next().is_err());
+            }
+        }
+        assert!(errors > 1000, "{errors}");
+    }
+}

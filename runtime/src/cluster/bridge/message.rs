@@ -1,0 +1,246 @@
+//! What is said over a bridge: messages, as `python/protocol.md` lists them.
+//!
+//! A message is an array in MessagePack whose first element is its name. Ids are 16 bytes. Values, calls and
+//! errors are bytes for those who speak Python; only programs of ours look into them.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+use uuid::Uuid;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// An id as it is sent.
+pub(super) type Id = serde_bytes::ByteArray<16>;
+
+pub(super) fn id(uuid: Uuid) -> Id {
+    Id::new(uuid.into_bytes())
+}
+
+pub(super) fn uuid(id: Id) -> Uuid {
+    Uuid::from_bytes(id.into_array())
+}
+
+/// What the sidecar is to start.
+#[derive(Serialize)]
+pub(super) struct Settings<'a> {
+    pub(super) engine: &'a str,
+    pub(super) address: Option<&'a str>,
+    pub(super) namespace: Option<&'a str>,
+    /// What a cluster of this program's own has.
+    pub(super) num_cpus: usize,
+    pub(super) resources: BTreeMap<&'a str, f64>,
+    pub(super) program: &'a str,
+    pub(super) arguments: Vec<Cow<'a, str>>,
+    pub(super) environment: BTreeMap<String, String>,
+    pub(super) serves: &'a str,
+}
+
+/// What a call asks of the cluster. What is not asked for is not sent.
+#[derive(Serialize, Default, Debug, PartialEq)]
+pub(super) struct Asks {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) num_cpus: Option<f64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) resources: BTreeMap<String, f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) max_retries: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) priority: Option<i32>,
+}
+
+/// A call: the id of its result, its function, the call itself, the objects that it needs and those that are
+/// refs inside of its arguments, and what it asks for.
+pub(super) type Call = (Id, String, ByteBuf, Vec<Id>, Vec<Id>, Asks);
+
+/// A message without its last part, to be sent with it or without.
+pub(super) fn encode(message: &impl Serialize) -> Vec<u8> {
+    rmp_serde::encode::to_vec_named(message).expect("a message is made of what can be encoded")
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    Value,
+    Error,
+    Retry,
+    Remote,
+    Failed,
+    Upstream,
+}
+
+impl Status {
+    fn from_code(code: u8) -> Option<Self> {
+        Some(match code {
+            0 => Self::Value,
+            1 => Self::Error,
+            5 => Self::Retry,
+            2 => Self::Remote,
+            3 => Self::Failed,
+            4 => Self::Upstream,
+            _ => return None,
+        })
+    }
+}
+
+/// What is told of an object.
+#[derive(Debug, PartialEq)]
+pub(super) struct News {
+    pub(super) id: Uuid,
+    /// The ids of the refs inside of the value.
+    pub(super) carries: Vec<Uuid>,
+    pub(super) outcome: Told,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) enum Told {
+    /// The value.
+    Value(Vec<u8>),
+    /// The value is on the cluster, and comes when it is asked for.
+    Remote,
+    /// The error; whether an argument's failure is all that it was; whether it was worth another try.
+    Error { encoded: Vec<u8>, upstream: bool, retry: bool },
+    /// The engine failed the call.
+    Failed { kind: ErrorKind, text: String },
+}
+
+/// A call that a host gives to its child.
+#[derive(Debug, PartialEq)]
+pub(super) struct Run {
+    pub(super) id: Uuid,
+    pub(super) attempt: u32,
+    pub(super) call: Vec<u8>,
+    pub(super) values: Vec<Vec<u8>>,
+    pub(super) carries: Vec<Uuid>,
+}
+
+/// What comes over a bridge.
+#[derive(Debug, PartialEq)]
+pub(super) enum Incoming {
+    Started { cpus: f64 },
+    Refused { kind: ErrorKind, text: String },
+    Done(Vec<News>),
+    Fetched(News),
+    Run(Run),
+    Cancel(Uuid),
+}
+
+#[derive(Deserialize)]
+struct RawNews(Id, u8, Vec<Id>, Payload);
+
+/// What is told with a status, which says what it is.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Payload {
+    Bytes(ByteBuf),
+    Size(#[expect(dead_code, reason = "only that it is one matters")] u64),
+    Failed(String, String),
+}
+
+impl RawNews {
+    fn read(self) -> Result<News> {
+        let Self(id, code, carries, payload) = self;
+        let status = Status::from_code(code).ok_or_else(|| garbled("an unknown status"))?;
+        let outcome = match (status, payload) {
+            (Status::Value, Payload::Bytes(bytes)) => Told::Value(bytes.into_vec()),
+            (Status::Remote, Payload::Size(_)) => Told::Remote,
+            (Status::Error | Status::Retry | Status::Upstream, Payload::Bytes(bytes)) => {
+                let (upstream, retry) = (status == Status::Upstream, status == Status::Retry);
+                Told::Error { encoded: bytes.into_vec(), upstream, retry }
+            }
+            (Status::Failed, Payload::Failed(kind, text)) => {
+                Told::Failed { kind: self::kind(&kind), text }
+            }
+            _ => return Err(garbled("a status with what is not its own")),
+        };
+        Ok(News { id: uuid(id), carries: carries.into_iter().map(uuid).collect(), outcome })
+    }
+}
+
+/// The kind of that name; an unknown one is the engine's affair.
+fn kind(name: &str) -> ErrorKind {
+    use ErrorKind::{
+        ActorDied, Cancelled, Config, Engine, Infeasible, ObjectLost, PendingCallsLimit, StoreFull,
+        Timeout, WorkerCrashed,
+    };
+    let kinds = [
+        ActorDied,
+        Cancelled,
+        Config,
+        Infeasible,
+        ObjectLost,
+        PendingCallsLimit,
+        StoreFull,
+        Timeout,
+        WorkerCrashed,
+    ];
+    kinds.into_iter().find(|kind| format!("{kind:?}") == name).unwrap_or(Engine)
+}
+
+impl Incoming {
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// `Engine`, if it is none.
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self> {
+        Ok(match name(bytes)? {
+            "started" => {
+                let (_, cpus): (&str, _) = read(bytes)?;
+                Self::Started { cpus }
+            }
+            "refused" => {
+                let (_, kind, text): (&str, &str, _) = read(bytes)?;
+                Self::Refused { kind: self::kind(kind), text }
+            }
+            "done" => {
+                let (_, news): (&str, Vec<RawNews>) = read(bytes)?;
+                Self::Done(news.into_iter().map(RawNews::read).collect::<Result<_>>()?)
+            }
+            "fetched" => {
+                let (_, id, status, carries, payload): (&str, _, _, _, _) = read(bytes)?;
+                Self::Fetched(RawNews(id, status, carries, payload).read()?)
+            }
+            "run" => {
+                let (_, id, attempt, call, values, carries): (
+                    &str,
+                    _,
+                    _,
+                    ByteBuf,
+                    Vec<ByteBuf>,
+                    Vec<Id>,
+                ) = read(bytes)?;
+                let values = values.into_iter().map(ByteBuf::into_vec).collect();
+                let carries = carries.into_iter().map(uuid).collect();
+                Self::Run(Run { id: uuid(id), attempt, call: call.into_vec(), values, carries })
+            }
+            "cancel" => {
+                let (_, id): (&str, _) = read(bytes)?;
+                Self::Cancel(uuid(id))
+            }
+            other => return Err(garbled(format_args!("a message named {other:?}"))),
+        })
+    }
+}
+
+/// The name that a message begins with.
+fn name(bytes: &[u8]) -> Result<&str> {
+    let mut rest = bytes;
+    let parts = rmp::decode::read_array_len(&mut rest).map_err(garbled)?;
+    if parts == 0 {
+        return Err(garbled("a message without a name"));
+    }
+    let (name, _) = rmp::decode::read_str_from_slice(rest).map_err(garbled)?;
+    Ok(name)
+}
+
+fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T> {
+    rmp_serde::from_slice(bytes).map_err(garbled)
+}
+
+pub(super) fn garbled(why: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Engine, format!("what came over the bridge makes no sense: {why}"))
+}

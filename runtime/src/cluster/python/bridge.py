@@ -1,0 +1,253 @@
+"""What a program asks of the cluster, by frames, and what it is told: the same for the driver, whose frames
+come to the sidecar, and for a program in worker mode, whose frames come to the host.
+
+The program is told of completions, without asking, in batches: while one batch is written the next one
+gathers. Nothing here waits for the cluster, so a program that asks for much is read all the same.
+"""
+
+import queue
+import sys
+import threading
+
+from . import outcome
+from .fusing import WAIT_SECONDS, Fuser, Line
+from .sent import Sent
+from .task import Task
+
+# The most completions in a frame.
+BATCH_MAX = 256
+
+
+class Held:
+    """An object that the program has a ref to."""
+
+    __slots__ = ("handle", "sent", "count")
+
+    def __init__(self, handle, sent):
+        # What the engine knows it by.
+        self.handle = handle
+        # The task that makes it, where that was sent from here.
+        self.sent = sent
+        # How often the program was given its id.
+        self.count = 0
+
+
+class Bridge:
+    """Serves one program, by one engine."""
+
+    def __init__(self, engine, writer):
+        self.engine = engine
+        self.writer = writer
+        self.fuser = Fuser(engine.cpus)
+        # Every object that the program has a ref to.
+        self.objects = {}
+        self.line = Line(self.fuser, engine.cpus)
+        # How many tasks of the cluster have ended, and whether somebody looks at the line when time has passed.
+        self.endings = 0
+        self.is_watched = False
+        self.lock = threading.Lock()
+        self.news = queue.SimpleQueue()
+        # What the program waits for, and whether one of it is enough.
+        self.blocked_on = []
+        self.any_will_do = False
+        self.teller = None
+
+    # From the program.
+
+    def handle(self, message):
+        """Does what one message asks for."""
+        name, *arguments = message
+        known = getattr(self, f"on_{name}", None)
+        if known is None:
+            raise ValueError(f"a message of the unknown name {name!r}")
+        known(*arguments)
+
+    def on_submit(self, tasks):
+        tasks = [Task(*task) for task in tasks]
+        groups = []
+        with self.lock:
+            for task in tasks:
+                if task.may_be_fused() and not task.carries:
+                    self.line.add(task)
+                    continue
+                if not self.line.ids.isdisjoint(task.needs) or not self.line.ids.isdisjoint(task.carries):
+                    groups += self.line.flush()
+                groups.append(([task], False))
+            groups += self.line.take()
+            self._watch_line()
+        self._send(groups)
+
+    def _needed_now(self, ids):
+        """Something is asked of these objects, so their calls do not wait any more."""
+        with self.lock:
+            groups = [] if self.line.ids.isdisjoint(ids) else self.line.flush()
+        self._send(groups)
+
+    def went_on(self, counted):
+        """A task of the cluster has ended; `counted`: it was one of those that the line counts. Any thread."""
+        with self.lock:
+            self.endings += 1
+            if counted:
+                self.line.ended()
+            groups = self.line.take()
+        self._send(groups)
+
+    def _watch_line(self):
+        """Sees to it that nothing waits for long while nothing ends. The lock is held."""
+        if self.line.ids and not self.is_watched:
+            self.is_watched = True
+            timer = threading.Timer(WAIT_SECONDS, self._look_at_line, args=(self.endings,))
+            timer.daemon = True
+            timer.start()
+
+    def _look_at_line(self, endings):
+        with self.lock:
+            self.is_watched = False
+            groups = self.line.flush() if endings == self.endings else []
+            self._watch_line()
+        self._send(groups)
+
+    def _send(self, groups):
+        for group, counted in groups:
+            sent = Sent(group, self, counted)
+            refused = self._refusal(group)
+            if refused is not None:
+                sent.ended(refused)
+                continue
+            try:
+                handles = self.engine.submit(group, sent)
+            except Exception as error:
+                sent.ended(self.engine.failure(error))
+                continue
+            for task, handle in zip(group, handles):
+                self.adopt(task.id, handle, sent)
+
+    def _refusal(self, group):
+        """Why the engine cannot take these calls, which ask for the same."""
+        lost = [id for task in group for id in (*task.needs, *task.carries) if id not in self.objects]
+        if lost:
+            return outcome.failed("ObjectLost", f"object {lost[0].hex()} is not known here")
+        return self.engine.refusal(group[0])
+
+    def on_put(self, id, carries, payload):
+        try:
+            self.adopt(id, self.engine.put(payload, self.handles(carries)))
+        except Exception as error:
+            self.completed(id, self.engine.failure(error))
+        else:
+            self.completed(id, (outcome.REMOTE, len(payload), {}, 0.0))
+
+    def on_fetch(self, id):
+        self._needed_now([id])
+        held = self.objects.get(id)
+        if held is None:
+            self.fetched(id, outcome.failed("ObjectLost", "its last ref is gone"))
+        else:
+            self.engine.fetch(held.handle, lambda result: self.fetched(id, result))
+
+    def on_watch(self, ids):
+        self._needed_now(ids)
+        for id in ids:
+            held = self.objects.get(id)
+            if held is None:
+                self.completed(id, outcome.failed("ObjectLost", "its last ref is gone"))
+            else:
+                self.engine.watch(held.handle, lambda result, id=id: self.completed(id, result))
+
+    def on_cancel(self, id, force):
+        self._needed_now([id])
+        held = self.objects.get(id)
+        try:
+            if held is not None and held.sent is not None:
+                held.sent.cancel(id, force)
+            elif held is not None:
+                self.engine.cancel(held.handle[0], [id], force)
+        except Exception as error:
+            # It was a wish; the task tells how it ends.
+            print(f"mobula: a task was not cancelled: {error}", file=sys.stderr)
+
+    def on_free(self, counted):
+        for id, count in counted:
+            with self.lock:
+                held = self.objects.get(id)
+                if held is None:
+                    continue
+                held.count -= count
+                if held.count <= 0:
+                    del self.objects[id]
+
+    def on_blocked(self, ids, any):
+        self._needed_now(ids)
+        self.any_will_do = any
+        self.blocked_on = [self.objects[id].handle for id in ids if id in self.objects]
+
+    def on_unblocked(self):
+        self.blocked_on = []
+        self.engine.unblock()
+
+    # For the host.
+
+    def close(self):
+        """The program is gone: nobody is told any more, and its refs are dropped."""
+        self.objects.clear()
+        self.news.put((None, None))
+
+    def is_blocked(self):
+        return bool(self.blocked_on)
+
+    def block(self, seconds):
+        """Waits on this thread, in a way that the engine sees, for what the program waits for."""
+        if self.engine.block(self.blocked_on, self.any_will_do, seconds):
+            self.blocked_on = []
+
+    def handles(self, ids):
+        """The handles of objects that go out of this process inside of a value."""
+        return {id: self.objects[id].handle for id in ids if id in self.objects}
+
+    # From the engine, on any thread.
+
+    def adopt(self, id, handle, sent=None):
+        """The program has, or is about to be told, the id once more."""
+        with self.lock:
+            self.objects.setdefault(id, Held(handle, sent)).count += 1
+
+    def completed(self, id, result):
+        self._tell("done", id, result)
+
+    def fetched(self, id, result):
+        self._tell("fetched", id, result)
+
+    def _tell(self, name, id, result):
+        status, payload, carries, _ = result
+        for carried, handle in carries.items():
+            self.adopt(carried, handle)
+        self.news.put((name, [id, status, list(carries), payload]))
+        if self.teller is None:
+            with self.lock:
+                if self.teller is None:
+                    self.teller = threading.Thread(target=self._tell_all, daemon=True)
+                    self.teller.start()
+
+    def _tell_all(self):
+        try:
+            while self._tell_some():
+                pass
+        except (OSError, ValueError):
+            # Nobody listens any more; who reads the program's frames sees the end, too.
+            pass
+
+    def _tell_some(self):
+        """Writes what there is to tell, and waits for something first. False: the end."""
+        batch = []
+        name, item = self.news.get()
+        while True:
+            if name == "done":
+                batch.append(item)
+            if name != "done" or len(batch) == BATCH_MAX or self.news.empty():
+                break
+            name, item = self.news.get()
+        if batch:
+            self.writer.send(["done", batch])
+        if name == "fetched":
+            self.writer.send([name, *item])
+        return name is not None

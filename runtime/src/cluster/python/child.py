@@ -1,0 +1,120 @@
+"""The user's own program as a child of this process, in worker mode.
+
+Frames go over a socket that the child inherits, so its standard streams are the program's. What it writes to
+stderr is passed on, and the last lines are kept for the error that tells how it died.
+"""
+
+import collections
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+from . import frames
+
+# Tells the program that it is a worker of a cluster, when it begins to serve, and by which descriptor.
+VARIABLE = "MOBULA_WORKER"
+# How many lines of stderr an error tells.
+STDERR_LINES = 10
+# How long a child that was killed may take to be gone.
+END_SECONDS = 5.0
+
+
+class Died(Exception):
+    """The child is gone. The text tells how."""
+
+
+class Child:
+    """A started child, to which calls are sent."""
+
+    def __init__(self, path, job):
+        ours, theirs = socket.socketpair()
+        environment = {**os.environ, **job["environment"], VARIABLE: f"{job['serves']}:{theirs.fileno()}"}
+        with theirs:
+            self.process = subprocess.Popen(
+                [job["arguments"][0], *job["arguments"][1:]],
+                executable=path,
+                env=environment,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            )
+        self.socket = ours
+        self.writer = frames.Writer(ours.sendall)
+        # Serves what the child's calls ask the cluster for; the host's to set.
+        self.bridge = None
+        # False: a read was interrupted within a frame, so nothing that follows makes sense.
+        self.in_step = True
+        self.lines = collections.deque(maxlen=STDERR_LINES)
+        self.pump = threading.Thread(target=self._pass_stderr_on, daemon=True)
+        self.pump.start()
+
+    def _pass_stderr_on(self):
+        for line in self.process.stderr:
+            text = line.decode(errors="replace")
+            self.lines.append(text.rstrip())
+            sys.stderr.write(text)
+            sys.stderr.flush()
+
+    def wait_until_ready(self, seconds):
+        """Waits until the program serves."""
+        message = self.receive(seconds)
+        if message is None:
+            self.kill()
+            raise Died(f"the program did not become a worker within {seconds:g} s: does it call mobula::init?")
+        if message[0] != "ready":
+            raise Died(f"the worker began with {message[0]!r}")
+
+    def send(self, message):
+        try:
+            self.writer.send(message)
+        except OSError:
+            raise Died(self.death()) from None
+
+    def receive(self, seconds):
+        """The next message, or None if none came in time."""
+        ready, _, _ = select.select([self.socket], [], [], seconds)
+        if not ready:
+            return None
+        self.in_step = False
+        try:
+            message = frames.read(self.socket.recv)
+        except (frames.Closed, OSError, ValueError) as error:
+            self.process.poll()
+            why = f" ({error})" if isinstance(error, ValueError) else ""
+            raise Died(self.death() + why) from None
+        self.in_step = True
+        return message
+
+    def death(self):
+        """How the child died. A child that has closed its stream but lives is killed first."""
+        try:
+            code = self.process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            code = None
+        self.pump.join(1.0)
+        if code is None:
+            text = "the worker closed its channel and was killed"
+        elif code < 0:
+            try:
+                name = signal.Signals(-code).name
+            except ValueError:
+                name = "unknown"
+            text = f"the worker process was ended by signal {-code} ({name})"
+        else:
+            text = f"the worker process ended with exit code {code}"
+        if self.lines:
+            text += "; its last lines on stderr: " + " | ".join(self.lines)
+        return text
+
+    def kill(self):
+        """Ends the child, whatever it does."""
+        if self.bridge is not None:
+            self.bridge.close()
+        self.process.kill()
+        self.process.wait(END_SECONDS)
+        self.socket.close()

@@ -1,0 +1,345 @@
+"""Ray, by its Python API.
+
+A handle is a triple of meta, index and payload. `meta` is a ref to the outcomes of a task of Ray's, of which
+the object's is the one at `index`; it is small, so Ray brings it to whoever owns it with the news that the
+task has ended. `payload` is a ref to a pair of bytes and handles carried in them: of an object that was put
+(then there is no meta), or of a result too large for the meta. It moves only to where it is needed.
+"""
+
+import mmap
+import os
+import pickle
+import socket
+import time
+
+from . import binary, host, outcome, shipping
+from .bridge import Bridge
+from .sidecar import Refused
+
+
+def _choose_token():
+    """Ray asks the cluster in vain for long where a token is missing, and does not look for one by itself."""
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH") or os.path.expanduser("~/.ray/auth_token")
+    has_token = bool(os.environ.get("RAY_AUTH_TOKEN")) or os.path.exists(path)
+    if has_token:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    elif os.environ.get("RAY_AUTH_MODE") == "token":
+        text = f"RAY_AUTH_MODE is token, and there is none: set RAY_AUTH_TOKEN, or write it to {path}"
+        raise Refused("Engine", text)
+
+
+# What Ray reads when it is imported. How often it asks a cluster that does not let it in, once a second:
+os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "3")
+_choose_token()
+
+import ray  # noqa: E402
+from ray import exceptions  # noqa: E402
+
+# From here on bytes go to the object store from where they lie, and are read where they are.
+OUT_OF_BAND_BYTES = 64 * 1024
+# A result up to here is told with the news of its completion.
+INLINE_BYTES = 64 * 1024
+# How long a cluster may take to answer at all.
+CONNECT_SECONDS = 5
+# Marks what a host raises so that Ray tries the call again.
+MARK = "mobula"
+# For how long it is believed what nodes there are.
+NODES_SECONDS = 1.0
+
+# What Ray calls its failures, and what we do.
+KINDS = [
+    (exceptions.TaskCancelledError, "Cancelled"),
+    (exceptions.PendingCallsLimitExceeded, "PendingCallsLimit"),
+    (exceptions.OutOfMemoryError, "WorkerCrashed"),
+    (exceptions.WorkerCrashedError, "WorkerCrashed"),
+    (exceptions.NodeDiedError, "WorkerCrashed"),
+    (exceptions.RayActorError, "ActorDied"),
+    (exceptions.ObjectStoreFullError, "StoreFull"),
+    (exceptions.OutOfDiskError, "StoreFull"),
+    (exceptions.ObjectLostError, "ObjectLost"),
+    (exceptions.TaskUnschedulableError, "Infeasible"),
+    (exceptions.ActorUnschedulableError, "Infeasible"),
+    (exceptions.GetTimeoutError, "Timeout"),
+]
+
+
+def connect(settings):
+    """Joins a cluster as a driver."""
+    address = settings["address"] or "auto"
+    if address != "local":
+        _check_address(address)
+    try:
+        ray.init(
+            address=None if address == "local" else address,
+            namespace=settings["namespace"],
+            logging_level="warning",
+            **(_own(settings) if address == "local" else {}),
+        )
+    except ConnectionError as error:
+        raise _unreachable(address, error) from None
+    program = binary.describe(settings["program"])
+    with open(program["path"], "rb") as file:
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        kept = ray.put(pickle.PickleBuffer(content))
+    job = {
+        "binary": program,
+        "content": [kept],
+        "arguments": settings["arguments"],
+        "environment": settings["environment"],
+        "serves": settings["serves"],
+        "package": shipping.package_of(__name__),
+    }
+    return Ray(job)
+
+
+def _own(settings):
+    """What a cluster has that ends with this process."""
+    resources = dict(settings["resources"])
+    return {
+        "num_cpus": settings["num_cpus"],
+        "num_gpus": resources.pop("gpu", 0),
+        "resources": resources,
+        "include_dashboard": False,
+    }
+
+
+def _unreachable(address, error):
+    mode = os.environ.get("RAY_AUTH_MODE", "unset")
+    return Refused(
+        "Engine",
+        f"no Ray cluster at {address!r} (RAY_AUTH_MODE is {mode}): {error}; start one by `ray start --head`, set "
+        "MOBULA_ADDRESS to its host:port or ray://host:port, or to local for one that ends with this program; where "
+        "a cluster asks for a token, set RAY_AUTH_MODE=token and its RAY_AUTH_TOKEN, where it does not, disabled",
+    )
+
+
+def _check_address(address):
+    """Ray tries for a minute to reach what nobody listens on."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]") or "127.0.0.1", int(port)), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise _unreachable(address, error) from None
+
+
+class Ray:
+    """What the bridge asks of Ray, in the driver's sidecar and in hosts."""
+
+    def __init__(self, job):
+        self.job = job
+        self.functions = {}
+        self.nodes = (0.0, [])
+        self.cpus = ray.cluster_resources().get("CPU", 1.0)
+
+    def close(self):
+        ray.shutdown()
+
+    # Calls.
+
+    def submit(self, group, sent):
+        """Makes the calls one task of Ray's, and gives their results' handles."""
+        split = len(group) == 1 and not sent.bridge.fuser.is_small(group[0].function)
+        header, flat = self._pack(group, split, sent.bridge)
+        refs = self._function(group[0], split).remote(header, *flat)
+        meta, payload = refs if split else (refs, None)
+        sent.task = meta
+        meta._on_completed(lambda value: sent.ended(self.failure(value) if _failed(value) else value))
+        return [(meta, index, payload) for index in range(len(group))]
+
+    def _pack(self, group, split, bridge):
+        """The calls, with positions in the arguments in the place of the objects that they need."""
+        flat, positions = [], {}
+
+        def position(ref):
+            if ref is None:
+                return None
+            if ref not in positions:
+                positions[ref] = len(flat)
+                flat.append(ref)
+            return positions[ref]
+
+        calls = []
+        for task in group:
+            needs = [bridge.objects[id].handle for id in task.needs]
+            needs = [(position(meta), index, position(payload)) for meta, index, payload in needs]
+            calls.append((task.id, _blob(task.call), needs, bridge.handles(task.carries)))
+        return (calls, group[0].options.get("max_retries", 0), split), flat
+
+    def _function(self, task, split):
+        """The remote function of these options; Ray sends it to a worker once."""
+        key = (task.options_key, split)
+        function = self.functions.get(key)
+        if function is None:
+            if not self.functions:
+                ray.cloudpickle.register_pickle_by_value(shipping)
+                call = shipping.caller(*self.job["package"], "engine_ray", "run", self.job)
+                self.functions[None] = ray.remote(call)
+            options = self._options(task.options)
+            function = self.functions[None].options(num_returns=1 + split, **options)
+            self.functions[key] = function
+        return function
+
+    def _options(self, options):
+        retries = options.get("max_retries", 0)
+        chosen = {
+            "name": options.get("name") or "mobula",
+            "num_cpus": options.get("num_cpus", 1),
+            "resources": {name: amount for name, amount in options.get("resources", {}).items() if name != "gpu"},
+            "num_gpus": options.get("resources", {}).get("gpu", 0),
+            "max_retries": retries,
+            "retry_exceptions": [RuntimeError] if retries else False,
+        }
+        if options.get("spread"):
+            chosen["scheduling_strategy"] = "SPREAD"
+        return chosen
+
+    def refusal(self, task):
+        """Why no node that there is can ever run the call."""
+        options = task.options
+        if not options:
+            return None
+        wanted = {"CPU": options.get("num_cpus", 1)}
+        for name, amount in options.get("resources", {}).items():
+            wanted["GPU" if name == "gpu" else name] = amount
+        for node in self._nodes():
+            if all(node.get(name, 0) >= amount for name, amount in wanted.items()):
+                return None
+        asked = ", ".join(f"{amount:g} {name}" for name, amount in wanted.items())
+        return outcome.failed("Infeasible", f"no node of the cluster has {asked}")
+
+    def _nodes(self):
+        """The resources of the nodes that live."""
+        when, nodes = self.nodes
+        if time.monotonic() - when > NODES_SECONDS:
+            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+            self.nodes = (time.monotonic(), nodes)
+        return nodes
+
+    # Objects.
+
+    def put(self, payload, carries):
+        return (None, 0, ray.put((_blob(payload), carries)))
+
+    def fetch(self, handle, then):
+        meta, index, payload = handle
+        if payload is None:
+            self.watch(handle, then)
+            return
+
+        def arrived(value):
+            # A result that was small is in the meta.
+            if value is None:
+                self.watch(handle, then)
+            elif _failed(value):
+                then(self.failure(value))
+            else:
+                bytes, carries = value
+                then((outcome.VALUE, _bytes(bytes), carries, 0.0))
+
+        payload._on_completed(arrived)
+
+    def watch(self, handle, then):
+        meta, index, _ = handle
+        if meta is None:
+            then((outcome.REMOTE, 0, {}, 0.0))
+        else:
+            meta._on_completed(lambda value: then(self.failure(value) if _failed(value) else value[index]))
+
+    def cancel(self, task, ids, force):
+        ray.cancel(task, force=force)
+
+    def block(self, handles, any, seconds):
+        """Ray gives the CPU of a worker that waits in its calls to others."""
+        refs = list({handle[0] for handle in handles if handle[0] is not None})
+        if not refs:
+            return True
+        enough = 1 if any else len(refs)
+        ready, _ = ray.wait(refs, num_returns=enough, timeout=seconds, fetch_local=False)
+        return len(ready) >= enough
+
+    def unblock(self):
+        pass
+
+    def failure(self, error):
+        """The outcome of a task that Ray says has failed."""
+        cause = error
+        while isinstance(cause, exceptions.RayTaskError) and cause.cause is not None:
+            cause = cause.cause
+        if isinstance(cause, RuntimeError) and cause.args[:1] == (MARK,):
+            _, status, payload = cause.args
+            return (status, payload, {}, 0.0)
+        for known, kind in KINDS:
+            if isinstance(cause, known) or isinstance(error, known):
+                return outcome.failed(kind, _first_lines(cause))
+        return outcome.failed("Engine", f"{type(cause).__name__}: {_first_lines(cause)}")
+
+
+def _failed(value):
+    return isinstance(value, Exception)
+
+
+def _blob(data):
+    """Bytes as an argument or a value of Ray's, large ones without a copy on the way to the object store."""
+    return pickle.PickleBuffer(data) if len(data) >= OUT_OF_BAND_BYTES else bytes(data)
+
+
+def _bytes(blob):
+    """What `_blob` made, on the other side."""
+    return blob if isinstance(blob, bytes) else memoryview(blob).cast("B")
+
+
+def _first_lines(error):
+    return " ".join(str(error).split("\n\n")[0].split())
+
+
+# In a worker.
+
+_nested = None
+
+
+def run(job, header, *flat):
+    """A task of Ray's: some calls, and the objects that they need as Ray resolved them."""
+    calls, retries, split = header
+    attempt = ray._private.worker.global_worker.core_worker.get_current_task_attempt_number() + 1
+    calls = [
+        (id, _bytes(call), [_needed(*need, flat) for need in needs], carries) for id, call, needs, carries in calls
+    ]
+    try:
+        results = host.run(job, calls, attempt, 0, lambda: _content(job), lambda child: _bridge(job, child))
+    except host.Interrupted:
+        raise KeyboardInterrupt from None
+    if attempt <= retries and outcome.is_worth_a_try(results[0]):
+        status, payload, _, _ = results[0]
+        raise RuntimeError(MARK, status, payload)
+    return _meta_and_payload(results[0]) if split else results
+
+
+def _needed(meta, index, payload, flat):
+    """The outcome of an object, with its value in it."""
+    result = (outcome.REMOTE, 0, {}, 0.0) if meta is None else flat[meta][index]
+    if result[0] != outcome.REMOTE:
+        return result
+    value, carries = flat[payload]
+    return (outcome.VALUE, _bytes(value), carries, 0.0)
+
+
+def _content(job):
+    return bytes(memoryview(ray.get(job["content"][0])))
+
+
+def _bridge(job, child):
+    """Serves what the calls on this child ask for."""
+    global _nested
+    if _nested is None:
+        _nested = Ray(job)
+    return Bridge(_nested, child.writer)
+
+
+def _meta_and_payload(result):
+    """The outcomes of one call, and its value apart where that is large."""
+    status, value, carries, seconds = result
+    if status != outcome.VALUE or len(value) <= INLINE_BYTES:
+        return [result], None
+    return [(outcome.REMOTE, len(value), carries, seconds)], (_blob(value), carries)

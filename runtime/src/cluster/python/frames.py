@@ -1,0 +1,85 @@
+"""Frames: a length of four bytes, little-endian, then so many bytes of MessagePack: an array whose first
+element names the message. `protocol.md` lists the messages."""
+
+import struct
+import threading
+
+import msgpack
+
+LENGTH = struct.Struct("<I")
+# The most bytes in a frame; a longer one is surely a stream out of step.
+FRAME_BYTES_MAX = (1 << 32) - 1
+# How much is read or copied at a time.
+CHUNK_BYTES = 1 << 20
+# From here on the last part of a frame is written from where it lies.
+LARGE_BYTES = 1 << 16
+
+
+class Closed(Exception):
+    """The other side closed the stream, between frames or within one."""
+
+
+def read_exactly(read, count):
+    """`count` bytes, from a function that reads up to so many."""
+    data = read(min(count, CHUNK_BYTES))
+    if len(data) == count:
+        return data
+    whole = bytearray(data)
+    while len(whole) < count:
+        if not data:
+            raise Closed
+        data = read(min(count - len(whole), CHUNK_BYTES))
+        whole += data
+    return whole
+
+
+def read(source):
+    """The next message from a function that reads up to so many bytes."""
+    (length,) = LENGTH.unpack(read_exactly(source, LENGTH.size))
+    return decode(read_exactly(source, length))
+
+
+def decode(body):
+    """A message from its bytes. Raises ValueError where they are none."""
+    try:
+        message = msgpack.unpackb(body, strict_map_key=False)
+    except Exception as error:
+        raise ValueError(f"a frame that is no MessagePack: {error}") from error
+    if not isinstance(message, list) or not message or not isinstance(message[0], str):
+        raise ValueError("a frame that is no message")
+    return message
+
+
+def encode(message):
+    """A message with its length, as parts to be written one after the other.
+
+    Where the last element is large bytes, it is a part of its own, which is not copied.
+    """
+    last = message[-1]
+    if isinstance(last, (bytes, bytearray, memoryview)) and len(last) >= LARGE_BYTES:
+        packer = msgpack.Packer(autoreset=False)
+        packer.pack_array_header(len(message))
+        for element in message[:-1]:
+            packer.pack(element)
+        # The header of a `bin 32`.
+        parts = [packer.bytes() + b"\xc6" + len(last).to_bytes(4, "big"), last]
+    else:
+        parts = [msgpack.packb(message)]
+    length = sum(map(len, parts))
+    if length > FRAME_BYTES_MAX:
+        raise ValueError(f"a message of {length} bytes; a frame holds {FRAME_BYTES_MAX}")
+    return [LENGTH.pack(length) + parts[0], *parts[1:]]
+
+
+class Writer:
+    """Writes messages to a stream, one at a time, from any thread."""
+
+    def __init__(self, write_all):
+        self.write_all = write_all
+        self.lock = threading.Lock()
+
+    def send(self, message):
+        parts = encode(message)
+        with self.lock:
+            for part in parts:
+                self.write_all(part)

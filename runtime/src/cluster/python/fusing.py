@@ -1,0 +1,157 @@
+"""Which short calls go to the cluster as one task.
+
+A cluster's task costs a millisecond or so, whatever it does, so calls of less than that are worth sending
+together. What is sent together shares its place and its fate, so only those calls are that are known to be
+short, wait for nothing and ask for the same; their number and the time that they are expected to take are
+bounded; and nothing is fused that would leave a CPU without work.
+
+Of a function that is not known yet, as many calls go out as keep every CPU busy, and the others wait for what
+those tell: a moment, at most.
+"""
+
+import collections
+import dataclasses
+
+from . import outcome
+
+# The most calls in a task.
+CALLS_MAX = 64
+# How long the calls of a task are expected to take together, at most.
+SECONDS_MAX = 0.01
+# A call is short if those before it took less, on average.
+SHORT_SECONDS = 0.002
+# After so many results it is known how long a function takes.
+KNOWN_AFTER = 3
+# A result is small if it is at most so large: it comes with the news of its completion.
+SMALL_BYTES = 16 * 1024
+# A function that takes longer is known to be long by its first call.
+LONG_SECONDS = 0.02
+# How long calls wait while nothing ends, at most.
+WAIT_SECONDS = 1.0
+# How much a call counts in the average that was quicker than it, or slower: a busy machine makes calls slow, and
+# nothing makes them quick.
+WEIGHT_QUICK = 0.5
+WEIGHT_SLOW = 0.05
+# How many functions are remembered.
+FUNCTIONS_MAX = 10_000
+
+
+@dataclasses.dataclass
+class Known:
+    """What is known of a function from the calls that have ended."""
+
+    begun: int = 0
+    ended: int = 0
+    seconds: float = 0.0
+    largest: int = 0
+
+
+class Fuser:
+    """Knows how long the calls of each function took."""
+
+    def __init__(self, cpus):
+        self.functions = {}
+        # How many calls of one function keep every CPU busy, with one more behind each.
+        self.probes_max = max(KNOWN_AFTER, 2 * int(cpus))
+
+    def learn(self, function, result):
+        """A call of the function has ended with this outcome."""
+        status, payload, _, seconds = result
+        size = payload if status == outcome.REMOTE else len(payload) if status == outcome.VALUE else 0
+        known = self._known(function)
+        if known.ended == 0:
+            known.seconds = seconds
+        known.ended += 1
+        weight = WEIGHT_QUICK if seconds < known.seconds else WEIGHT_SLOW
+        known.seconds += weight * (seconds - known.seconds)
+        known.largest = max(known.largest, size)
+
+    def _known(self, function):
+        known = self.functions.get(function)
+        if known is None:
+            if len(self.functions) >= FUNCTIONS_MAX:
+                self.functions.clear()
+            known = self.functions[function] = Known()
+        return known
+
+    def is_known(self, function):
+        """Whether it is known how long its calls take, or at least that they are long."""
+        known = self._known(function)
+        return known.ended >= KNOWN_AFTER or (known.ended > 0 and known.seconds > LONG_SECONDS)
+
+    def probes(self, function):
+        """Whether one more call of a function that is not known yet may go; it is counted."""
+        known = self._known(function)
+        known.begun += 1
+        return known.begun <= self.probes_max
+
+    def is_small(self, function):
+        """Whether its results are known to be small."""
+        known = self.functions.get(function)
+        return known is not None and known.ended >= KNOWN_AFTER and known.largest <= SMALL_BYTES
+
+    def calls_max(self, function):
+        """How many calls of the function may go together."""
+        known = self.functions.get(function)
+        if known is None or not self.is_small(function) or known.seconds > SHORT_SECONDS:
+            return 1
+        return max(1, min(CALLS_MAX, int(SECONDS_MAX / max(known.seconds, 1e-6))))
+
+
+class Line:
+    """Calls that wait to be sent: for what the first ones of their function tell, or for a place among the groups
+    that are under way. While they wait more come, so that groups are as large as calls come fast."""
+
+    def __init__(self, fuser, cpus):
+        self.fuser = fuser
+        self.cpus = max(1, int(cpus))
+        # So many groups under way keep every CPU busy until the news of one have come and another has gone.
+        self.under_way_max = max(8, 4 * self.cpus)
+        self.under_way = 0
+        # By function and options, in order; and the ids of all.
+        self.waiting = {}
+        self.ids = set()
+
+    def add(self, task):
+        self.waiting.setdefault((task.function, task.options_key), collections.deque()).append(task)
+        self.ids.add(task.id)
+
+    def take(self):
+        """The groups that are to be sent now, each with whether it counts as under way."""
+        groups = []
+        for key, tasks in list(self.waiting.items()):
+            function = key[0]
+            most = self.fuser.calls_max(function)
+            while tasks:
+                if not self.fuser.is_known(function):
+                    if not self.fuser.probes(function):
+                        break
+                    size, counts = 1, False
+                elif most == 1:
+                    size, counts = 1, False
+                elif self.under_way < self.under_way_max:
+                    places = min(self.under_way_max - self.under_way, 2 * self.cpus)
+                    size, counts = min(most, -(-len(tasks) // places)), True
+                    self.under_way += 1
+                else:
+                    break
+                groups.append((self._pop(tasks, size), counts))
+            if not tasks:
+                del self.waiting[key]
+        return groups
+
+    def flush(self):
+        """All that waits, each call by itself."""
+        groups = [([task], False) for tasks in self.waiting.values() for task in tasks]
+        self.waiting.clear()
+        self.ids.clear()
+        return groups
+
+    def _pop(self, tasks, size):
+        group = [tasks.popleft() for _ in range(size)]
+        self.ids.difference_update(task.id for task in group)
+        return group
+
+    def ended(self):
+        """A group that counted is not under way any more."""
+        self.under_way -= 1

@@ -1,0 +1,190 @@
+"""What runs on a worker of the cluster: it keeps children in worker mode and passes calls to them.
+
+A child takes one call after the other; where the engine runs several calls in one process (Dask's threads),
+each takes a child of its own out of `idle`. A child that was interrupted or died is never used again.
+"""
+
+import collections
+import contextlib
+import threading
+import time
+
+from . import binary
+from . import outcome
+from .child import Child, Died
+
+# How often a wait for the child looks up, so that an interrupt of the engine's gets through.
+POLL_SECONDS = 0.05
+# The same for a wait for the cluster, during which the worker's CPU is free for others.
+BLOCK_SECONDS = 0.2
+# How long a cancelled call may take to notice, before its child is killed.
+GRACE_SECONDS = 2.0
+# How long a program may take until it serves.
+READY_SECONDS = 60.0
+# How many children may wait for work.
+IDLE_MAX = 64
+# How many calls are remembered that were cancelled and do not run here.
+CANCELLED_MAX = 10_000
+
+_idle = []
+_lock = threading.Lock()
+# The calls that run here, by the ids of their results, for engines that cancel by id.
+_running = {}
+# Calls that were cancelled and do not run here: one of them may be on its way here, where the engine says who is
+# cancelled by another way than it sends calls. An ordered set.
+_cancelled = collections.OrderedDict()
+
+
+class Interrupted(Exception):
+    """The engine asked the calls to stop, and the child had to be killed."""
+
+
+def _take(job, content):
+    """A child that waits for work, or a new one."""
+    with _lock:
+        for position, (digest, child) in enumerate(_idle):
+            if digest == job["binary"]["digest"] and child.process.poll() is None:
+                del _idle[position]
+                return child
+    child = Child(binary.locate(job["binary"], content), job)
+    child.wait_until_ready(READY_SECONDS)
+    return child
+
+
+def _end(child):
+    if child is not None:
+        child.kill()
+
+
+def _give_back(job, child):
+    with _lock:
+        if len(_idle) < IDLE_MAX:
+            _idle.append((job["binary"]["digest"], child))
+            return
+    child.kill()
+
+
+def run(job, calls, attempt, retries, content, bridge):
+    """Runs calls, each an (id, call, outcomes of what it needs, carried handles), and gives their outcomes.
+
+    `attempt` is the first, and calls that are worth it are tried up to `retries` times again, right here.
+    `content` gives the program's bytes. `bridge` makes what serves a child's calls to the cluster.
+    """
+    results = [outcome.failure_of(needed) for _, _, needed, _ in calls]
+    positions = [position for position, result in enumerate(results) if result is None]
+    while positions:
+        ready = [_resolved(*calls[position], attempt) for position in positions]
+        for position, result in zip(positions, _try(job, ready, content, bridge)):
+            results[position] = result
+        if retries == 0:
+            break
+        positions = [position for position in positions if outcome.is_worth_a_try(results[position])]
+        attempt, retries = attempt + 1, retries - 1
+    return results
+
+
+def _resolved(id, call, needed, carries, attempt):
+    """A call as its child gets it."""
+    values = [payload for _, payload, _, _ in needed]
+    for _, _, carried, _ in needed:
+        carries = {**carries, **carried}
+    return id, attempt, call, values, carries
+
+
+def _try(job, calls, content, bridge):
+    """One try. A call that kills its child fails, and the rest goes to a new one."""
+    outcomes = []
+    while len(outcomes) < len(calls):
+        child = None
+        try:
+            child = _take(job, content)
+            if child.bridge is None:
+                child.bridge = bridge(child)
+            Run(child, calls[len(outcomes) :], outcomes).go()
+        except Died as died:
+            outcomes.append(outcome.failed("WorkerCrashed", str(died)))
+            _end(child)
+        except BaseException:
+            _end(child)
+            raise
+        else:
+            _give_back(job, child)
+    return outcomes
+
+
+def cancel(ids):
+    """Asks calls to stop that run in this process, or will."""
+    with _lock:
+        children = [(id, _running.get(id)) for id in map(bytes, ids)]
+        for id, child in children:
+            if child is None:
+                _cancelled[id] = None
+        while len(_cancelled) > CANCELLED_MAX:
+            _cancelled.popitem(last=False)
+    for id, child in children:
+        if child is not None:
+            with contextlib.suppress(Died):
+                child.send(["cancel", id])
+
+
+class Run:
+    """Some calls on one child."""
+
+    def __init__(self, child, calls, outcomes):
+        self.child = child
+        self.bridge = child.bridge
+        self.calls = calls
+        self.outcomes = outcomes
+        self.done = 0
+        self.deadline = None
+
+    def go(self):
+        with _lock:
+            _running.update((id, self.child) for id, *_ in self.calls)
+            cancelled = [id for id, *_ in self.calls if _cancelled.pop(id, self) is None]
+        try:
+            for id, attempt, call, values, carries in self.calls:
+                for carried, handle in carries.items():
+                    self.bridge.adopt(carried, handle)
+                self.child.send(["run", id, attempt, call, values, list(carries)])
+            for id in cancelled:
+                self.child.send(["cancel", id])
+            began = time.monotonic()
+            while self.done < len(self.calls):
+                message = self._receive()
+                if message is None:
+                    continue
+                if message[0] != "done":
+                    self.bridge.handle(message)
+                    continue
+                now = time.monotonic()
+                self._done(message, now - began)
+                began = now
+        finally:
+            with _lock:
+                for id, *_ in self.calls:
+                    _running.pop(id, None)
+
+    def _done(self, message, seconds):
+        _, id, status, carries, payload = message
+        if id != self.calls[self.done][0]:
+            raise Died("the worker answered a call that was not its turn")
+        self.outcomes.append((status, payload, self.bridge.handles(carries), seconds))
+        self.done += 1
+
+    def _receive(self):
+        """As the child's, but an interrupt of the engine's becomes a request to stop."""
+        try:
+            if self.bridge.is_blocked():
+                self.bridge.block(BLOCK_SECONDS)
+            message = self.child.receive(POLL_SECONDS)
+            if message is not None:
+                return message
+        except KeyboardInterrupt:
+            if self.deadline is None:
+                self.deadline = time.monotonic() + GRACE_SECONDS
+                for id, *_ in self.calls[self.done :]:
+                    self.child.send(["cancel", id])
+        if not self.child.in_step or self.deadline is not None and time.monotonic() > self.deadline:
+            raise Interrupted
+        return None

@@ -1,0 +1,57 @@
+"""How a call ended: a tuple of status, payload, the refs that the payload carries, and the seconds it took.
+
+The payload is bytes for the program: this package never looks into them, except where the failure is the
+engine's own. Then it is a pair of kind and text, the kind by its name in `mobula::ErrorKind`.
+"""
+
+# The payload is the value, encoded.
+VALUE = 0
+# The payload is the error, encoded: the call ended by it.
+ERROR = 1
+# The value stays on the cluster until it is fetched; the payload is its size in bytes.
+REMOTE = 2
+# The engine failed the call; the payload is kind and text.
+FAILED = 3
+# As ERROR, of a call whose argument failed: the call never began.
+UPSTREAM = 4
+# As ERROR, where the call's own rule says that it is worth another try.
+RETRY = 5
+
+
+def failed(kind, text):
+    return (FAILED, [kind, text], {}, 0.0)
+
+
+def cannot(engine, what):
+    """What an engine says of what it has no way to do."""
+    return failed("Engine", f"the engine `{engine}` cannot {what}")
+
+
+class Cannot(Exception):
+    """The same, raised: with the engine, and what it cannot do."""
+
+
+def without_refs(engine, result):
+    """The outcome, or a failure where its value has refs in it and the engine cannot pass those."""
+    _, _, carries, _ = result
+    return cannot(engine, "return refs inside of values: return the values") if carries else result
+
+
+def failure_of(needed):
+    """Why a call fails that needs these outcomes, or None."""
+    for status, payload, _, _ in needed:
+        if status in (ERROR, RETRY, UPSTREAM):
+            return (UPSTREAM, payload, {}, 0.0)
+        if status == FAILED:
+            return (FAILED, payload, {}, 0.0)
+    return None
+
+
+def is_worth_a_try(result):
+    """Whether a call that ended so may be tried again: its worker died, or its own rule says so."""
+    return result[0] == RETRY or is_crash(result)
+
+
+def is_crash(result):
+    status, payload, _, _ = result
+    return status == FAILED and payload[0] == "WorkerCrashed"

@@ -1,0 +1,63 @@
+"""A task that was sent to the cluster, with the calls in it, until it has ended."""
+
+import threading
+
+from . import outcome
+
+CANCELLED = outcome.failed("Cancelled", "the task was cancelled")
+
+
+class Sent:
+    """One or more calls that are one task of the cluster."""
+
+    def __init__(self, group, bridge, counted):
+        self.group = group
+        self.bridge = bridge
+        # Whether the line counts it while it is under way.
+        self.counted = counted
+        # What the engine cancels by; the engine's to set.
+        self.task = None
+        self.cancelled = set()
+        self.has_ended = False
+        self.wanted = True
+        self.is_forced = False
+        self.lock = threading.Lock()
+
+    def begin(self, task):
+        """The task goes to the cluster only now. False: nobody wants it any more."""
+        with self.lock:
+            self.task = task
+            return self.wanted
+
+    def ended(self, outcomes):
+        """The task has ended: with the outcomes of its calls, or one that is all theirs. Any thread."""
+        if isinstance(outcomes, tuple) and outcomes and isinstance(outcomes[0], int):
+            outcomes = [outcomes] * len(self.group)
+        with self.lock:
+            self.has_ended = True
+            self.task = None
+        if self.is_forced:
+            # Its worker died as it was to.
+            outcomes = [CANCELLED if outcome.is_crash(result) else result for result in outcomes]
+        for task, result in zip(self.group, outcomes):
+            self.bridge.fuser.learn(task.function, result)
+            if task.id not in self.cancelled:
+                self.bridge.completed(task.id, result)
+        self.bridge.went_on(self.counted)
+
+    def cancel(self, id, force):
+        """Cancels a call. The task goes on while other calls in it are wanted; then the result is for nobody."""
+        with self.lock:
+            if self.has_ended or id in self.cancelled:
+                return
+            self.cancelled.add(id)
+            self.is_forced |= force
+            self.wanted = len(self.cancelled) < len(self.group)
+            task = self.task
+            if len(self.group) == 1:
+                # How it ended tells the engine: it may be done before it is asked.
+                self.cancelled.clear()
+        if not self.wanted:
+            self.bridge.engine.cancel(task, [task.id for task in self.group], force)
+        if len(self.group) > 1:
+            self.bridge.completed(id, CANCELLED)

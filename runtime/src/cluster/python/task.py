@@ -1,0 +1,24 @@
+"""A call on its way to the cluster."""
+
+
+class Task:
+    """A call: what it is, what it needs, what it asks for."""
+
+    __slots__ = ("id", "function", "call", "needs", "carries", "options", "options_key")
+
+    def __init__(self, id, function, call, needs, carries, options):
+        # Names the result, for good and everywhere.
+        self.id = id
+        # Names the function, for what is learnt of it.
+        self.function = function
+        # Function, arguments and options, for the worker; nobody else looks into it.
+        self.call = call
+        # Ids of the objects whose values the call needs, in its order.
+        self.needs = needs
+        # Ids of the objects that are refs inside of its arguments.
+        self.carries = carries
+        self.options = options
+        self.options_key = repr(sorted(options.items())) if options else ""
+
+    def may_be_fused(self):
+        return not self.needs and not self.options.get("max_retries")

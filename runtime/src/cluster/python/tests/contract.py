@@ -1,0 +1,140 @@
+"""What every engine does, and what each can do; a test of an engine takes what is its."""
+
+import os
+import time
+
+import msgpack
+
+from driver import Driver
+
+
+class Tasks:
+    """On a cluster that the sidecar starts for itself."""
+
+    engine = None
+    address = "local"
+
+    @classmethod
+    def setUpClass(cls):
+        cls.driver = Driver(cls.engine, cls.address)
+        assert cls.driver.started[0] == "started", cls.driver.started
+
+    @classmethod
+    def tearDownClass(cls):
+        assert cls.driver.end() == 0
+
+    def setUp(self):
+        self.submit, self.get, self.send = self.driver.submit, self.driver.get, self.driver.writer.send
+
+    def fails(self, id, kind, text=""):
+        status, payload = self.get(id)
+        self.assertEqual((status, payload[0]), (3, kind), payload)
+        self.assertIn(text, payload[1])
+
+    def test_value(self):
+        self.assertEqual(self.get(self.submit("add", 1, 2)), (0, 3))
+
+    def test_error(self):
+        self.assertEqual(self.get(self.submit("fail", "why")), (1, b"why"))
+
+    def test_needs(self):
+        a = self.submit("add", 1, 2)
+        b = self.submit("add", 10, needs=[a])
+        self.assertEqual(self.get(b), (0, 13))
+
+    def test_large(self):
+        a = self.submit("zeros", 1_000_000)
+        n = self.submit("length", needs=[a])
+        self.assertEqual(self.get(n), (0, 1_000_000))
+        self.assertEqual(self.get(a), (0, bytes(1_000_000)))
+
+    def test_upstream(self):
+        a = self.submit("fail", "root")
+        b = self.submit("add", 1, needs=[a])
+        c = self.submit("add", 1, needs=[b])
+        self.assertEqual(self.get(c), (4, b"root"))
+
+    def test_crash(self):
+        id = self.submit("die", "of this")
+        self.fails(id, "WorkerCrashed", "before the end of this")
+
+    def test_retry(self):
+        path = f"/tmp/bridge-once-{os.getpid()}"
+        self.assertEqual(self.get(self.submit("die_once", path, options={"max_retries": 2})), (0, "lived"))
+        os.unlink(path)
+
+    def test_retries_end(self):
+        self.fails(self.submit("die", "twice", options={"max_retries": 1}), "WorkerCrashed")
+
+    def test_cancel_queued(self):
+        busy = [self.submit("sleep", 1) for _ in range(2)]
+        a = self.submit("sleep", 1000)
+        self.send(["cancel", a, False])
+        self.fails(a, "Cancelled")
+        for b in busy:
+            self.assertEqual(self.get(b), (0, None))
+
+    def test_put(self):
+        id = os.urandom(16)
+        value = msgpack.packb(b"x" * 500_000)
+        self.send(["put", id, [], value])
+        self.assertEqual(self.get(id), (0, b"x" * 500_000))
+        self.assertEqual(self.get(self.submit("length", needs=[id])), (0, 500_000))
+
+    def test_freed(self):
+        a = self.submit("add", 1, 2)
+        self.get(a)
+        self.send(["free", [[a, 1]]])
+        self.fails(self.submit("add", 1, needs=[a]), "ObjectLost")
+
+    def test_infeasible(self):
+        self.fails(self.submit("add", 1, 2, options={"resources": {"unicorn": 1}}), "Infeasible", "unicorn")
+
+    def test_many(self):
+        began = time.monotonic()
+        tasks = [self.driver.task("add", i, 1) for i in range(5000)]
+        for first in range(0, len(tasks), 256):
+            self.send(["submit", tasks[first : first + 256]])
+        self.assertEqual([self.get(task[0])[1] for task in tasks], [i + 1 for i in range(5000)])
+        print(f"{self.engine}: {5000 / (time.monotonic() - began):.0f} tasks/s")
+
+    def test_round_trip(self):
+        began = time.monotonic()
+        for i in range(100):
+            self.get(self.submit("add", i, 1))
+        print(f"{self.engine}: round trip {(time.monotonic() - began) / 100 * 1e3:.2f} ms")
+
+
+class Running:
+    """Calls that run are cancelled."""
+
+    def test_cancel_running(self):
+        a = self.submit("wait_for_cancel")
+        time.sleep(1)
+        self.send(["cancel", a, False])
+        status, payload = self.get(a)
+        self.assertIn((status, payload[0]), [(1, b"c"[0]), (3, "Cancelled")])
+        # The CPU is free again.
+        self.assertEqual([self.get(self.submit("add", i, 1)) for i in range(2)], [(0, 1), (0, 2)])
+
+
+class Nested:
+    """Calls call the cluster."""
+
+    def test_nested(self):
+        # More than there are CPUs, each of which waits for one more.
+        ids = [self.submit("nested", i) for i in range(6)]
+        self.assertEqual([self.get(id) for id in ids], [(0, 2 * (i + 1)) for i in range(6)])
+
+
+class Carried:
+    """Refs travel inside of values."""
+
+    def test_carried(self):
+        a = self.submit("put_and_return")
+        status, carries, payload = self.driver.wait(a)
+        self.assertEqual((status, len(carries)), (0, 1))
+        b = self.submit("take_ref", carries=carries)
+        self.assertEqual(self.get(b), (0, "kept"))
+        c = self.submit("add", "still ", needs=carries)
+        self.assertEqual(self.get(c), (0, "still kept"))

@@ -1,0 +1,134 @@
+"""A program in worker mode, for the tests: it speaks the worker's frames and knows a few functions.
+
+A call is its function's name and arguments in MessagePack; the values that it needs come behind those.
+"""
+
+import os
+import socket
+import sys
+import threading
+import time
+
+import msgpack
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import frames
+
+channel = socket.socket(fileno=int(os.environ["MOBULA_WORKER"].partition(":")[2]))
+writer = frames.Writer(channel.sendall)
+
+
+def end_with_host():
+    """As the runtime's own reader does: the end of the host is ours, whatever a call is doing."""
+    host = os.getppid()
+    while os.getppid() == host:
+        time.sleep(0.2)
+    os._exit(1)
+
+
+threading.Thread(target=end_with_host, daemon=True).start()
+
+
+class Failed(Exception):
+    pass
+
+
+def ask(message, name):
+    """Sends a message and waits for the news of that name."""
+    writer.send(message)
+    while True:
+        news = frames.read(channel.recv)
+        if news[0] == name:
+            return news
+
+
+def nested(x):
+    """Submits `add(x, 1)` to the cluster, and gives the double of it."""
+    id = os.urandom(16)
+    call = msgpack.packb(["add", [x, 1]])
+    writer.send(["submit", [[id, "add", call, [], [], {}]]])
+    news = ask(["blocked", [id], False], "done")
+    writer.send(["unblocked"])
+    writer.send(["free", [[id, 1]]])
+    (_, status, _, payload) = news[1][0]
+    if status != 0:
+        raise Failed(f"{status} {payload}")
+    return 2 * msgpack.unpackb(payload)
+
+
+def fail(text):
+    raise Failed(text)
+
+
+def die(text):
+    print("before the end", text, file=sys.stderr, flush=True)
+    os.abort()
+
+
+def die_once(path):
+    if os.path.exists(path):
+        return "lived"
+    open(path, "x").close()
+    os.abort()
+
+
+def wait_for_cancel():
+    while True:
+        message = frames.read(channel.recv)
+        if message[0] == "cancel":
+            raise Failed("cancelled")
+
+
+def put_and_return():
+    """Puts a value, and gives a ref to it."""
+    id = os.urandom(16)
+    ask(["put", id, [], msgpack.packb("kept")], "done")
+    return id, [id]
+
+
+def slowly(x):
+    """Takes a moment, and tells on which node: Ray's workers have its address in their environment."""
+    time.sleep(0.2)
+    return x, os.environ.get("RAY_NODE_ID") or os.getppid()
+
+
+FUNCTIONS = {
+    "slowly": slowly,
+    "add": lambda a, b: a + b,
+    "pid": os.getpid,
+    "echo": lambda x: x,
+    "length": len,
+    "zeros": bytes,
+    "sleep": time.sleep,
+    "fail": fail,
+    "die": die,
+    "die_once": die_once,
+    "nested": nested,
+    "wait_for_cancel": wait_for_cancel,
+    "attempt": lambda: attempt,
+}
+
+writer.send(["ready"])
+while True:
+    try:
+        message = frames.read(channel.recv)
+    except frames.Closed:
+        break
+    if message[0] != "run":
+        continue
+    _, id, attempt, call, values, carries = message
+    name, arguments = msgpack.unpackb(call)
+    arguments += [msgpack.unpackb(value) for value in values]
+    try:
+        carried = []
+        if name == "put_and_return":
+            result, carried = put_and_return()
+        elif name == "take_ref":
+            (news,) = [ask(["fetch", carries[0]], "fetched")]
+            result = msgpack.unpackb(news[4])
+            writer.send(["free", [[carries[0], 1]]])
+        else:
+            result = FUNCTIONS[name](*arguments)
+        writer.send(["done", id, 0, carried, msgpack.packb(result)])
+    except Failed as failed:
+        writer.send(["done", id, 1, [], str(failed).encode()])
