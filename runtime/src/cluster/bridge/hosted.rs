@@ -8,12 +8,13 @@ use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, Sender as Queue, channel};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use uuid::Uuid;
 
 use crate::cluster::argument::{Argument, unfit};
 use crate::cluster::bridge::client::{CallHead, Client};
+use crate::cluster::bridge::kept::Kept;
 use crate::cluster::bridge::link::{Reader, Sender};
 use crate::cluster::bridge::message::{self, Incoming, Run};
 use crate::cluster::frame::{self, About, Body, Bytes, Part};
@@ -132,9 +133,10 @@ fn hear(stream: UnixStream, hosted: &'static Hosted, calls: &Queue<Run>) -> Resu
 }
 
 fn run_all(hosted: &Hosted, sender: &Sender, calls: &Receiver<Run>) -> Result<()> {
+    let mut kept = Kept::default();
     while let Ok(run) = calls.recv() {
         let (id, carries) = (run.id, run.carries.clone());
-        let (status, payload, held) = match run_one(hosted, run) {
+        let (status, payload, held) = match run_one(hosted, run, &mut kept) {
             Ok((payload, held)) => (0, payload, held),
             Err(failure) => {
                 let status = if failure.retry { 5 } else { 1 };
@@ -162,7 +164,11 @@ struct Failure {
 }
 
 /// Runs one call.
-fn run_one(hosted: &Hosted, run: Run) -> std::result::Result<Returned, Box<Failure>> {
+fn run_one(
+    hosted: &Hosted,
+    run: Run,
+    kept: &mut Kept,
+) -> std::result::Result<Returned, Box<Failure>> {
     let (ticket, stops) = {
         let mut now = hosted.now();
         now.last_ticket += 1;
@@ -174,15 +180,20 @@ fn run_one(hosted: &Hosted, run: Run) -> std::result::Result<Returned, Box<Failu
         hosted.client.cancel_children();
         hosted.running.cancel(ticket);
     }
-    let ended = unpack(run)
+    let ended = unpack(run, kept)
         .map_err(|error| Box::new(Failure { failed: Failed::from(&error), retry: false }))
         .and_then(|unpacked| {
-            let Unpacked { registered, arguments, body, objects, about } = unpacked;
+            let Unpacked { registered, arguments, body, objects, borrowed, about } = unpacked;
             let bytes = Bytes { body: &body, shared: None };
             let start =
                 Start { about: &about, bytes, objects: &objects, running: &hosted.running, ticket };
             let mut out = Body::new(None);
             let Ended { outcome, held, retry, .. } = (registered.run)(start, arguments, &mut out);
+            for (id, bytes) in borrowed {
+                if let Some(object) = objects.get(&id) {
+                    kept.keep(id, object, bytes);
+                }
+            }
             let part = outcome.map_err(|failed| Box::new(Failure { failed, retry }))?;
             let mut bytes = out.take();
             let Part::Inline { start, end } = part else {
@@ -204,12 +215,14 @@ struct Unpacked {
     arguments: Vec<Argument>,
     body: Vec<u8>,
     objects: Objects,
+    /// What may be kept of them, and how many bytes each takes.
+    borrowed: Vec<(Uuid, usize)>,
     about: About,
 }
 
 /// Puts the values that came with the call where its arguments are looked for.
-fn unpack(run: Run) -> Result<Unpacked> {
-    let Run { attempt, call, values, .. } = run;
+fn unpack(run: Run, kept: &Kept) -> Result<Unpacked> {
+    let Run { attempt, call, values, carries, .. } = run;
     let lengths =
         frame::lengths(&call)?.ok_or_else(|| message::garbled("a call without a head"))?;
     let (whole, head_bytes) = lengths;
@@ -225,6 +238,7 @@ fn unpack(run: Run) -> Result<Unpacked> {
             .ok_or_else(|| unfit("an object that did not come"))
     };
     let objects = Objects::default();
+    let mut borrowed = Vec::new();
     let mut shares = (registered.nature)().shares.into_iter();
     let mut arguments = Vec::with_capacity(head.arguments.len());
     for argument in head.arguments {
@@ -232,7 +246,13 @@ fn unpack(run: Run) -> Result<Unpacked> {
         arguments.push(match argument {
             Argument::Value(part) => Argument::Value(part),
             Argument::Object(id) if borrows => {
-                objects.set(id, Object::Bytes(std::sync::Arc::new(value_of(&id)?.clone())));
+                let bytes = value_of(&id)?;
+                let object = kept.get(&id);
+                objects.set(id, object.unwrap_or_else(|| Object::Bytes(Arc::new(bytes.clone()))));
+                // Where refs came along, they may be inside of it.
+                if carries.is_empty() {
+                    borrowed.push((id, bytes.len()));
+                }
                 Argument::Object(id)
             }
             Argument::Object(id) => Argument::Value(append(&mut body, value_of(&id)?)?),
@@ -253,7 +273,7 @@ fn unpack(run: Run) -> Result<Unpacked> {
         place: head.place,
         time_limit: options.as_ref().and_then(|options| options.timeout),
     };
-    Ok(Unpacked { registered, arguments, body, objects, about })
+    Ok(Unpacked { registered, arguments, body, objects, borrowed, about })
 }
 
 /// Adds a value to what arguments lie in.

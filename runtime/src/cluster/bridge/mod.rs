@@ -13,11 +13,12 @@
 //! - `message`, `link` what is said, and how it is written and read;
 //! - `sidecar` Python, started;
 //! - `client` what a process has on the cluster, whichever end it is;
-//! - `hosted` this program as a worker;
+//! - `hosted` this program as a worker, `kept` what its calls have borrowed;
 //! - `../python/` all that is in Python, with `protocol.md`.
 
 mod client;
 pub(super) mod hosted;
+mod kept;
 mod link;
 mod message;
 mod sidecar;
