@@ -207,6 +207,37 @@ fn calls_within_calls_end_on_one_cpu() {
     assert_eq!(mobula::get((one, other)).unwrap(), (285, 285));
 }
 
+#[remote(stream)]
+fn counts(up_to: u64) -> impl Iterator<Item = Result<u64, String>> {
+    (0..up_to).map(|x| match x {
+        3 => Err("three".to_owned()),
+        7 => std::process::abort(),
+        x => Ok(x),
+    })
+}
+
+#[test]
+fn a_stream_comes_item_by_item_and_its_crash_is_the_last() {
+    let runtime = runtime(1);
+    let _entered = runtime.enter();
+    let items: Vec<_> = counts::remote(20).map(mobula::get).collect();
+    assert_eq!(items.len(), 8);
+    for (x, item) in (0..).zip(&items) {
+        match (x, item) {
+            (3, Err(error)) => assert_eq!(error.downcast_ref::<String>().unwrap(), "three"),
+            (7, Err(error)) => assert_eq!(error.kind(), ErrorKind::WorkerCrashed, "{error}"),
+            (x, item) => assert_eq!(item.as_ref().unwrap(), &x),
+        }
+    }
+    // Nobody reads on, and what is behind it has the CPU and the process.
+    let mut some = counts::options().max_unread(1).remote(5);
+    assert_eq!(mobula::get(some.next().unwrap()).unwrap(), 0);
+    assert_eq!(mobula::get(square::remote(3)).unwrap(), 9);
+    drop(some);
+    let ended: Vec<_> = counts::remote(2).map(mobula::get).collect::<mobula::Result<_>>().unwrap();
+    assert_eq!(ended, [0, 1]);
+}
+
 #[remote]
 fn prints(line: &str) {
     println!("{line}");

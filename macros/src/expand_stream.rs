@@ -74,7 +74,29 @@ fn task(function: &Function<'_>, source: Source, options: &Options, name: &str) 
     let declaration = expand::declaration(ident, name);
     let defaults = expand::defaults(options, quote!(::mobula::__private::StreamConfig));
     let body = body(function, source);
+    let registers = (!options.local).then(|| {
+        let fails = signature.fails(quote!(#ident));
+        quote! {
+            ::mobula::__private::register_stream!(#ident);
+            #fails
+        }
+    });
+    let crossing = (!options.local).then(|| {
+        let (ports, way, failure) = (signature.ports(), signature.way(), signature.failure_way());
+        quote! {
+            fn crossing() -> ::core::option::Option<::mobula::__private::StreamCrossing<Self>> {
+                ::core::option::Option::Some(::mobula::__private::StreamCrossing {
+                    registered: &REGISTERED,
+                    ports: #ports,
+                    way: #way,
+                    failure: #failure,
+                })
+            }
+        }
+    });
     quote! {
+        #registers
+
         #[automatically_derived]
         impl ::mobula::__private::StreamFn for #ident {
             type Params = #markers;
@@ -86,6 +108,8 @@ fn task(function: &Function<'_>, source: Source, options: &Options, name: &str) 
             }
 
             #defaults
+
+            #crossing
 
             fn body() -> ::mobula::__private::StreamBody<Self> {
                 #body

@@ -129,7 +129,8 @@ pub mod __private {
     pub use crate::api::remote::{Body, RemoteFn, TaskOptions, submit};
     pub use crate::api::split::Split;
     pub use crate::api::stream::{
-        ObjectStream, StreamBody, StreamConfig, StreamFn, StreamOptions, next_of, submit_stream,
+        ObjectStream, StreamBody, StreamConfig, StreamCrossing, StreamFn, StreamOptions, next_of,
+        submit_stream,
     };
     pub use crate::cluster::registry::{Known, Registered};
     pub use crate::error::{Error, Result, failure::*};
@@ -138,7 +139,7 @@ pub mod __private {
     pub use crate::store::{KindOf, Noted, NotedIfPortable, NotedIfSized, NotedNot};
     pub use crate::{
         copier, failure, failure_way, note_type, port, register_actor, register_function,
-        register_method, shareable, way,
+        register_method, register_stream, shareable, way,
     };
     pub use inventory;
 
@@ -230,6 +231,17 @@ macro_rules! register_method {
     ($method:ty) => {
         static REGISTERED: $crate::__private::Registered =
             $crate::__private::Registered::of_method::<$method>();
+        $crate::__private::inventory::submit! { $crate::__private::Known(&REGISTERED) }
+    };
+}
+
+/// Lets other processes ask for a stream by its name.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! register_stream {
+    ($stream:ty) => {
+        static REGISTERED: $crate::__private::Registered =
+            $crate::__private::Registered::of_stream::<$stream>();
         $crate::__private::inventory::submit! { $crate::__private::Known(&REGISTERED) }
     };
 }

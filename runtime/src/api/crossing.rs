@@ -455,14 +455,25 @@ pub(crate) fn end<T>(
     registered: &'static Registered,
     failure: Option<FailureWay>,
 ) -> Ended {
+    let (outcome, held) = pack(result, body, encode, registered, failure);
+    Ended { outcome, held, how: here.end(crashed), retry: false }
+}
+
+/// In a worker: packs a value, or why there is none.
+pub(crate) fn pack<T>(
+    result: Result<T>,
+    body: &mut frame::Body,
+    encode: fn(&T, &mut dyn std::io::Write) -> Result<Vec<wire::Held>>,
+    registered: &'static Registered,
+    failure: Option<FailureWay>,
+) -> (frame::Outcome, Vec<wire::Held>) {
     let encoded = result.and_then(|value| {
         let encoded = panics::catch(|| task::encode(body, &value, encode));
         panics::drop_quietly(value);
         encoded
     });
-    let how = here.end(crashed);
     match encoded {
-        Ok((part, held)) => Ended { outcome: Ok(part), held, how, retry: false },
+        Ok((part, held)) => (Ok(part), held),
         Err(error) => {
             let mut failed = Failed::from(&error);
             let encode = |way: FailureWay| {
@@ -470,7 +481,7 @@ pub(crate) fn end<T>(
                 Some((registered.name().to_owned(), bytes))
             };
             failed.value = failed.value.take().or_else(|| failure.and_then(encode));
-            Ended { outcome: Err(failed), held: Vec::new(), how, retry: false }
+            (Err(failed), Vec::new())
         }
     }
 }

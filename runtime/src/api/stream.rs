@@ -22,7 +22,6 @@ use crate::api::object::ObjectRef;
 use crate::api::options::Options;
 use crate::api::parameter::{Arg, Awaiting, Param, Params};
 use crate::api::remote::submit_task;
-use crate::cluster;
 use crate::config::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{Call, Function};
@@ -33,6 +32,10 @@ use crate::local::request::Claim;
 use crate::local::stream::{Inlet, Next, Outlet, Produce, Producer, Shared};
 use crate::local::waiting::{self, Ended};
 use crate::local::{cancelling, current, default};
+
+mod away;
+
+pub use self::away::StreamCrossing;
 
 /// How many items may be there unread, unless `max_unread` says otherwise.
 const UNREAD_MAX: usize = 16;
@@ -191,6 +194,10 @@ pub trait StreamFn: Sized + 'static {
     fn defaults() -> Option<&'static StreamConfig> {
         None
     }
+    /// How it crosses to another process; None: it stays in this one.
+    fn crossing() -> Option<StreamCrossing<Self>> {
+        None
+    }
     /// The function itself.
     fn body() -> StreamBody<Self>;
 }
@@ -228,10 +235,8 @@ fn submit_call<F: StreamFn>(
     config: StreamConfig,
     call: Call,
 ) -> ObjectStream<F::Item> {
-    if crossing::leaves() {
-        let name = call.function.name();
-        let why =
-            cluster::stays(&format!("the stream `{name}` is produced in its caller's process"));
+    let leaves = crossing::leaves();
+    if leaves && let Err(why) = away::check::<F>() {
         return ObjectStream::failed(why, call);
     }
     let claim = config.claim();
@@ -254,6 +259,12 @@ fn submit_call<F: StreamFn>(
     if waits && claim.request().asks_for_cpus() {
         let message = "a stream that waits computes on no CPU of the pool; leave num_cpus out";
         return ObjectStream::failed(Error::new(ErrorKind::Engine, message), call);
+    }
+    if leaves {
+        let make = move || Ok(away::producer::<F>(slots, outlet));
+        let job = Produce::new(make, false, Arc::clone(&shared), Arc::clone(&claim));
+        let task = submit_task(job, awaiting, call, Some(claim), current::next_place);
+        return ObjectStream::new(shared, task);
     }
     let make = move || Ok(body(F::Params::resolve(slots)?, outlet));
     let task = if waits && claim.local().settings().engine == Engine::Threads {

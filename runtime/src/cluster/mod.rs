@@ -100,6 +100,23 @@ pub(crate) trait Engine: Outside {
     /// # Errors
     /// Those of `call`; `Engine`, if this engine has no actors.
     fn host(&self, cargo: &dyn Cargo, task: &Task) -> Result<Box<dyn Host>>;
+    /// Begins a stream that this thread produces as `task`.
+    ///
+    /// # Errors
+    /// As for `call`; `Engine`, if this engine has no streams.
+    fn source(&self, cargo: &dyn Cargo, task: &Task) -> Result<Box<dyn Source>>;
+}
+
+/// A process that produces a stream. Dropped before that has ended, it is killed.
+pub(crate) trait Source: Send {
+    /// Hands over the next item, whose producer this thread runs as `task`. False: there is none.
+    ///
+    /// # Errors
+    /// As for [`Engine::call`]; what the producer failed with.
+    fn next(&mut self, task: &Task, take: &mut dyn FnMut(Answer<'_>) -> Result<()>)
+    -> Result<bool>;
+    /// No more items are wanted: lets the producer end.
+    fn stop(&mut self, task: &Task);
 }
 
 /// The process in which an actor lives. Dropped, it ends, and the state with it.

@@ -325,16 +325,28 @@ impl Streams {
 }
 
 /// The producer's end of a stream.
-pub struct Outlet<T: Send + Sync + 'static> {
-    shared: Arc<Shared<T>>,
-    local: Arc<Local>,
+pub struct Outlet<T: Send + Sync + 'static>(To<T>);
+
+/// Where items go.
+enum To<T: Send + Sync + 'static> {
+    Reader {
+        shared: Arc<Shared<T>>,
+        local: Arc<Local>,
+    },
+    /// To the process of the reader: sends one, and waits until another is wanted.
+    Away(Box<dyn Fn(Result<T>) -> Result<()> + Send + Sync>),
 }
 
 impl<T: Send + Sync + 'static> Outlet<T> {
     /// The runtime stops the producer when it ends.
     pub(crate) fn new(shared: Arc<Shared<T>>, local: Arc<Local>) -> Self {
         local.streams().add(&shared);
-        Self { shared, local }
+        Self(To::Reader { shared, local })
+    }
+
+    /// Of a stream whose reader is in another process.
+    pub(crate) fn away(send: impl Fn(Result<T>) -> Result<()> + Send + Sync + 'static) -> Self {
+        Self(To::Away(Box::new(send)))
     }
 
     /// Yields an item, and waits until the reader has room for another.
@@ -342,14 +354,21 @@ impl<T: Send + Sync + 'static> Outlet<T> {
     /// # Errors
     /// Nobody wants more.
     pub async fn send(&self, item: Result<T>) -> Result<()> {
-        self.shared.push(item)?;
-        poll_fn(|context| self.shared.poll_room(context.waker())).await
+        match &self.0 {
+            To::Reader { shared, .. } => {
+                shared.push(item)?;
+                poll_fn(|context| shared.poll_room(context.waker())).await
+            }
+            To::Away(send) => send(item),
+        }
     }
 }
 
 impl<T: Send + Sync + 'static> Drop for Outlet<T> {
     fn drop(&mut self) {
-        self.local.streams().remove(&self.shared);
+        if let To::Reader { shared, local } = &self.0 {
+            local.streams().remove(shared);
+        }
     }
 }
 

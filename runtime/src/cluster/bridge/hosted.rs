@@ -185,8 +185,15 @@ fn run_one(
         .and_then(|unpacked| {
             let Unpacked { registered, arguments, body, objects, borrowed, about } = unpacked;
             let bytes = Bytes { body: &body, shared: None };
-            let start =
-                Start { about: &about, bytes, objects: &objects, running: &hosted.running, ticket };
+            let running = &hosted.running;
+            let start = Start {
+                about: &about,
+                bytes,
+                objects: &objects,
+                running,
+                ticket,
+                connection: None,
+            };
             let mut out = Body::new(None);
             let Ended { outcome, held, retry, .. } = (registered.run)(start, arguments, &mut out);
             for (id, bytes) in borrowed {

@@ -108,6 +108,7 @@ impl Shared {
                 process.was_read();
                 taken
             }
+            Seen::Item(_) => Err(serving::no_stream()),
             Seen::NotBegun(how) => {
                 let why = process::crashed(process.control.pid, &how);
                 *place = None;

@@ -20,7 +20,7 @@ use crate::cluster::processes::process::{Control, Process, Sending};
 use crate::cluster::processes::serving::Seen;
 use crate::cluster::processes::spawn::Serves;
 use crate::cluster::turn::Ticket;
-use crate::cluster::{Answer, Cargo, Engine, Host, Parcel, about};
+use crate::cluster::{Answer, Cargo, Engine, Host, Parcel, Source, about};
 use crate::config::WorkerOutput;
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::abroad::Outside;
@@ -33,6 +33,7 @@ mod listener;
 mod output;
 mod process;
 mod serving;
+mod source;
 pub(crate) mod spawn;
 
 /// How many workers may die before a task begins, until that is its failure.
@@ -148,6 +149,7 @@ impl Processes {
                     self.take_in(process);
                     return taken;
                 }
+                Seen::Item(_) => return Err(serving::no_stream()),
                 Seen::NotBegun(_) => {}
                 Seen::Failed(error) => return Err(error),
             }
@@ -194,6 +196,10 @@ impl Engine for Processes {
 
     fn host(&self, cargo: &dyn Cargo, task: &Task) -> Result<Box<dyn Host>> {
         host::start(self, cargo, task)
+    }
+
+    fn source(&self, cargo: &dyn Cargo, task: &Task) -> Result<Box<dyn Source>> {
+        source::start(self, cargo, task)
     }
 
     fn run(&self, parcel: Box<dyn Parcel>) {
@@ -398,6 +404,10 @@ impl<'a> Feed<'a> {
                     Err(error) => parcel.failed(error),
                 }
                 Ok(())
+            }
+            Seen::Item(_) => {
+                parcel.failed(serving::no_stream());
+                Err(None)
             }
             Seen::NotBegun(_) => Err(Some(parcel)),
             Seen::Failed(error) => {

@@ -36,6 +36,8 @@ use crate::random::Pool;
 /// How a task in a worker ended.
 pub(super) enum Seen {
     Done(Done),
+    /// It has produced an item.
+    Item(Done),
     /// The worker died before, in this way.
     NotBegun(String),
     /// Its worker died, or said what makes no sense; it is of no use any more.
@@ -68,6 +70,11 @@ impl Done {
             Err(failed) => Ok(Err(failed)),
         }
     }
+}
+
+/// Why an item is of no use.
+pub(super) fn no_stream() -> Error {
+    frame::garbled("an item came of what is no stream")
 }
 
 /// Tells a worker that its task is to stop.
@@ -129,6 +136,12 @@ pub(super) fn see_through(
                     }
                     process.let_go = let_go;
                     return Seen::Done(Done::new(outcome, frame, how));
+                }
+                ToDriver::Item { ticket: of, outcome } if of == *ticket => {
+                    if let Ok(part) = &outcome {
+                        process.note_shared(part);
+                    }
+                    return Seen::Item(Done::new(outcome, frame, frame::Ended::default()));
                 }
                 ToDriver::Await { ids, any, timeout } => {
                     take_back(process, ticket);

@@ -15,7 +15,9 @@ use uuid::Uuid;
 use crate::cluster::arena::{Page, Reader, Writer};
 use crate::cluster::argument::Packing;
 use crate::cluster::channel::{Frame, Incoming, NoFrame, Outgoing};
-use crate::cluster::frame::{self, Body, Bytes, EndedWait, SubmitHead, ToDriver, ToWorker};
+use crate::cluster::frame::{
+    self, Body, Bytes, EndedWait, Outcome, SubmitHead, ToDriver, ToWorker,
+};
 use crate::cluster::turn::Ticket;
 use crate::cluster::upstream::{Departure, Pending, Upstream};
 use crate::cluster::worker::task::{self, Running};
@@ -132,6 +134,27 @@ impl Connection {
             }
         }
         let _ = outgoing.flush();
+    }
+
+    /// Sends an item of a stream, and waits on the first thread. False: no more are wanted.
+    pub(super) fn send_item(
+        &self,
+        ticket: Ticket,
+        outcome: Outcome,
+        held: &[Held],
+        mut lease: Lease<'_>,
+    ) -> bool {
+        self.export_held(held);
+        let body = lease.body.take();
+        self.send_leased(&lease, &ToDriver::Item { ticket, outcome }, &body);
+        drop(lease);
+        loop {
+            let Ok((head, body)) = self.receive() else { super::end() };
+            match head {
+                ToWorker::More { wanted } => return wanted,
+                other => lock(&self.backlog).push_back((other, body)),
+            }
+        }
     }
 
     /// Tells what came of a task.

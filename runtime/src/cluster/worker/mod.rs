@@ -274,7 +274,14 @@ impl Worker {
             && let Some(later) = registered.later
         {
             let bytes = self.connection.bytes(body);
-            let start = Start { about: &about, bytes, objects: &self.objects, running, ticket };
+            let start = Start {
+                about: &about,
+                bytes,
+                objects: &self.objects,
+                running,
+                ticket,
+                connection: Some(self.connection),
+            };
             let begin = later(start, arguments);
             let replier = Replier { connection: self.connection, ticket };
             arbiter().run(move || begin(replier));
@@ -285,7 +292,8 @@ impl Worker {
             Ok(registered) => {
                 let bytes = self.connection.bytes(body);
                 let objects = &self.objects;
-                let start = Start { about: &about, bytes, objects, running, ticket };
+                let connection = Some(self.connection);
+                let start = Start { about: &about, bytes, objects, running, ticket, connection };
                 (registered.run)(start, arguments, &mut lease.body)
             }
             Err(error) => {

@@ -28,6 +28,8 @@ pub struct Start<'a> {
     pub(crate) objects: &'a Objects,
     pub(in crate::cluster) running: &'a Running,
     pub(in crate::cluster) ticket: Ticket,
+    /// None: it is a cluster's worker.
+    pub(in crate::cluster) connection: Option<&'static Connection>,
 }
 
 /// How it ended.
@@ -46,7 +48,28 @@ pub(crate) struct Here {
     pub(crate) task: Task,
 }
 
+/// Where the items of a stream go that this process produces.
+#[derive(Clone, Copy)]
+pub(crate) struct Items {
+    connection: &'static Connection,
+    ticket: Ticket,
+}
+
+impl Items {
+    /// Sends what `pack` packs, and waits. False: no more are wanted.
+    pub(crate) fn send(self, pack: impl FnOnce(&mut Body) -> (Outcome, Vec<Held>)) -> bool {
+        let mut lease = self.connection.borrow_writer();
+        let (outcome, held) = pack(&mut lease.body);
+        self.connection.send_item(self.ticket, outcome, &held, lease)
+    }
+}
+
 impl Start<'_> {
+    /// If this is a stream's beginning, where its items go. None: nobody here takes items.
+    pub(crate) fn items(&self) -> Option<Items> {
+        Some(Items { connection: self.connection?, ticket: self.ticket })
+    }
+
     /// As `here`, of one that is under way among others.
     pub(crate) fn here_among(&self, function: &'static Function) -> Here {
         let here = self.here(function);
