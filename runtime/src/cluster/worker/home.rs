@@ -180,7 +180,8 @@ impl Connection {
         let mut writer = lock(&self.writer).take();
         if let Some(writer) = &mut writer {
             let sent = *lock(&self.shared_sent);
-            // Acquire: pairs with the Release of the driver, which has read by then.
+            // Acquire: pairs with the Release of the driver, which has read by then. It reads all that comes, and
+            // when it ends, so does this process: so the wait ends.
             while self.page.taken().load(Ordering::Acquire) != sent {
                 std::thread::sleep(LOOK);
             }
