@@ -655,10 +655,13 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
     unsafe fn abandon_entry(entry: Entry, _: Error) -> bool {
         // SAFETY: by the caller's promise.
         let strand = unsafe { Self::from_entry(&entry) };
-        let _ = strand.end.set(Box::new(ActorEnd::ShutDown));
-        // SAFETY: as in `execute`.
-        let left = T::take_entry(&strand) && unsafe { T::take(&strand, usize::MAX) };
-        debug_assert!(!left, "a turn without bound leaves nothing");
+        // Without the turn it is not ours to end: whoever ends all actors would find it told, and not nudge it.
+        if T::take_entry(&strand) {
+            let _ = strand.end.set(Box::new(ActorEnd::ShutDown));
+            // SAFETY: as in `execute`.
+            let left = unsafe { T::take(&strand, usize::MAX) };
+            debug_assert!(!left, "a turn without bound leaves nothing");
+        }
         false
     }
 

@@ -251,9 +251,11 @@ impl Host for ActorHost {
 
     fn give_up(&self, sent: u64) {
         if self.shared.calls.give_up(sent)
-            && let Some(process) = &*lock(&self.shared.process)
+            && let Some(process) = &mut *lock(&self.shared.process)
         {
-            process.control.tell(&ToWorker::Cancel { ticket: sent }, &[]);
+            // On the way of the calls: it stops before those are begun that come after. What cannot be sent shows in
+            // what cannot be received.
+            let _ = process.outgoing.send(&ToWorker::Cancel { ticket: sent }, &[]);
         }
     }
 

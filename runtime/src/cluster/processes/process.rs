@@ -133,7 +133,9 @@ impl Control {
     /// Notes what the worker runs now.
     pub(super) fn runs(&self, task: usize, ticket: Ticket, name: &str) {
         let mut head = self.head();
-        (head.task, head.ticket, head.forced) = (task, ticket, false);
+        // It is noted again when it is waited for: by then somebody may have killed the process for its sake.
+        head.forced &= (head.task, head.ticket) == (task, ticket);
+        (head.task, head.ticket) = (task, ticket);
         head.name.clear();
         head.name.push_str(name);
     }
