@@ -40,6 +40,7 @@ type Piece = (&'static str, fn(Engine) -> mobula::Result<()>);
 const PIECES: &[Piece] = &[
     // First, since a runtime counts its calls, and a cluster's serves all pieces.
     ("`rng()`: the same numbers everywhere", random_numbers),
+    ("`rng()` in actors: the same numbers everywhere", random_numbers_of_actors),
     ("tasks: values, `&` parameters, up to 12 arguments", tasks),
     ("refs and lists of refs as arguments", refs_as_arguments),
     ("refs inside of arguments and results", refs_inside),
@@ -67,11 +68,10 @@ const PIECES: &[Piece] = &[
     ("actors: restarts, `checkpoint`, `max_task_retries`", actor_restarts),
     ("actors: names, `get_actor`, `get_or_create`", actor_names),
     ("actors: `max_concurrency`, `max_pending_calls`, `#[remote(every = ..)]`", actor_options),
-    ("actors: handles in arguments, results and values, actors started in tasks", actor_handles),
+    ("actors: handles in arguments, results and values, actors in tasks", actor_handles),
     ("actors: `async fn`", waiting_actors),
     ("actors: `#[remote(stream)]` on methods", actor_streams),
     ("`ActorPool`", actor_pools),
-    ("`rng()` in actors: the same numbers everywhere", random_numbers_of_actors),
     ("closures: `spawn`, `mobula::map`", closures),
     ("`#[remote(local)]`", local_functions),
 ];
@@ -603,9 +603,12 @@ fn draws(n: u64) -> mobula::Result<Vec<u64>> {
     Ok(own.into_iter().chain(below.into_iter().flatten()).collect())
 }
 
+/// How many calls `random_numbers` makes, each of which makes calls down to that depth.
+const DRAWS: u64 = 3;
+
 fn random_numbers(engine: Engine) -> mobula::Result<()> {
     // Calls within calls have a piece of their own.
-    let depth = if engine == Engine::Ipyparallel { 1 } else { 3 };
+    let depth = if engine == Engine::Ipyparallel { 1 } else { DRAWS };
     let here = {
         let config = Config::new().num_cpus(1).engine(Engine::Inline).seed(7);
         let runtime = Runtime::new(config)?;
@@ -791,9 +794,17 @@ impl Shaky {
         assert_eq!(attempt, 3, "not yet");
         mobula::context().restarts()
     }
+
+    pub fn pid(&self) -> u32 {
+        std::process::id()
+    }
+
+    pub fn aborts(&mut self) {
+        std::process::abort()
+    }
 }
 
-fn actor_restarts(_: Engine) -> mobula::Result<()> {
+fn actor_restarts(engine: Engine) -> mobula::Result<()> {
     let shaky = Shaky::options().max_restarts(1).remote(5);
     let (before, crash, after) = (shaky.add(1), shaky.add(13), shaky.add(2));
     assert_eq!(mobula::get(before)?, 6);
@@ -812,6 +823,26 @@ fn actor_restarts(_: Engine) -> mobula::Result<()> {
 
     let patient = Shaky::options().max_restarts(5).max_task_retries(2).remote(0);
     assert_eq!(mobula::get(patient.third_time())?, 2);
+    if matches!(engine, Engine::Processes | Engine::Ray) { lost_processes() } else { Ok(()) }
+}
+
+/// An actor whose process dies, in a call or between two, has crashed.
+fn lost_processes() -> mobula::Result<()> {
+    let shaky = Shaky::options().max_restarts(2).remote(5);
+    let error = mobula::get(shaky.aborts()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WorkerCrashed, "{error}");
+    assert!(error.to_string().contains("SIGABRT"), "{error}");
+    assert_eq!(mobula::get(shaky.add(1))?, 6);
+    let pid = mobula::get(shaky.pid())?;
+    let killed = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
+    assert!(killed.is_ok_and(|status| status.success()));
+    // The call may have been on its way to it.
+    while mobula::get(shaky.pid()).is_ok_and(|now| now == pid) {}
+    assert_eq!(mobula::get(shaky.add(1))?, 6);
+    let end = shaky.watch();
+    mobula::get(shaky.aborts()).unwrap_err();
+    assert!(matches!(mobula::get(end)?, ActorEnd::Crashed { restarts: 2, .. }));
+    assert_eq!(mobula::get(shaky.add(1)).unwrap_err().kind(), ErrorKind::ActorDied);
     Ok(())
 }
 
@@ -828,17 +859,13 @@ fn shared(name: String) -> mobula::Result<u64> {
 fn actor_names(_: Engine) -> mobula::Result<()> {
     let counter = Counter::options().name("c").remote(1);
     assert_eq!(mobula::get(mobula::get_actor::<Counter>("c")?.add(1))?, 2);
-    assert_eq!(mobula::get(by_name::remote("c"))?, 3);
-    assert_eq!(mobula::get(shared::remote("c".to_owned()))?, 4);
     let name = mobula::ActorName::new("c").namespace("lab");
     assert_eq!(mobula::get_actor::<Counter>(name).unwrap_err().kind(), ErrorKind::ActorDied);
     let error = mobula::get(Counter::options().name("c").remote(1).value()).unwrap_err();
     assert!(error.to_string().contains("\"c\""), "{error}");
     let same = Counter::options().name("c").get_or_create(50);
-    assert_eq!(mobula::get(same.value())?, 4);
+    assert_eq!(mobula::get(same.value())?, 2);
     assert_eq!(same, counter);
-    let error = mobula::get(by_name::remote("nobody")).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::ActorDied);
     Ok(())
 }
 
@@ -947,6 +974,16 @@ fn actor_handles(_: Engine) -> mobula::Result<()> {
     assert!(matches!(mobula::get(end)?, ActorEnd::Unreachable));
 
     assert!(mobula::get(stops::remote(Counter::remote(1)))?);
+    by_names_in_tasks()
+}
+
+fn by_names_in_tasks() -> mobula::Result<()> {
+    let counter = Counter::options().name("c").remote(1);
+    assert_eq!(mobula::get(by_name::remote("c"))?, 2);
+    assert_eq!(mobula::get(shared::remote("c".to_owned()))?, 3);
+    assert_eq!(mobula::get(counter.value())?, 3);
+    let error = mobula::get(by_name::remote("nobody")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ActorDied);
     Ok(())
 }
 
@@ -1019,15 +1056,20 @@ fn draws_by_actors(n: u64) -> mobula::Result<Vec<u64>> {
     Ok(drawn)
 }
 
-fn random_numbers_of_actors(_: Engine) -> mobula::Result<()> {
+fn random_numbers_of_actors(engine: Engine) -> mobula::Result<()> {
+    // Numbers go by the calls made before, which on a cluster are those of the piece before.
+    let before = if is_cluster(engine) { DRAWS } else { 0 };
     let draw = || {
         let counter = Counter::remote(0);
         let own = mobula::get([counter.draws(), counter.draws()])?.concat();
-        Ok([own, mobula::get(draws_by_actors::remote(2))?].concat())
+        // Actors in tasks have a piece of their own.
+        let others = if is_cluster(engine) { 0 } else { 2 };
+        Ok([own, mobula::get(draws_by_actors::remote(others))?].concat())
     };
     let here: mobula::Result<Vec<u64>> = {
         let runtime = Runtime::new(Config::new().num_cpus(1).engine(Engine::Inline).seed(7))?;
         let _entered = runtime.enter();
+        mobula::get((0..before).map(|_| draws::remote(0)).collect::<Vec<_>>())?;
         draw()
     };
     assert_eq!(here?, draw()?);

@@ -212,8 +212,7 @@ impl<A: Actor> ActorCell<A> {
         call: Call,
     ) -> Result<Self> {
         if crossing::leaves() {
-            cluster::check_actors(call.function.name())?;
-            if let Some(upstream) = cluster::way_out()? {
+            if let Some(upstream) = cluster::way_to_actors(call.function.name())? {
                 let started = far::start::<A>(upstream, &slots, config, taken, call)?;
                 return Ok(started.cell().clone());
             }
@@ -257,14 +256,14 @@ impl<A: Actor> ActorCell<A> {
         }
         let runtime = Arc::clone(&local);
         if A::ASYNC {
-            let (arguments, seed) = (seed.awaited().refs, Arc::new(Mutex::new(seed)));
+            let (arguments, seed) = (awaited_here(&seed), Arc::new(Mutex::new(seed)));
             let claimed = Strand::start(local, seed, terms, arguments, call, place);
             let (handle, is_new) = taken.settle(claimed)?;
             return Ok(Self(Kind::AwayWaits(handle)).begun(is_new, &runtime));
         }
         // Its calls come to the other process one at a time.
         let terms = terms.map(|terms| Terms { max_concurrency: None, ..terms });
-        let arguments = seed.awaited().refs;
+        let arguments = awaited_here(&seed);
         let claimed =
             Strand::start(local, Arc::new(Mutex::new(seed)), terms, arguments, call, place);
         let (handle, is_new) = taken.settle(claimed)?;
@@ -296,11 +295,10 @@ impl<A: Actor> ActorCell<A> {
 
     /// The actor of that name.
     fn find(name: &ActorName) -> Result<Self> {
-        if crossing::leaves() {
-            cluster::check_actors(A::function().name())?;
-            if let Some(upstream) = cluster::way_out()? {
-                return Ok(far::find::<A>(upstream, name)?.cell().clone());
-            }
+        if crossing::leaves()
+            && let Some(upstream) = cluster::way_to_actors(A::function().name())?
+        {
+            return Ok(far::find::<A>(upstream, name)?.cell().clone());
         }
         let find = |local: &Arc<Local>| {
             Ok(Self(if cluster::leaves(local) && A::ASYNC {
@@ -355,7 +353,7 @@ impl<A: Actor> ActorCell<A> {
         call: Call,
     ) -> Result<Ref<M::Output>> {
         let note = M::crossing().ok_or_else(far::stays::<A>)?.way.note;
-        let awaiting = arguments.awaited().refs;
+        let awaiting = awaited_here(&arguments);
         let strand = match &self.0 {
             Kind::Away(handle) => handle.strand(),
             Kind::AwayWaits(handle) => {
@@ -407,6 +405,12 @@ fn awaiting<P: Params>(slots: &P::Slots) -> Refs {
     let mut awaiting = Awaiting::default();
     P::awaited(slots, &mut awaiting);
     awaiting.refs
+}
+
+/// The refs that a call waits for here, before it goes to the process where the actor lives. A cluster waits for them
+/// itself, and gives their values to the actor without a way through here.
+fn awaited_here<P: Params>(arguments: &Arguments<P>) -> Refs {
+    if cluster::is_over_bridge() { Refs::default() } else { arguments.awaited().refs }
 }
 
 /// The call of an actor that could not begin.

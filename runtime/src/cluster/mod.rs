@@ -10,6 +10,7 @@
 //!
 //! - `registry` which functions there are, by name;
 //! - `argument`, `coder`, `frame`, `channel` what crosses, and how; `arena`, `turn` the memory that both see;
+//! - `calls` those of an actor that are under way;
 //! - `processes` the engine whose workers are children of this process, and the process of each actor;
 //! - `worker` the other side: a process that serves.
 //!
@@ -29,6 +30,7 @@ pub(crate) mod worker;
 
 mod arena;
 mod bridge;
+mod calls;
 mod channel;
 mod processes;
 mod turn;
@@ -163,6 +165,17 @@ pub(crate) fn engine(local: &Arc<Local>) -> Result<&dyn Engine> {
     Ok(processes.expect("a runtime has one engine"))
 }
 
+/// Makes an actor in another process, by a call that this thread runs as the task `task`.
+///
+/// # Errors
+/// Those of [`Engine::call`].
+pub(crate) fn host(local: &Arc<Local>, cargo: &dyn Cargo, task: &Task) -> Result<Box<dyn Host>> {
+    if local.settings().engine.is_cluster() {
+        return bridge::host(local, cargo, task);
+    }
+    engine(local)?.host(cargo, task)
+}
+
 /// Sees to it that the engine has what it needs: for a cluster, that this process has joined it.
 ///
 /// # Errors
@@ -204,19 +217,31 @@ pub(crate) fn way_out() -> Result<Option<&'static dyn Upstream>> {
     Ok(upstream::upstream())
 }
 
-/// Checks that there is a process for an actor to live in.
+/// Who has the actors of this thread's runtime: the driver, where this is its worker. None: this process.
 ///
 /// # Errors
-/// `Engine`, if the engine starts none.
-pub(crate) fn check_actors(actor: &str) -> Result<()> {
+/// `Engine`, if the engine has no place for the actor, or cannot be joined.
+pub(crate) fn way_to_actors(actor: &str) -> Result<Option<&'static dyn Upstream>> {
     if !is_over_bridge() {
-        return Ok(());
+        return way_out();
     }
-    let engine = default::with_current(|local| local.settings().engine.name());
-    Err(engine_error(format!(
-        "the engine `{engine}` has no place where the actor `{actor}` could live: use the engine `threads` or \
-         `processes`"
-    )))
+    let engine = default::with_current(|local| local.settings().engine);
+    let why = if worker::is_worker() {
+        "has actors for the program itself, and none for its tasks, of which one asks for"
+    } else if engine == Choice::Ray {
+        way_out()?;
+        return Ok(None);
+    } else {
+        "has no place where an actor could live: use the engine `threads`, `processes` or `ray` for"
+    };
+    Err(engine_error(format!("the engine `{}` {why} `{actor}`", engine.name())))
+}
+
+/// The runtime is about to end: what has not begun on a cluster is not waited for.
+pub(crate) fn close(settings: &Settings) {
+    if settings.engine.is_cluster() {
+        bridge::close();
+    }
 }
 
 /// The runtime has ended.

@@ -268,6 +268,22 @@ unsafe fn sleep_until<R>(
     })
 }
 
+/// Sleeps, without a CPU, until there is what `ask` asks for, and then the wait is `over`. Whoever brings it unparks
+/// this thread. Nobody looks whether that can be.
+pub(crate) fn wait_for<R>(mut ask: impl FnMut() -> Option<R>, over: impl Fn() -> bool) -> R {
+    without_cpu(|nap| {
+        loop {
+            if let Some(found) = ask() {
+                return found;
+            }
+            match nap.handed_cpu() {
+                Some(cpu) => nap.work(cpu, &over),
+                None => std::thread::park(),
+            }
+        }
+    })
+}
+
 /// Parks this thread; false: the time to wake up has come.
 fn park(wake_at: Option<Instant>) -> bool {
     match wake_at {

@@ -21,7 +21,7 @@ use crate::api::parameter::Params;
 use crate::api::port::{FailureWay, Way};
 use crate::cluster::argument::{Argument, Packing, unfit};
 use crate::cluster::frame::Body;
-use crate::cluster::registry::{Later, Registered};
+use crate::cluster::registry::{Later, Nature, Registered};
 use crate::cluster::worker::state;
 use crate::cluster::worker::task::{Ended, Start};
 use crate::cluster::{self, Answer, Cargo, Host};
@@ -65,7 +65,9 @@ impl Registered {
     pub const fn of_method<M: ActorMethod>() -> Self {
         let later = if M::Actor::ASYNC { Some(later::method::<M> as Later) } else { None };
         let (run, submit) = (run_method::<M>, super::far::forward::<M>);
-        Self::new(M::function, run, submit, method_failure::<M>).run_later(later)
+        Self::new(M::function, run, submit, method_failure::<M>)
+            .run_later(later)
+            .of_nature(method_nature::<M>)
     }
 
     /// The entry of an actor's type: what is done with its actors beside their calls.
@@ -74,6 +76,11 @@ impl Registered {
         let (run, submit) = (run_step::<A>, super::far::wish::<A>);
         Self::new(A::function, run, submit, actor_failure::<A>).run_later(later)
     }
+}
+
+fn method_nature<M: ActorMethod>() -> Nature {
+    let shares = M::crossing().map(|crossing| M::Params::shares(&crossing.ports));
+    Nature { shares: shares.unwrap_or_default(), waits: false }
 }
 
 fn method_failure<M: ActorMethod>(bytes: &[u8]) -> Option<Error> {
@@ -150,7 +157,7 @@ impl<A: Actor> Away<A> {
             packing.value(&Step::Make)?;
             seed.lock().unwrap_or_else(PoisonError::into_inner).pack(&ports, packing)
         };
-        let host = cluster::engine(local)?.host(&Load { registered, pack }, task)?;
+        let host = cluster::host(local, &Load { registered, pack }, task)?;
         Ok(Self { host, actor: PhantomData })
     }
 

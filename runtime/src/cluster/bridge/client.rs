@@ -7,7 +7,7 @@
 //! No lock is held while a value is decoded or dropped, which is the program's code.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -15,9 +15,12 @@ use serde_bytes::ByteBuf;
 use uuid::Uuid;
 
 use crate::cluster::argument::{Argument, Asked, Packing};
+use crate::cluster::bridge::actor::Place;
 use crate::cluster::bridge::link::Sender;
 use crate::cluster::bridge::message::{self, Asks, News, Told};
-use crate::cluster::frame::Body;
+use crate::cluster::frame::{About, Body};
+use crate::cluster::registry::Registered;
+use crate::cluster::turn::Ticket;
 use crate::cluster::upstream::{Departure, Pending, Upstream};
 use crate::cluster::{coder, engine_error};
 use crate::error::{Error, ErrorKind, Failed, Result};
@@ -39,6 +42,29 @@ pub(super) struct CallHead {
     pub(super) stands_at: String,
     /// Its place in the tree of random streams.
     pub(super) place: Vec<u32>,
+    pub(super) of_actor: Option<OfActor>,
+}
+
+/// What is told of a call of an actor besides. It has no function where the actor is to end.
+#[derive(Serialize, Deserialize)]
+pub(super) struct OfActor {
+    pub(super) about: About,
+    /// The id of the result, as the program knows it.
+    pub(super) id: Uuid,
+}
+
+/// A call of an actor on a cluster.
+pub(super) struct ActorCall {
+    pub(super) place: Arc<Place>,
+    pub(super) ticket: Ticket,
+    pub(super) of_actor: OfActor,
+    pub(super) stands_at: String,
+}
+
+/// Who waits for an object.
+enum Wait {
+    Cell(Box<dyn Pending>),
+    Call(Arc<Place>, Ticket),
 }
 
 /// An object that this process knows by its id.
@@ -47,7 +73,7 @@ struct Import {
     /// How often this process was told the id.
     count: u32,
     /// Gone when the value has come.
-    pending: Option<Box<dyn Pending>>,
+    pending: Option<Wait>,
     /// Somebody here waits for it.
     wanted: bool,
     /// The other side tells when it is there.
@@ -68,6 +94,8 @@ struct State {
     /// Why there is none any more.
     ended: Option<Error>,
     imports: HashMap<Uuid, Import>,
+    /// The places of actors, for the news that one is gone.
+    places: HashMap<Uuid, Weak<Place>>,
     /// Those that are there and nobody has asked for, and how many looks at them are due.
     unasked: Vec<Uuid>,
     /// In a program on the cluster: what the call that runs has submitted, and whether it was asked to stop.
@@ -114,7 +142,10 @@ impl Client {
         let imports = std::mem::take(&mut state.imports);
         drop(state);
         for pending in imports.into_values().filter_map(|import| import.pending) {
-            pending.complete(Err(Failed::from(why)), 1);
+            match pending {
+                Wait::Cell(pending) => pending.complete(Err(Failed::from(why)), 1),
+                Wait::Call(place, ticket) => place.failed(ticket, Failed::from(why)),
+            }
         }
         self.changed.notify_all();
     }
@@ -138,14 +169,14 @@ impl Client {
     }
 
     /// Something was told of objects.
-    pub(super) fn told(&self, news: Vec<News>) {
+    pub(super) fn told(&'static self, news: Vec<News>) {
         for item in news {
             self.told_one(item);
         }
         self.changed.notify_all();
     }
 
-    fn told_one(&self, News { id, carries, outcome }: News) {
+    fn told_one(&'static self, News { id, carries, outcome }: News) {
         self.deliver(&carries);
         let mut state = self.lock();
         let Some(import) = state.imports.get_mut(&id) else {
@@ -164,7 +195,17 @@ impl Client {
             }
             return;
         }
-        let pending = import.pending.take();
+        let pending = match import.pending.take() {
+            Some(Wait::Call(place, ticket)) => {
+                // Nobody has a ref to it.
+                let Import { needs, count, .. } = state.imports.remove(&id).unwrap_or_default();
+                drop(state);
+                self.send(&("free", [(message::id(id), count)]));
+                return self.told_of_call(&place, ticket, outcome, &needs, carries);
+            }
+            Some(Wait::Cell(pending)) => Some(pending),
+            None => None,
+        };
         // Refs, to be dropped when no lock is held.
         let needs = std::mem::take(&mut import.needs);
         let tries_max = import.tries_max.max(1);
@@ -182,10 +223,82 @@ impl Client {
                     let tried = kind == ErrorKind::WorkerCrashed;
                     pending.complete(Err(failed), if tried { tries_max } else { 1 });
                 }
+                Told::Lost { text, .. } => {
+                    let error = Error::new(ErrorKind::ActorDied, text);
+                    pending.complete(Err(Failed::from(&error)), 1);
+                }
                 Told::Remote => unreachable!("it was seen to above"),
             }
         }
         self.drop_undecoded(&carries);
+    }
+
+    /// Something was told of a call of an actor.
+    fn told_of_call(
+        &'static self,
+        place: &Place,
+        ticket: Ticket,
+        outcome: Told,
+        needs: &[AnyRef],
+        carries: Vec<Uuid>,
+    ) {
+        match outcome {
+            Told::Value(bytes) => place.answered(ticket, &bytes, Carried { client: self, carries }),
+            Told::Error { encoded, .. } => place.failed(ticket, failure(&encoded, Some(needs))),
+            Told::Failed { kind, text } => {
+                let failed = way_of(needs).unwrap_or_else(|| Failed::from(&Error::new(kind, text)));
+                place.failed(ticket, failed);
+            }
+            Told::Lost { begun, text } => place.lost_call(ticket, begun, &text),
+            Told::Remote => unreachable!("it was asked for when the call was made"),
+        }
+    }
+
+    /// A place for an actor is wanted.
+    pub(super) fn host(&self, place: &Arc<Place>) -> Result<()> {
+        let sender = self.sender()?;
+        self.lock().places.insert(place.id, Arc::downgrade(place));
+        sender.send(&("host", message::id(place.id), Asks::default()));
+        Ok(())
+    }
+
+    /// The actor has ended.
+    pub(super) fn unhost(&self, id: Uuid) {
+        let place = self.lock().places.remove(&id);
+        self.send(&("unhost", message::id(id)));
+        drop(place);
+    }
+
+    /// The place of an actor is gone.
+    pub(super) fn lost(&self, id: Uuid, text: &str) {
+        let place = self.lock().places.get(&id).and_then(Weak::upgrade);
+        if let Some(place) = place {
+            place.lost_between(text);
+        }
+    }
+
+    /// What was not told to live is not waited for any more.
+    pub(super) fn close(&self) {
+        let places: Vec<_> = self.lock().places.values().filter_map(Weak::upgrade).collect();
+        places.iter().for_each(|place| place.close());
+    }
+
+    /// Sends a call of an actor; `function`: none, where the actor is to end.
+    pub(super) fn call_actor(
+        &self,
+        id: Uuid,
+        call: ActorCall,
+        function: Option<&Registered>,
+        pack: &mut dyn FnMut(&mut Packing<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let ActorCall { place, ticket, of_actor, stands_at } = call;
+        let asks = Asks { actor: Some(message::id(place.id)), ..Asks::default() };
+        let (options, name) = (None, function.map_or("", Registered::name).to_owned());
+        let words = of_actor.about.place.clone();
+        let head = Head { name, options, stands_at, place: words, of_actor: Some(of_actor) };
+        let wait = Wait::Call(place, ticket);
+        let import = Import { wanted: true, tries_max: 1, ..Import::new(wait) };
+        self.send_call(id, head, pack, asks, import)
     }
 
     /// Refs came inside of a value.
@@ -244,8 +357,15 @@ impl Client {
     /// The same, for those refs that are inside of values.
     pub(super) fn export_held(&self, held: &[Held]) -> Result<()> {
         for Held { id, .. } in held {
-            if let Some(any) = ids::find(*id) {
-                self.export(*id, &any)?;
+            match ids::find(*id) {
+                Some(any) => self.export(*id, &any)?,
+                None => {
+                    let engine = self.lock().engine;
+                    return Err(engine_error(format!(
+                        "the engine `{engine}` leaves handles of actors in the program that started them: pass on \
+                         what the actors' calls give"
+                    )));
+                }
             }
         }
         Ok(())
@@ -370,12 +490,32 @@ fn way_of(needs: &[AnyRef]) -> Option<Failed> {
     needs.iter().find_map(AnyRef::failure).map(|error| Failed::from(&error))
 }
 
-impl Upstream for Client {
-    fn submit(&self, call: Departure<'_>, pending: Box<dyn Pending>) -> Result<()> {
-        let Departure { id, registered, pack, options, stands_at, place } = call;
+/// What a call is, without its arguments.
+struct Head {
+    name: String,
+    options: Option<Asked>,
+    stands_at: String,
+    place: Vec<u32>,
+    of_actor: Option<OfActor>,
+}
+
+impl Import {
+    fn new(pending: Wait) -> Self {
+        Self { count: 1, pending: Some(pending), watched: true, ..Self::default() }
+    }
+}
+
+impl Client {
+    fn send_call(
+        &self,
+        id: Uuid,
+        head: Head,
+        pack: &mut dyn FnMut(&mut Packing<'_>) -> Result<()>,
+        asks: Asks,
+        import: Import,
+    ) -> Result<()> {
+        let Head { name: function, options, stands_at, place, of_actor } = head;
         let sender = self.sender()?;
-        let engine = self.lock().engine;
-        let asks = asks(engine, options.as_ref(), (registered.nature)().waits)?;
         let mut body = Body::new(None);
         let mut packing = Packing::ids(&mut body);
         pack(&mut packing)?;
@@ -386,30 +526,20 @@ impl Upstream for Client {
         needs.sort_unstable();
         needs.dedup();
         let need_ids = needs.iter().copied().map(message::id).collect();
-        let function = registered.name().to_owned();
-        let head =
-            CallHead { function: function.clone(), arguments, needs, options, stands_at, place };
+        let name = function.clone();
+        let head = CallHead { function, arguments, needs, options, stands_at, place, of_actor };
         let mut bytes = Vec::new();
         crate::cluster::frame::append(&head, &body.take(), &mut bytes)?;
         let carries = held.iter().map(|held| message::id(held.id)).collect();
         let needs = objects.into_iter().map(|(_, any)| any).collect();
-        let tries_max = 1 + asks.max_retries.unwrap_or(0);
-        let import = Import {
-            count: 1,
-            pending: Some(pending),
-            watched: true,
-            needs,
-            tries_max,
-            ..Import::default()
-        };
         let mut state = self.lock();
-        state.imports.insert(id, import);
+        state.imports.insert(id, Import { needs, ..import });
         let stops = state.stops;
         if self.blocks && !stops {
             state.children.push(id);
         }
         drop(state);
-        sender.call((message::id(id), function, ByteBuf::from(bytes), need_ids, carries, asks));
+        sender.call((message::id(id), name, ByteBuf::from(bytes), need_ids, carries, asks));
         drop(held);
         if stops {
             self.send(&("cancel", message::id(id), false));
@@ -422,8 +552,37 @@ impl Upstream for Client {
         Ok(())
     }
 
+    pub(super) fn cancel_call(&self, id: Uuid) {
+        self.send(&("cancel", message::id(id), false));
+    }
+}
+
+/// Refs that came in a value, which is kept until somebody reads it.
+pub(super) struct Carried {
+    client: &'static Client,
+    carries: Vec<Uuid>,
+}
+
+impl Drop for Carried {
+    fn drop(&mut self) {
+        self.client.drop_undecoded(&self.carries);
+    }
+}
+
+impl Upstream for Client {
+    fn submit(&self, call: Departure<'_>, pending: Box<dyn Pending>) -> Result<()> {
+        let Departure { id, registered, pack, options, stands_at, place } = call;
+        let engine = self.lock().engine;
+        let asks = asks(engine, options.as_ref(), (registered.nature)().waits)?;
+        let tries_max = 1 + asks.max_retries.unwrap_or(0);
+        let import = Import { tries_max, ..Import::new(Wait::Cell(pending)) };
+        let name = registered.name().to_owned();
+        let head = Head { name, options, stands_at, place, of_actor: None };
+        self.send_call(id, head, pack, asks, import)
+    }
+
     fn import(&self, id: Uuid, pending: Box<dyn Pending>) {
-        self.lock().imports.entry(id).or_default().pending = Some(pending);
+        self.lock().imports.entry(id).or_default().pending = Some(Wait::Cell(pending));
     }
 
     fn import_again(&self, _: Uuid) {
@@ -481,11 +640,11 @@ impl abroad::Home for Client {
     }
 
     fn restarts(&self) -> Option<u32> {
-        None
+        crate::cluster::bridge::hosted::restarts()
     }
 
     fn exit_actor(&self) -> bool {
-        false
+        crate::cluster::bridge::hosted::exit_actor()
     }
 }
 
@@ -513,6 +672,7 @@ fn asks(engine: &str, options: Option<&Asked>, waits: bool) -> Result<Asks> {
         resources,
         max_retries: options.max_retries.filter(|retries| *retries > 0),
         priority: options.priority.filter(|priority| *priority != 0),
+        actor: None,
     })
 }
 

@@ -1,26 +1,30 @@
 //! This program on a node of a cluster: a child of the Python that runs there as a task, in worker mode.
 //!
 //! One thread reads what the host says: calls, what calls have asked for, who is to stop, and the end of the host,
-//! by which this process ends at once. The first thread runs the calls, one after the other.
+//! by which this process ends at once. The first thread runs the calls, one after the other; those of an actor whose
+//! calls wait it only begins, and they go on side by side on an arbiter.
 
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender as Queue, channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use serde_bytes::ByteBuf;
 use uuid::Uuid;
 
 use crate::cluster::argument::{Argument, unfit};
-use crate::cluster::bridge::client::{CallHead, Client};
+use crate::cluster::bridge::actor::Answered;
+use crate::cluster::bridge::client::{CallHead, Client, OfActor};
 use crate::cluster::bridge::kept::Kept;
 use crate::cluster::bridge::link::{Reader, Sender};
 use crate::cluster::bridge::message::{self, Incoming, Run};
 use crate::cluster::frame::{self, About, Body, Bytes, Part};
 use crate::cluster::registry::{self, Registered};
 use crate::cluster::turn::Ticket;
-use crate::cluster::worker::task::{Ended, Running, Start};
+use crate::cluster::worker::task::{Ended, Replier, Running, Start};
 use crate::cluster::worker::{self, Object, Objects};
 use crate::config::Config;
 use crate::error::{Failed, Result};
@@ -36,12 +40,18 @@ struct Hosted {
     client: &'static Client,
     running: Running,
     now: Mutex<Now>,
+    /// The actor that lives here ends itself: the next answer tells so.
+    exits: AtomicBool,
 }
 
 #[derive(Default)]
 struct Now {
     /// The call that runs, and its ticket.
     call: Option<(Uuid, Ticket)>,
+    /// The id of its result, as its caller knows it.
+    known_as: Uuid,
+    /// Calls of an actor that are under way side by side.
+    beside: HashMap<Uuid, Ticket>,
     last_ticket: Ticket,
     /// Calls that have come and not begun, each with whether it was asked to stop.
     queued: HashMap<Uuid, bool>,
@@ -62,6 +72,10 @@ impl Hosted {
             self.client.cancel_children();
             drop(now);
             self.running.cancel(ticket);
+        } else if let Some(ticket) = now.beside.get(id).copied() {
+            // What those call is nobody's children.
+            drop(now);
+            self.running.cancel(ticket);
         }
     }
 }
@@ -72,7 +86,22 @@ pub(super) fn task_id(task: &AnyRef) -> Option<Uuid> {
     if !hosted.running.is_it(task) {
         return None;
     }
-    hosted.now().call.map(|(id, _)| id)
+    let now = hosted.now();
+    now.call.map(|_| now.known_as)
+}
+
+/// If what runs here is a call of an actor, how often that was made anew.
+pub(super) fn restarts() -> Option<u32> {
+    HOSTED.get()?.running.restarts()
+}
+
+/// The actor that lives here is to end. False: there is none.
+pub(super) fn exit_actor() -> bool {
+    let hosted = HOSTED.get().filter(|hosted| hosted.running.restarts().is_some());
+    if let Some(hosted) = hosted {
+        hosted.exits.store(true, Ordering::Relaxed);
+    }
+    hosted.is_some()
 }
 
 /// Serves the host at the other end of this descriptor, and never returns.
@@ -97,6 +126,7 @@ fn serve_until_the_end(stream: UnixStream) -> Result<()> {
         client,
         running: Running::default(),
         now: Mutex::default(),
+        exits: AtomicBool::new(false),
     });
     let (queue, calls) = channel();
     let hear = move || {
@@ -124,7 +154,7 @@ fn hear(stream: UnixStream, hosted: &'static Hosted, calls: &Queue<Run>) -> Resu
             Incoming::Done(news) => hosted.client.told(news),
             Incoming::Fetched(news) => hosted.client.told(vec![news]),
             Incoming::Cancel(id) => hosted.cancel(&id),
-            Incoming::Started { .. } | Incoming::Refused { .. } => {
+            Incoming::Started { .. } | Incoming::Refused { .. } | Incoming::Lost(..) => {
                 return Err(message::garbled("it came at the wrong time"));
             }
         }
@@ -132,99 +162,167 @@ fn hear(stream: UnixStream, hosted: &'static Hosted, calls: &Queue<Run>) -> Resu
     Ok(())
 }
 
-fn run_all(hosted: &Hosted, sender: &Sender, calls: &Receiver<Run>) -> Result<()> {
+fn run_all(hosted: &'static Hosted, sender: &Sender, calls: &Receiver<Run>) -> Result<()> {
     let mut kept = Kept::default();
     while let Ok(run) = calls.recv() {
-        let (id, carries) = (run.id, run.carries.clone());
-        let (status, payload, held) = match run_one(hosted, run, &mut kept) {
-            Ok((payload, held)) => (0, payload, held),
-            Err(failure) => {
-                let status = if failure.retry { 5 } else { 1 };
-                (status, wire::encode(&failure.failed)?.bytes, Vec::new())
+        let (id, carries, sender) = (run.id, run.carries.clone(), sender.clone());
+        let ticket = begin(hosted, id);
+        let report = Report { hosted, sender, id, ticket, carries, of_actor: false };
+        match unpack(run, &kept) {
+            Ok(unpacked) => run_one(report, unpacked, &mut kept)?,
+            Err(error) => {
+                let outcome = Err(Failed::from(&error));
+                let how = frame::Ended::default();
+                report
+                    .end(Ended { outcome, held: Vec::new(), how, retry: false }, Body::new(None))?;
             }
-        };
-        // What it printed without ending the line.
-        let _ = std::io::stdout().flush();
-        hosted.client.export_held(&held)?;
-        let inside: Vec<_> = held.iter().map(|held| message::id(held.id)).collect();
-        sender.send_with(5, &("done", message::id(id), status, inside), payload);
-        drop(held);
-        hosted.client.drop_undecoded(&carries);
+        }
     }
     Ok(())
 }
 
-type Returned = (Vec<u8>, Vec<wire::Held>);
-
-/// How a call failed.
-struct Failure {
-    failed: Failed,
-    /// The function's own rule says that another try may help.
-    retry: bool,
-}
-
-/// Runs one call.
-fn run_one(
-    hosted: &Hosted,
-    run: Run,
-    kept: &mut Kept,
-) -> std::result::Result<Returned, Box<Failure>> {
+/// Lets a call begin, which may have been asked to stop.
+fn begin(hosted: &Hosted, id: Uuid) -> Ticket {
     let (ticket, stops) = {
         let mut now = hosted.now();
         now.last_ticket += 1;
         hosted.running.begin(now.last_ticket);
-        now.call = Some((run.id, now.last_ticket));
-        (now.last_ticket, now.queued.remove(&run.id) == Some(true))
+        (now.call, now.known_as) = (Some((id, now.last_ticket)), id);
+        (now.last_ticket, now.queued.remove(&id) == Some(true))
     };
     if stops {
         hosted.client.cancel_children();
         hosted.running.cancel(ticket);
     }
-    let ended = unpack(run, kept)
-        .map_err(|error| Box::new(Failure { failed: Failed::from(&error), retry: false }))
-        .and_then(|unpacked| {
-            let Unpacked { registered, arguments, body, objects, borrowed, about } = unpacked;
-            let bytes = Bytes { body: &body, shared: None };
-            let running = &hosted.running;
-            let start = Start {
-                about: &about,
-                bytes,
-                objects: &objects,
-                running,
-                ticket,
-                connection: None,
-            };
-            let mut out = Body::new(None);
-            let Ended { outcome, held, retry, .. } = (registered.run)(start, arguments, &mut out);
-            for (id, bytes) in borrowed {
-                if let Some(object) = objects.get(&id) {
-                    kept.keep(id, object, bytes);
-                }
-            }
-            let part = outcome.map_err(|failed| Box::new(Failure { failed, retry }))?;
-            let mut bytes = out.take();
+    ticket
+}
+
+/// Runs one call, or begins it.
+fn run_one(mut report: Report, unpacked: Unpacked, kept: &mut Kept) -> Result<()> {
+    let Unpacked { registered, arguments, body, objects, borrowed, about, of_actor } = unpacked;
+    let hosted = report.hosted;
+    report.of_actor = of_actor.is_some();
+    if let Some(id) = of_actor {
+        hosted.now().known_as = id;
+    }
+    let Some(registered) = registered else {
+        worker::end_state(move || report.end_actor());
+        return Ok(());
+    };
+    let start = Start {
+        about: &about,
+        bytes: Bytes { body: &body, shared: None },
+        objects: &objects,
+        running: &hosted.running,
+        ticket: report.ticket,
+        connection: None,
+    };
+    if let Some(later) = registered.later.filter(|_| report.of_actor) {
+        let begin = later(start, arguments);
+        let mut now = hosted.now();
+        now.call = None;
+        now.beside.insert(report.id, report.ticket);
+        drop(now);
+        // What it calls nobody cancels with it.
+        hosted.client.end_call();
+        worker::arbiter().run(move || begin(Replier::ToHost(report)));
+        return Ok(());
+    }
+    let mut out = Body::new(None);
+    let ended = (registered.run)(start, arguments, &mut out);
+    for (id, bytes) in borrowed {
+        if let Some(object) = objects.get(&id) {
+            kept.keep(id, object, bytes);
+        }
+    }
+    report.end(ended, out)
+}
+
+/// What is to be told of a call.
+pub(crate) struct Report {
+    hosted: &'static Hosted,
+    sender: Sender,
+    id: Uuid,
+    ticket: Ticket,
+    /// The refs that came with it.
+    carries: Vec<Uuid>,
+    of_actor: bool,
+}
+
+impl Report {
+    /// The call has ended on this thread, the first.
+    fn end(self, ended: Ended, out: Body) -> Result<()> {
+        self.hosted.running.end();
+        self.hosted.now().call = None;
+        self.hosted.client.end_call();
+        self.tell(ended, out)
+    }
+
+    /// The call has ended that went on beside others. `pack` packs what came of it.
+    pub(in crate::cluster) fn end_beside(self, pack: impl FnOnce(&mut Body) -> Ended) {
+        let mut out = Body::new(None);
+        let ended = pack(&mut out);
+        self.hosted.running.end_among(self.ticket);
+        self.hosted.now().beside.remove(&self.id);
+        if let Err(error) = self.tell(ended, out) {
+            eprintln!("mobula: this worker ended: {error}");
+            worker::end()
+        }
+    }
+
+    /// The actor's state is gone.
+    fn end_actor(self) {
+        let mut out = Body::new(None);
+        let part = out.part(|_| Ok(())).map_err(|error| Failed::from(&error));
+        let how = frame::Ended::default();
+        let ended = Ended { outcome: part, held: Vec::new(), how, retry: false };
+        let _ = self.end(ended, out);
+    }
+
+    fn tell(self, ended: Ended, mut out: Body) -> Result<()> {
+        let Ended { outcome, held, how, retry } = ended;
+        let value = outcome.map(|part| {
             let Part::Inline { start, end } = part else {
                 unreachable!("there is no shared memory")
             };
+            let mut bytes = out.take();
             bytes.truncate(end as usize);
             bytes.drain(..start as usize);
-            Ok((bytes, held))
+            bytes
         });
-    hosted.running.end();
-    hosted.now().call = None;
-    hosted.client.end_call();
-    ended
+        let (status, payload) = match value {
+            value if self.of_actor => {
+                let exits = self.hosted.exits.swap(false, Ordering::Relaxed);
+                let answered = Answered { how, exits, outcome: value.map(ByteBuf::from) };
+                (0, wire::encode(&answered)?.bytes)
+            }
+            Ok(bytes) => (0, bytes),
+            Err(failed) => (if retry { 5 } else { 1 }, wire::encode(&failed)?.bytes),
+        };
+        // What it printed without ending the line.
+        let _ = std::io::stdout().flush();
+        let Self { hosted, sender, id, carries, .. } = self;
+        hosted.client.export_held(&held)?;
+        let inside: Vec<_> = held.iter().map(|held| message::id(held.id)).collect();
+        sender.send_with(5, &("done", message::id(id), status, inside), payload);
+        drop(held);
+        hosted.client.drop_undecoded(&carries);
+        Ok(())
+    }
 }
 
 /// A call, ready to be run.
 struct Unpacked {
-    registered: &'static Registered,
+    /// None: the actor that lives here is to end.
+    registered: Option<&'static Registered>,
     arguments: Vec<Argument>,
     body: Vec<u8>,
     objects: Objects,
     /// What may be kept of them, and how many bytes each takes.
     borrowed: Vec<(Uuid, usize)>,
     about: About,
+    /// If it is a call of an actor, the id of its result.
+    of_actor: Option<Uuid>,
 }
 
 /// Puts the values that came with the call where its arguments are looked for.
@@ -237,7 +335,8 @@ fn unpack(run: Run, kept: &Kept) -> Result<Unpacked> {
     let rest = rest.ok_or_else(|| message::garbled("a call that is cut"))?;
     let head: CallHead = frame::head(&rest[..head_bytes])?;
     let mut body = rest[head_bytes..].to_vec();
-    let registered = registry::find(&head.function)?;
+    let ends = head.of_actor.is_some() && head.function.is_empty();
+    let registered = (!ends).then(|| registry::find(&head.function)).transpose()?;
     let value_of = |id: &Uuid| {
         let place = head.needs.iter().position(|need| need == id);
         place
@@ -246,7 +345,8 @@ fn unpack(run: Run, kept: &Kept) -> Result<Unpacked> {
     };
     let objects = Objects::default();
     let mut borrowed = Vec::new();
-    let mut shares = (registered.nature)().shares.into_iter();
+    let shares = registered.map(|registered| (registered.nature)().shares);
+    let mut shares = shares.unwrap_or_default().into_iter();
     let mut arguments = Vec::with_capacity(head.arguments.len());
     for argument in head.arguments {
         let borrows = shares.next().unwrap_or(false);
@@ -271,7 +371,11 @@ fn unpack(run: Run, kept: &Kept) -> Result<Unpacked> {
         });
     }
     let options = head.options;
-    let about = About {
+    let (of_actor, about) = match head.of_actor {
+        Some(OfActor { about, id }) => (Some(id), Some(about)),
+        None => (None, None),
+    };
+    let about = about.unwrap_or_else(|| About {
         name: options.as_ref().and_then(|options| options.name.clone()),
         attempt,
         cpus: options.as_ref().and_then(|options| options.num_cpus).unwrap_or(1.0),
@@ -279,8 +383,8 @@ fn unpack(run: Run, kept: &Kept) -> Result<Unpacked> {
         restarts: None,
         place: head.place,
         time_limit: options.as_ref().and_then(|options| options.timeout),
-    };
-    Ok(Unpacked { registered, arguments, body, objects, borrowed, about })
+    });
+    Ok(Unpacked { registered, arguments, body, objects, borrowed, about, of_actor })
 }
 
 /// Adds a value to what arguments lie in.

@@ -51,6 +51,9 @@ pub(super) struct Asks {
     pub(super) max_retries: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) priority: Option<i32>,
+    /// Of which actor it is a call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) actor: Option<Id>,
 }
 
 /// A call: the id of its result, its function, the call itself, the objects that it needs and those that are
@@ -71,6 +74,7 @@ pub(super) enum Status {
     Remote,
     Failed,
     Upstream,
+    Lost,
 }
 
 impl Status {
@@ -82,6 +86,7 @@ impl Status {
             2 => Self::Remote,
             3 => Self::Failed,
             4 => Self::Upstream,
+            6 => Self::Lost,
             _ => return None,
         })
     }
@@ -106,6 +111,8 @@ pub(super) enum Told {
     Error { encoded: Vec<u8>, upstream: bool, retry: bool },
     /// The engine failed the call.
     Failed { kind: ErrorKind, text: String },
+    /// The actor is gone whose call it is, which had begun or not.
+    Lost { begun: bool, text: String },
 }
 
 /// A call that a host gives to its child.
@@ -127,6 +134,7 @@ pub(super) enum Incoming {
     Fetched(News),
     Run(Run),
     Cancel(Uuid),
+    Lost(Uuid, String),
 }
 
 #[derive(Deserialize)]
@@ -139,6 +147,7 @@ enum Payload {
     Bytes(ByteBuf),
     Size(#[expect(dead_code, reason = "only that it is one matters")] u64),
     Failed(String, String),
+    Lost(bool, String),
 }
 
 impl RawNews {
@@ -155,6 +164,7 @@ impl RawNews {
             (Status::Failed, Payload::Failed(kind, text)) => {
                 Told::Failed { kind: self::kind(&kind), text }
             }
+            (Status::Lost, Payload::Lost(begun, text)) => Told::Lost { begun, text },
             _ => return Err(garbled("a status with what is not its own")),
         };
         Ok(News { id: uuid(id), carries: carries.into_iter().map(uuid).collect(), outcome })
@@ -220,6 +230,10 @@ impl Incoming {
             "cancel" => {
                 let (_, id): (&str, _) = read(bytes)?;
                 Self::Cancel(uuid(id))
+            }
+            "lost" => {
+                let (_, id, text): (&str, _, _) = read(bytes)?;
+                Self::Lost(uuid(id), text)
             }
             other => return Err(garbled(format_args!("a message named {other:?}"))),
         })

@@ -13,9 +13,11 @@
 //! - `message`, `link` what is said, and how it is written and read;
 //! - `sidecar` Python, started;
 //! - `client` what a process has on the cluster, whichever end it is;
+//! - `actor` the places of actors, as the driver sees them;
 //! - `hosted` this program as a worker, `kept` what its calls have borrowed;
 //! - `../python/` all that is in Python, with `protocol.md`.
 
+mod actor;
 mod client;
 pub(super) mod hosted;
 mod kept;
@@ -24,7 +26,7 @@ mod message;
 mod sidecar;
 
 use std::process::Child;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -32,10 +34,11 @@ use self::client::Client;
 use self::link::Reader;
 use self::message::Incoming;
 use self::sidecar::{Cluster, Sidecar};
-use crate::cluster::{engine_error, upstream};
+use crate::cluster::{Cargo, Host, engine_error, upstream};
 use crate::config::Settings;
 use crate::error::{Error, ErrorKind, Result};
-use crate::local::abroad;
+use crate::local::current::Task;
+use crate::local::{Local, abroad};
 
 /// How long the sidecar may take for its farewell.
 const END_MAX: Duration = Duration::from_secs(4);
@@ -115,15 +118,31 @@ pub(super) fn join(settings: &mut Settings, from_init: bool) -> Result<()> {
     Ok(())
 }
 
-fn read(mut reader: Reader<impl std::io::Read>, client: &Client) -> Result<()> {
+fn read(mut reader: Reader<impl std::io::Read>, client: &'static Client) -> Result<()> {
     while let Some(message) = reader.next()? {
         match message {
             Incoming::Done(news) => client.told(news),
             Incoming::Fetched(news) => client.told(vec![news]),
+            Incoming::Lost(actor, text) => client.lost(actor, &text),
             _ => return Err(message::garbled("it came at the wrong time")),
         }
     }
     Ok(())
+}
+
+/// Makes an actor on the cluster.
+///
+/// # Errors
+/// Those of its constructor; `Engine`, if there is no cluster any more.
+pub(super) fn host(local: &Arc<Local>, cargo: &dyn Cargo, task: &Task) -> Result<Box<dyn Host>> {
+    actor::start(client(), local, cargo, task)
+}
+
+/// The runtime is about to end: actors that were not made yet are not waited for.
+pub(super) fn close() {
+    if let Some(client) = CLIENT.get() {
+        client.close();
+    }
 }
 
 /// Leaves the cluster: what has not come never will.

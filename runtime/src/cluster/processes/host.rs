@@ -15,8 +15,9 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::AbortHandle;
 
+use crate::cluster::calls::{Calls, End};
 use crate::cluster::frame::{ToDriver, ToWorker};
-use crate::cluster::processes::listener::{Calls, End, Listener};
+use crate::cluster::processes::listener::Listener;
 use crate::cluster::processes::process::{self, Process, Sending};
 use crate::cluster::processes::serving::{self, Seen};
 use crate::cluster::processes::{DEATHS_BEFORE_BEGIN_MAX, Processes, never_began};
@@ -101,7 +102,7 @@ impl Shared {
         let _ = process.flush();
         match serving::see_through(process, task, &mut ticket, None, &mut |_, _| {}) {
             Seen::Done(done) => {
-                if done.crashed {
+                if done.how.crashed {
                     life::note_lost(Lost::Within);
                 }
                 let taken = done.answer(process).and_then(take);
@@ -236,8 +237,8 @@ impl Host for ActorHost {
 
     fn poll(&self, sent: u64, waker: &Waker) -> Poll<Result<Reply>> {
         self.shared.calls.poll(sent, waker).map(|end| match end {
-            End::Done { reply, crashed } => {
-                if crashed {
+            End::Done { reply, how } => {
+                if how.crashed {
                     life::note_lost(Lost::Within);
                 }
                 Ok(reply)

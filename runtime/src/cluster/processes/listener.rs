@@ -3,15 +3,14 @@
 //!
 //! What a call waits for over there it subscribes to, so nobody here waits for it, nor holds a CPU.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, Weak};
-use std::task::{Poll, Waker};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
 
 use crate::cluster::argument::What;
+use crate::cluster::calls::End;
 use crate::cluster::channel::{Frame, NoFrame};
 use crate::cluster::frame::ToDriver;
 use crate::cluster::processes::host::{Shared, lock};
@@ -19,78 +18,11 @@ use crate::cluster::processes::process::{self, Process};
 use crate::cluster::processes::serving;
 use crate::cluster::turn::{self, Ticket};
 use crate::cluster::{Reply, engine_error};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::local::actors::Living;
 use crate::local::life::ActorEnd;
 use crate::local::runtimes::{self, Owner};
 use crate::local::{Local, current};
-
-/// What became of a call.
-pub(super) enum End {
-    Done {
-        reply: Reply,
-        crashed: bool,
-    },
-    /// Its process is gone, for this reason; `begun`: it was running.
-    Lost {
-        why: Error,
-        begun: bool,
-    },
-}
-
-enum Call {
-    UnderWay(Option<Waker>),
-    Ended(End),
-}
-
-/// The calls that were sent, until somebody has seen their ends.
-#[derive(Default)]
-pub(super) struct Calls(Mutex<HashMap<Ticket, Call>>);
-
-impl Calls {
-    pub(super) fn add(&self, ticket: Ticket) {
-        lock(&self.0).insert(ticket, Call::UnderWay(None));
-    }
-
-    pub(super) fn poll(&self, ticket: Ticket, waker: &Waker) -> Poll<End> {
-        let mut calls = lock(&self.0);
-        if let Some(Call::UnderWay(last)) = calls.get_mut(&ticket) {
-            let before = last.replace(waker.clone());
-            drop(calls);
-            drop(before);
-            return Poll::Pending;
-        }
-        match calls.remove(&ticket) {
-            Some(Call::Ended(end)) => Poll::Ready(end),
-            _ => unreachable!("a call is polled until its end"),
-        }
-    }
-
-    /// True: it is under way.
-    pub(super) fn give_up(&self, ticket: Ticket) -> bool {
-        let call = lock(&self.0).remove(&ticket);
-        matches!(call, Some(Call::UnderWay(_)))
-    }
-
-    /// A call has ended, if somebody still waits for it.
-    fn end(&self, ticket: Ticket, end: End) {
-        let mut calls = lock(&self.0);
-        let Some(call) = calls.get_mut(&ticket) else { return };
-        let before = std::mem::replace(call, Call::Ended(end));
-        drop(calls);
-        if let Call::UnderWay(Some(waker)) = before {
-            waker.wake();
-        }
-    }
-
-    /// The process is gone; `begun`: the last of them that had begun.
-    fn end_all(&self, why: &Error, begun: Ticket) {
-        let tickets: Vec<Ticket> = lock(&self.0).keys().copied().collect();
-        for ticket in tickets {
-            self.end(ticket, End::Lost { why: why.clone(), begun: ticket <= begun });
-        }
-    }
-}
 
 /// The thread that listens to an actor's process.
 pub(super) struct Listener(JoinHandle<bool>);
@@ -203,11 +135,11 @@ fn end_call(
     done: serving::Done,
     kept: Vec<What>,
 ) -> Result<()> {
-    let (crashed, shares) = (done.crashed, done.is_shared());
+    let (how, shares) = (done.how, done.is_shared());
     let reply = Reply { outcome: done.answer(process)?.map(<[u8]>::to_vec), kept };
     if shares {
         process.note_shared_now();
     }
-    shared.calls.end(ticket, End::Done { reply, crashed });
+    shared.calls.end(ticket, End::Done { reply, how });
     Ok(())
 }

@@ -48,13 +48,12 @@ pub(super) enum Seen {
 pub(super) struct Done {
     outcome: Outcome,
     frame: Frame<()>,
-    /// It was a call of an actor, and panicked.
-    pub(super) crashed: bool,
+    pub(super) how: frame::Ended,
 }
 
 impl Done {
     pub(super) fn new(outcome: Outcome, frame: Frame<()>, how: frame::Ended) -> Self {
-        Self { outcome, frame, crashed: how.crashed }
+        Self { outcome, frame, how }
     }
 
     /// Whether the result lies in shared memory.

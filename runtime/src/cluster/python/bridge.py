@@ -41,6 +41,8 @@ class Bridge:
         self.fuser = Fuser(engine.cpus)
         # Every object that the program has a ref to.
         self.objects = {}
+        # Why actors could not be started, by their ids.
+        self.refused = {}
         self.line = Line(self.fuser, engine.cpus)
         # How many tasks of the cluster have ended, and whether somebody looks at the line when time has passed.
         self.endings = 0
@@ -127,7 +129,24 @@ class Bridge:
         lost = [id for task in group for id in (*task.needs, *task.carries) if id not in self.objects]
         if lost:
             return outcome.failed("ObjectLost", f"object {lost[0].hex()} is not known here")
+        if group[0].actor is not None:
+            return self.refused.get(group[0].actor)
         return self.engine.refusal(group[0])
+
+    def on_host(self, id, options):
+        """A place for an actor is wanted; its calls tell if there is none."""
+        refused = self.engine.refusal(Task(id, "", b"", [], [], options))
+        if refused is None:
+            try:
+                self.engine.host(id, options, lambda text: self._say("lost", [id, text]))
+            except Exception as error:
+                refused = self.engine.failure(error)
+        if refused is not None:
+            self.refused[id] = refused
+
+    def on_unhost(self, id):
+        self.refused.pop(id, None)
+        self.engine.unhost(id)
 
     def on_put(self, id, carries, payload):
         try:
@@ -221,7 +240,10 @@ class Bridge:
         status, payload, carries, _ = result
         for carried, handle in carries.items():
             self.adopt(carried, handle)
-        self.news.put((name, [id, status, list(carries), payload]))
+        self._say(name, [id, status, list(carries), payload])
+
+    def _say(self, name, item):
+        self.news.put((name, item))
         if self.teller is None:
             with self.lock:
                 if self.teller is None:
@@ -248,6 +270,6 @@ class Bridge:
             name, item = self.news.get()
         if batch:
             self.writer.send(["done", batch])
-        if name == "fetched":
+        if name not in ("done", None):
             self.writer.send([name, *item])
         return name is not None

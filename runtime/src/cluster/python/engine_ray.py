@@ -6,14 +6,18 @@ task has ended. `payload` is a ref to a pair of bytes and handles carried in the
 (then there is no meta), or of a result too large for the meta. It moves only to where it is needed.
 """
 
+import asyncio
 import mmap
 import os
 import pickle
+import shutil
 import socket
+import tempfile
 import time
 
 from . import binary, host, outcome, shipping
 from .bridge import Bridge
+from .hosting import Hosting
 from .sidecar import Refused
 
 
@@ -43,6 +47,8 @@ INLINE_BYTES = 64 * 1024
 CONNECT_SECONDS = 5
 # Marks what a host raises so that Ray tries the call again.
 MARK = "mobula"
+# How many calls of an actor may be under way in Ray; how many there are in fact, the driver sees to.
+ACTOR_CALLS_MAX = 1_000_000
 # For how long it is believed what nodes there are.
 NODES_SECONDS = 1.0
 
@@ -66,14 +72,17 @@ KINDS = [
 def connect(settings):
     """Joins a cluster as a driver."""
     address = settings["address"] or "auto"
-    if address != "local":
+    own = {}
+    if address == "local":
+        own = _own(settings)
+    else:
         _check_address(address)
     try:
         ray.init(
-            address=None if address == "local" else address,
+            address=None if own else address,
             namespace=settings["namespace"],
             logging_level="warning",
-            **(_own(settings) if address == "local" else {}),
+            **own,
         )
     except ConnectionError as error:
         raise _unreachable(address, error) from None
@@ -89,17 +98,18 @@ def connect(settings):
         "serves": settings["serves"],
         "package": shipping.package_of(__name__),
     }
-    return Ray(job)
+    return Ray(job, own.get("_temp_dir"))
 
 
 def _own(settings):
-    """What a cluster has that ends with this process."""
+    """What a cluster has that ends with this process, and leaves nothing behind."""
     resources = dict(settings["resources"])
     return {
         "num_cpus": settings["num_cpus"],
         "num_gpus": resources.pop("gpu", 0),
         "resources": resources,
         "include_dashboard": False,
+        "_temp_dir": tempfile.mkdtemp(prefix="ray-"),
     }
 
 
@@ -127,19 +137,28 @@ def _check_address(address):
 class Ray:
     """What the bridge asks of Ray, in the driver's sidecar and in hosts."""
 
-    def __init__(self, job):
+    def __init__(self, job, folder=None):
         self.job = job
+        # That of a cluster of this process's own.
+        self.folder = folder
         self.functions = {}
+        # Of actors, by their ids: the handle, and a ref to its end.
+        self.actors = {}
+        self.actor_class = None
         self.nodes = (0.0, [])
         self.cpus = ray.cluster_resources().get("CPU", 1.0)
 
     def close(self):
         ray.shutdown()
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     # Calls.
 
     def submit(self, group, sent):
         """Makes the calls one task of Ray's, and gives their results' handles."""
+        if group[0].actor is not None:
+            return self._call_actor(group[0], sent)
         split = len(group) == 1 and not sent.bridge.fuser.is_small(group[0].function)
         header, flat = self._pack(group, split, sent.bridge)
         refs = self._function(group[0], split).remote(header, *flat)
@@ -147,6 +166,22 @@ class Ray:
         sent.task = meta
         meta._on_completed(lambda value: sent.ended(self.failure(value) if _failed(value) else value))
         return [(meta, index, payload) for index in range(len(group))]
+
+    def _call_actor(self, task, sent):
+        """Makes the call one of Ray's actor."""
+        actor, _ = self.actors[task.actor]
+        ((call,), _, _), flat = self._pack([task], True, sent.bridge)
+        meta, payload = actor.call.options(num_returns=2).remote(call, *flat)
+        sent.task = (actor, task.id)
+
+        def ended(value):
+            if isinstance(value, exceptions.RayActorError):
+                sent.ended(outcome.lost(True, _first_lines(value)))
+            else:
+                sent.ended(self.failure(value) if _failed(value) else value)
+
+        meta._on_completed(ended)
+        return [(meta, 0, payload)]
 
     def _pack(self, group, split, bridge):
         """The calls, with positions in the arguments in the place of the objects that they need."""
@@ -181,13 +216,43 @@ class Ray:
             self.functions[key] = function
         return function
 
+    # Actors. The driver sees to all that concerns their lives: to Ray each is a process with some resources.
+
+    def host(self, id, options, then):
+        """Starts an actor of Ray's for one of the program's; `then` is told how it went, where it is lost."""
+        if self.actor_class is None:
+            ray.cloudpickle.register_pickle_by_value(shipping)
+            self.actor_class = ray.remote(shipping.actor(*self.job["package"], "engine_ray", "Host", self.job))
+        # Where nothing is asked for, it is as Ray has it: one CPU to start with, and none while it lives.
+        chosen = self._resources(options) if options else {}
+        actor = self.actor_class.options(max_concurrency=ACTOR_CALLS_MAX, **chosen).remote()
+        end = actor.ended.remote()
+        self.actors[id] = (actor, end)
+
+        def ended(value):
+            if id in self.actors:
+                then(_first_lines(value) if _failed(value) else value)
+
+        end._on_completed(ended)
+
+    def unhost(self, id):
+        actor, _ = self.actors.pop(id, (None, None))
+        if actor is not None:
+            ray.kill(actor)
+
+    def _resources(self, options):
+        resources = options.get("resources", {})
+        return {
+            "num_cpus": options.get("num_cpus", 1),
+            "resources": {name: amount for name, amount in resources.items() if name != "gpu"},
+            "num_gpus": resources.get("gpu", 0),
+        }
+
     def _options(self, options):
         retries = options.get("max_retries", 0)
         chosen = {
             "name": options.get("name") or "mobula",
-            "num_cpus": options.get("num_cpus", 1),
-            "resources": {name: amount for name, amount in options.get("resources", {}).items() if name != "gpu"},
-            "num_gpus": options.get("resources", {}).get("gpu", 0),
+            **self._resources(options),
             "max_retries": retries,
             "retry_exceptions": [RuntimeError] if retries else False,
         }
@@ -248,7 +313,11 @@ class Ray:
             meta._on_completed(lambda value: then(self.failure(value) if _failed(value) else value[index]))
 
     def cancel(self, task, ids, force):
-        ray.cancel(task, force=force)
+        if isinstance(task, tuple):
+            actor, id = task
+            actor.cancel.remote(id)
+        else:
+            ray.cancel(task, force=force)
 
     def block(self, handles, any, seconds):
         """Ray gives the CPU of a worker that waits in its calls to others."""
@@ -314,6 +383,25 @@ def run(job, header, *flat):
         status, payload, _, _ = results[0]
         raise RuntimeError(MARK, status, payload)
     return _meta_and_payload(results[0]) if split else results
+
+
+class Host:
+    """What an actor of Ray's does, on its event loop."""
+
+    def __init__(self, job):
+        self.hosting = Hosting(job, lambda: _content(job), lambda child: _bridge(job, child))
+
+    async def call(self, call, *flat):
+        id, call, needs, carries = call
+        needed = [_needed(*need, flat) for need in needs]
+        answer = self.hosting.call(id, _bytes(call), needed, carries)
+        return _meta_and_payload(await asyncio.wrap_future(answer))
+
+    def cancel(self, id):
+        self.hosting.cancel(id)
+
+    async def ended(self):
+        return await asyncio.wrap_future(self.hosting.end)
 
 
 def _needed(meta, index, payload, flat):

@@ -39,7 +39,7 @@ class Interrupted(Exception):
     """The engine asked the calls to stop, and the child had to be killed."""
 
 
-def _take(job, content):
+def take(job, content):
     """A child that waits for work, or a new one."""
     with _lock:
         for position, (digest, child) in enumerate(_idle):
@@ -73,7 +73,7 @@ def run(job, calls, attempt, retries, content, bridge):
     results = [outcome.failure_of(needed) for _, _, needed, _ in calls]
     positions = [position for position, result in enumerate(results) if result is None]
     while positions:
-        ready = [_resolved(*calls[position], attempt) for position in positions]
+        ready = [resolved(*calls[position], attempt) for position in positions]
         for position, result in zip(positions, _try(job, ready, content, bridge)):
             results[position] = result
         if retries == 0:
@@ -83,7 +83,7 @@ def run(job, calls, attempt, retries, content, bridge):
     return results
 
 
-def _resolved(id, call, needed, carries, attempt):
+def resolved(id, call, needed, carries, attempt):
     """A call as its child gets it."""
     values = [payload for _, payload, _, _ in needed]
     for _, _, carried, _ in needed:
@@ -97,7 +97,7 @@ def _try(job, calls, content, bridge):
     while len(outcomes) < len(calls):
         child = None
         try:
-            child = _take(job, content)
+            child = take(job, content)
             if child.bridge is None:
                 child.bridge = bridge(child)
             Run(child, calls[len(outcomes) :], outcomes).go()

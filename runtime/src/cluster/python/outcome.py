@@ -16,10 +16,16 @@ FAILED = 3
 UPSTREAM = 4
 # As ERROR, where the call's own rule says that it is worth another try.
 RETRY = 5
+# The actor whose call it was is gone; the payload is whether the call had begun, and how the actor went.
+LOST = 6
 
 
 def failed(kind, text):
     return (FAILED, [kind, text], {}, 0.0)
+
+
+def lost(begun, text):
+    return (LOST, [begun, text], {}, 0.0)
 
 
 def cannot(engine, what):

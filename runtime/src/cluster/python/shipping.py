@@ -50,6 +50,28 @@ def caller(package, texts, module, function, *first):
     return call
 
 
+def actor(package, texts, module, name, *first):
+    """A class whose methods are those of the class `name` of `module` wherever it is sent, made with `first` before
+    its arguments. Methods that wait for others run side by side."""
+
+    class Actor:
+        def __init__(self, *arguments):
+            install(package, texts)
+            kind = getattr(importlib.import_module(f"{package}.{module}"), name)
+            self.inner = kind(*first, *arguments)
+
+        async def call(self, *arguments):
+            return await self.inner.call(*arguments)
+
+        async def cancel(self, *arguments):
+            return self.inner.cancel(*arguments)
+
+        async def ended(self):
+            return await self.inner.ended()
+
+    return Actor
+
+
 def package_of(module):
     """Name and texts of the package that `module` is one of."""
     finder = sys.modules[module].__spec__.loader

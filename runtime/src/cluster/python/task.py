@@ -4,7 +4,7 @@
 class Task:
     """A call: what it is, what it needs, what it asks for."""
 
-    __slots__ = ("id", "function", "call", "needs", "carries", "options", "options_key")
+    __slots__ = ("id", "function", "call", "needs", "carries", "options", "options_key", "actor")
 
     def __init__(self, id, function, call, needs, carries, options):
         # Names the result, for good and everywhere.
@@ -18,7 +18,9 @@ class Task:
         # Ids of the objects that are refs inside of its arguments.
         self.carries = carries
         self.options = options
+        # The id of the actor whose call it is.
+        self.actor = options.get("actor")
         self.options_key = repr(sorted(options.items())) if options else ""
 
     def may_be_fused(self):
-        return not self.needs and not self.options.get("max_retries")
+        return not self.actor and not self.needs and not self.options.get("max_retries")

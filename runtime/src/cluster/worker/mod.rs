@@ -165,8 +165,20 @@ fn hear(urgent: UnixStream, connection: &'static Connection) {
 /// Where the calls of an actor go on that wait, once there was one.
 static ARBITER: OnceLock<Arc<Home>> = OnceLock::new();
 
-fn arbiter() -> &'static Home {
+pub(in crate::cluster) fn arbiter() -> &'static Home {
     ARBITER.get_or_init(|| default::current().arbiters().pick())
+}
+
+/// Drops the state of the actor that lives here, and then tells of it.
+pub(in crate::cluster) fn end_state(tell: impl FnOnce() + Send + 'static) {
+    state::end();
+    match ARBITER.get() {
+        None => tell(),
+        Some(arbiter) => arbiter.run(move || {
+            state::end_shared();
+            tell();
+        }),
+    }
 }
 
 struct Worker {
@@ -247,21 +259,13 @@ impl Worker {
     }
 
     fn end_actor(&self) {
-        state::end();
         let connection = self.connection;
-        let tell = move || {
+        end_state(move || {
             let _ = std::io::stdout().flush();
             connection.sweep();
             let let_go = connection.take_let_go();
             connection.send(&ToDriver::ActorEnded { let_go }, &[]);
-        };
-        match ARBITER.get() {
-            None => tell(),
-            Some(arbiter) => arbiter.run(move || {
-                state::end_shared();
-                tell();
-            }),
-        }
+        });
     }
 
     fn task(&self, head: TaskHead, body: &[u8]) -> Result<()> {
@@ -284,7 +288,7 @@ impl Worker {
                 connection: Some(self.connection),
             };
             let begin = later(start, arguments);
-            let replier = Replier { connection: self.connection, ticket };
+            let replier = Replier::ToDriver { connection: self.connection, ticket };
             arbiter().run(move || begin(replier));
             return Ok(());
         }

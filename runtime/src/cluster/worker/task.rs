@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::cluster::bridge::hosted::Report;
 use crate::cluster::frame::{self, About, Body, Bytes, Outcome};
 use crate::cluster::turn::Ticket;
 use crate::cluster::worker::Objects;
@@ -97,19 +98,26 @@ impl Start<'_> {
     }
 }
 
-/// Tells the driver of a call's end, from the thread that saw it.
-pub(crate) struct Replier {
-    pub(super) connection: &'static Connection,
-    pub(super) ticket: Ticket,
+/// Tells of a call's end, from the thread that saw it.
+pub(crate) enum Replier {
+    /// The driver, whose worker this is.
+    ToDriver { connection: &'static Connection, ticket: Ticket },
+    /// The host, where this is a program on a cluster.
+    ToHost(Report),
 }
 
 impl Replier {
     /// `pack` packs what came of it.
     pub(crate) fn end(self, pack: impl FnOnce(&mut Body) -> Ended) {
-        let mut lease = self.connection.borrow_writer();
-        let ended = pack(&mut lease.body);
-        self.connection.running().end_among(self.ticket);
-        self.connection.done(self.ticket, ended, lease);
+        match self {
+            Self::ToDriver { connection, ticket } => {
+                let mut lease = connection.borrow_writer();
+                let ended = pack(&mut lease.body);
+                connection.running().end_among(ticket);
+                connection.done(ticket, ended, lease);
+            }
+            Self::ToHost(report) => report.end_beside(pack),
+        }
     }
 }
 
@@ -168,7 +176,7 @@ impl Running {
         }
     }
 
-    fn end_among(&self, ticket: Ticket) {
+    pub(in crate::cluster) fn end_among(&self, ticket: Ticket) {
         let task = self.now().others.remove(&ticket);
         drop(task);
     }
@@ -199,7 +207,7 @@ impl Running {
         self.now().cpu
     }
 
-    pub(super) fn restarts(&self) -> Option<u32> {
+    pub(in crate::cluster) fn restarts(&self) -> Option<u32> {
         self.now().restarts
     }
 }

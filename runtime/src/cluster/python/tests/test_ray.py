@@ -1,3 +1,5 @@
+import shutil
+import tempfile
 import time
 import unittest
 
@@ -25,7 +27,9 @@ class OnTwoNodes(unittest.TestCase):
     def test_lost_node(self):
         from ray.cluster_utils import Cluster
 
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        folder = tempfile.mkdtemp(prefix="ray-")
+        head = {"num_cpus": 1, "include_dashboard": False, "temp_dir": folder}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
         try:
             second = cluster.add_node(num_cpus=1)
             cluster.wait_for_nodes()
@@ -43,6 +47,7 @@ class OnTwoNodes(unittest.TestCase):
             self.assertEqual(driver.end(), 0)
         finally:
             cluster.shutdown()
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

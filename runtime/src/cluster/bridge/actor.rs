@@ -1,0 +1,323 @@
+//! Actors on a cluster, as the driver sees them.
+//!
+//! The strand is here, with mailbox, order, names, restarts and ends; the state is in a program on the cluster that
+//! has it for itself, its *place*. Whoever has the turn sends a call there and sleeps without a CPU until the answer
+//! has come: what a method computes on is the cluster's to count. Where calls wait, each is a future on both sides.
+//!
+//! A place is gone when its process dies, or its node. Its calls tell so, each with whether it had begun; between two
+//! calls, or for those that cannot know, there is news of it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Poll, Wake, Waker};
+use std::thread::Thread;
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+use uuid::Uuid;
+
+use crate::cluster::argument::{Packing, What};
+use crate::cluster::bridge::client::{ActorCall, Carried, Client, OfActor};
+use crate::cluster::calls::{Calls, End};
+use crate::cluster::frame::{About, Ended};
+use crate::cluster::registry::Registered;
+use crate::cluster::turn::Ticket;
+use crate::cluster::{Answer, Cargo, Host, Reply, about, coder, error_of};
+use crate::error::{Error, ErrorKind, Failed, Result};
+use crate::local::actors::Living;
+use crate::local::current::Task;
+use crate::local::job::Wakes;
+use crate::local::life::{self, ActorEnd, Lost};
+use crate::local::runtimes::{self, Owner};
+use crate::local::{Local, current, pool, waiting};
+use crate::wire;
+
+/// What comes of a call: the value that its place gives.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Answered {
+    pub(super) how: Ended,
+    /// The actor ends itself.
+    pub(super) exits: bool,
+    pub(super) outcome: std::result::Result<ByteBuf, Failed>,
+}
+
+/// Where an actor lives.
+pub(super) struct Place {
+    pub(super) id: Uuid,
+    local: Weak<Local>,
+    actor: Weak<dyn Living>,
+    calls: Calls,
+    last_ticket: AtomicU64,
+    /// Its constructor has returned.
+    is_made: AtomicBool,
+    lost: Mutex<Option<Error>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn gone(text: &str) -> Error {
+    Error::new(ErrorKind::WorkerCrashed, text)
+}
+
+impl Place {
+    /// An answer has come.
+    pub(super) fn answered(&self, ticket: Ticket, bytes: &[u8], carried: Carried) {
+        let Answered { how, exits, outcome } = match wire::decode(bytes) {
+            Ok(answered) => answered,
+            Err(error) => return self.failed(ticket, Failed::from(&error)),
+        };
+        if exits
+            && let Some(actor) = self.actor.upgrade()
+            && let Some(local) = self.local.upgrade()
+        {
+            let _entered = current::enter(local);
+            actor.end_at_once(ActorEnd::Exited);
+        }
+        let kept = vec![What::Handle(Arc::new(carried))];
+        let reply = Reply { outcome: outcome.map(ByteBuf::into_vec), kept };
+        self.calls.end(ticket, End::Done { reply, how });
+    }
+
+    /// The call has failed, and the actor goes on.
+    pub(super) fn failed(&self, ticket: Ticket, failed: Failed) {
+        let reply = Reply { outcome: Err(failed), kept: Vec::new() };
+        self.calls.end(ticket, End::Done { reply, how: Ended::default() });
+    }
+
+    /// The place is gone, as a call tells.
+    pub(super) fn lost_call(&self, ticket: Ticket, begun: bool, text: &str) {
+        self.note_lost(text);
+        self.calls.end(ticket, End::Lost { why: gone(text), begun });
+    }
+
+    /// The place is gone, as somebody tells who has looked. Calls that are under way tell it themselves.
+    pub(super) fn lost_between(&self, text: &str) {
+        self.note_lost(text);
+        if let Some(actor) = self.actor.upgrade()
+            && let Some(local) = self.local.upgrade()
+        {
+            // The turn may run the program's code, and this thread hears the cluster.
+            local.spawn_blocking(move || actor.look());
+        }
+    }
+
+    fn note_lost(&self, text: &str) {
+        lock(&self.lost).get_or_insert_with(|| gone(text));
+    }
+
+    /// Gives up an actor that was not made yet: there may never be room for it on the cluster.
+    pub(super) fn close(&self) {
+        if !self.is_made.load(Ordering::Relaxed) {
+            let why = pool::shut_down_before("it began");
+            self.calls.end_all(&why, 0);
+        }
+    }
+
+    /// The id by which the cluster knows a call.
+    fn id_of(&self, ticket: Ticket) -> Uuid {
+        Uuid::from_u128(self.id.as_u128().wrapping_add(u128::from(ticket)))
+    }
+}
+
+/// The driver's end of a place.
+struct ActorHost {
+    client: &'static Client,
+    place: Arc<Place>,
+}
+
+/// Makes an actor by this call of its constructor.
+pub(super) fn start(
+    client: &'static Client,
+    local: &Arc<Local>,
+    cargo: &dyn Cargo,
+    task: &Task,
+) -> Result<Box<dyn Host>> {
+    let mut kept = Vec::new();
+    let Some(Owner::Actor(actor)) = runtimes::owner(task.actor, &mut kept) else {
+        return Err(crate::cluster::engine_error("there is no actor that the call is of"));
+    };
+    let place = Arc::new(Place {
+        id: Uuid::new_v4(),
+        local: Arc::downgrade(local),
+        actor: Arc::downgrade(&actor),
+        calls: Calls::default(),
+        last_ticket: AtomicU64::new(0),
+        is_made: AtomicBool::new(false),
+        lost: Mutex::default(),
+    });
+    client.host(&place)?;
+    let host = ActorHost { client, place };
+    let mut made = Ok(());
+    let called = host.call(cargo, task, &mut |answer| {
+        made = answer.map(drop).map_err(error_of);
+        Ok(())
+    });
+    // There was no actor that could have been lost.
+    drop(life::take_lost_now());
+    called.and(made)?;
+    host.place.is_made.store(true, Ordering::Relaxed);
+    Ok(Box::new(host))
+}
+
+/// Lets a thread wait for what it polls.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn unpark_this_thread() -> Waker {
+    Waker::from(Arc::new(Unpark(std::thread::current())))
+}
+
+impl ActorHost {
+    fn send_as(
+        &self,
+        function: Option<&Registered>,
+        pack: &mut dyn FnMut(&mut Packing<'_>) -> Result<()>,
+        about: About,
+        id: Uuid,
+        stands_at: String,
+    ) -> Result<Ticket> {
+        let ticket = 1 + self.place.last_ticket.fetch_add(1, Ordering::Relaxed);
+        self.place.calls.add(ticket);
+        let place = Arc::clone(&self.place);
+        let call = ActorCall { place, ticket, of_actor: OfActor { about, id }, stands_at };
+        let sent = self.client.call_actor(self.place.id_of(ticket), call, function, pack);
+        if let Err(error) = sent {
+            self.place.calls.give_up(ticket);
+            return Err(error);
+        }
+        Ok(ticket)
+    }
+
+    /// Sleeps until the call has ended; `asks` is asked whenever this thread wakes up.
+    fn wait(&self, ticket: Ticket, mut asks: impl FnMut(&Waker)) -> End {
+        let waker = unpark_this_thread();
+        let ask = || {
+            asks(&waker);
+            match self.place.calls.poll(ticket, &waker) {
+                Poll::Ready(end) => Some(end),
+                Poll::Pending => None,
+            }
+        };
+        waiting::wait_for(ask, || self.place.calls.has_ended(ticket))
+    }
+
+    fn is_lost(&self) -> bool {
+        lock(&self.place.lost).is_some()
+    }
+
+    /// Lets the place drop the state, and waits until it has.
+    fn end(&self) {
+        let about = About {
+            name: None,
+            attempt: 1,
+            cpus: 0.0,
+            worker: None,
+            time_limit: None,
+            place: Vec::new(),
+            restarts: None,
+        };
+        let sent = self.send_as(None, &mut |_| Ok(()), about, Uuid::nil(), String::new());
+        if let Ok(ticket) = sent {
+            drop(self.wait(ticket, |_| {}));
+        }
+    }
+}
+
+/// What a call's end means for the actor is noted for this thread.
+fn read(end: End, task: Option<&Task>) -> Result<Reply> {
+    match end {
+        End::Done { reply, how } => {
+            if how.crashed {
+                life::note_lost(Lost::Within);
+            }
+            if how.looked
+                && let Some(task) = task
+            {
+                // SAFETY: this thread runs the task.
+                unsafe { task.running.note_looked() };
+            }
+            Ok(reply)
+        }
+        End::Lost { why, begun } => {
+            life::note_lost(if begun { Lost::Within } else { Lost::Before(why.clone()) });
+            Err(why)
+        }
+    }
+}
+
+impl Host for ActorHost {
+    fn call(
+        &self,
+        cargo: &dyn Cargo,
+        task: &Task,
+        take: &mut dyn FnMut(Answer<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let ticket = self.send(cargo, task)?;
+        let mut wakes = Wakes::new(task.running);
+        let mut was_told = false;
+        let end = self.wait(ticket, |waker| {
+            wakes.renew(waker);
+            if wakes.is_to_stop() && !was_told {
+                was_told = true;
+                self.client.cancel_call(self.place.id_of(ticket));
+            }
+        });
+        drop(wakes);
+        let Reply { outcome, kept } = read(end, Some(task))?;
+        let taken = match outcome {
+            Ok(bytes) => take(Ok(&bytes)),
+            Err(failed) => take(Err(failed)),
+        };
+        drop(kept);
+        taken
+    }
+
+    fn lost(&self) -> Option<Error> {
+        lock(&self.place.lost).clone()
+    }
+
+    fn listen(&self, _: &Task) -> Result<()> {
+        // Answers come as they are made, whoever waits for them.
+        Ok(())
+    }
+
+    fn send(&self, cargo: &dyn Cargo, task: &Task) -> Result<u64> {
+        if let Some(why) = self.lost() {
+            life::note_lost(Lost::Before(why.clone()));
+            return Err(why);
+        }
+        let local = self.place.local.upgrade();
+        let local = local.ok_or_else(|| pool::shut_down_before("it ran"))?;
+        // SAFETY: whoever has the task runs it.
+        let any = unsafe { task.running.to_ref() };
+        let (id, stands_at) = (coder::id_of(&any), any.call().called_at.to_string());
+        let pack = &mut |packing: &mut Packing<'_>| cargo.pack(packing);
+        self.send_as(Some(cargo.function()), pack, about(task, &local), id, stands_at)
+    }
+
+    fn poll(&self, sent: u64, waker: &Waker) -> Poll<Result<Reply>> {
+        self.place.calls.poll(sent, waker).map(|end| read(end, None))
+    }
+
+    fn give_up(&self, sent: u64) {
+        if self.place.calls.give_up(sent) {
+            self.client.cancel_call(self.place.id_of(sent));
+        }
+    }
+}
+
+impl Drop for ActorHost {
+    fn drop(&mut self) {
+        if !self.is_lost() && self.place.is_made.load(Ordering::Relaxed) {
+            self.end();
+        }
+        self.client.unhost(self.place.id);
+    }
+}

@@ -1,0 +1,86 @@
+//! Calls of an actor in another process that are under way, and who waits for each.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+use crate::cluster::Reply;
+use crate::cluster::frame::Ended;
+use crate::cluster::turn::Ticket;
+use crate::error::Error;
+
+/// What became of a call.
+pub(crate) enum End {
+    Done {
+        reply: Reply,
+        how: Ended,
+    },
+    /// Its process is gone, for this reason; `begun`: it was running.
+    Lost {
+        why: Error,
+        begun: bool,
+    },
+}
+
+enum Call {
+    UnderWay(Option<Waker>),
+    Ended(End),
+}
+
+/// The calls that were sent, until somebody has seen their ends.
+#[derive(Default)]
+pub(crate) struct Calls(Mutex<HashMap<Ticket, Call>>);
+
+impl Calls {
+    pub(crate) fn add(&self, ticket: Ticket) {
+        lock(&self.0).insert(ticket, Call::UnderWay(None));
+    }
+
+    pub(crate) fn poll(&self, ticket: Ticket, waker: &Waker) -> Poll<End> {
+        let mut calls = lock(&self.0);
+        if let Some(Call::UnderWay(last)) = calls.get_mut(&ticket) {
+            let before = last.replace(waker.clone());
+            drop(calls);
+            drop(before);
+            return Poll::Pending;
+        }
+        match calls.remove(&ticket) {
+            Some(Call::Ended(end)) => Poll::Ready(end),
+            _ => unreachable!("a call is polled until its end"),
+        }
+    }
+
+    /// Whether there is an end to be seen.
+    pub(crate) fn has_ended(&self, ticket: Ticket) -> bool {
+        matches!(lock(&self.0).get(&ticket), Some(Call::Ended(_)))
+    }
+
+    /// True: it is under way.
+    pub(crate) fn give_up(&self, ticket: Ticket) -> bool {
+        let call = lock(&self.0).remove(&ticket);
+        matches!(call, Some(Call::UnderWay(_)))
+    }
+
+    /// A call has ended, if somebody still waits for it.
+    pub(crate) fn end(&self, ticket: Ticket, end: End) {
+        let mut calls = lock(&self.0);
+        let Some(call) = calls.get_mut(&ticket) else { return };
+        let before = std::mem::replace(call, Call::Ended(end));
+        drop(calls);
+        if let Call::UnderWay(Some(waker)) = before {
+            waker.wake();
+        }
+    }
+
+    /// The process is gone; `begun`: the last of them that had begun.
+    pub(crate) fn end_all(&self, why: &Error, begun: Ticket) {
+        let tickets: Vec<Ticket> = lock(&self.0).keys().copied().collect();
+        for ticket in tickets {
+            self.end(ticket, End::Lost { why: why.clone(), begun: ticket <= begun });
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
