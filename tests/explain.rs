@@ -275,3 +275,37 @@ fn asking_while_everything_moves() {
         assert_eq!(numbers, (2..302).collect::<Vec<_>>());
     }
 }
+
+struct Numbers;
+
+#[remote]
+impl Numbers {
+    pub fn new() -> Self {
+        Self
+    }
+
+    #[remote(stream, max_unread = 1)]
+    pub fn count(&mut self) -> impl Iterator<Item = u64> + use<> {
+        0..3
+    }
+
+    pub fn last(&mut self) -> u64 {
+        2
+    }
+}
+
+#[test]
+fn an_actor_that_waits_for_the_reader_of_its_stream() {
+    for runtime in runtimes() {
+        let _entered = runtime.enter();
+        let numbers = Numbers::remote();
+        let count = numbers.count();
+        let last = numbers.last();
+        let explanation = explained(&last, |explanation| {
+            matches!(&explanation.state, Standing::InMailbox { turn: Some(_), .. })
+        });
+        assert_shows(&explanation, &["`the reader of its stream` (called at tests/explain.rs:"]);
+        assert_eq!(count.count(), 3);
+        assert_eq!(get(last).unwrap(), 2);
+    }
+}

@@ -298,9 +298,9 @@ fn stream_call(
     let (held, passed, value) = (signature.held(), signature.passed(), signature.output.value());
     let this = Ident::new("actor", Span::mixed_site());
     let outlet = Ident::new("outlet", Span::mixed_site());
-    let submit = match access {
-        Access::Exclusive => quote!(stream_mut),
-        Access::Shared => quote!(stream_ref),
+    let body = match access {
+        Access::Exclusive => quote!(AloneLater),
+        Access::Shared => quote!(SharedLater),
     };
     let items = quote!(<#ty>::#ident(#this, #passed));
     let produce = expand_stream::produce(signature, stream.source, items, &outlet);
@@ -311,11 +311,13 @@ fn stream_call(
     let declaration = expand::declaration(ident, &name(actor, signature));
     quote! {
         #declaration
-        ::mobula::__private::ActorCell::<#ty>::#submit::<#markers, #value>(
+        ::mobula::__private::ActorCell::<#ty>::stream::<#markers, #value>(
             &self.0,
             &FUNCTION,
             #slots,
-            |#this, (#held, #outlet)| #produce,
+            ::mobula::__private::ProducerBody::<#ty, #markers, #value>::#body(
+                |#this, (#held, #outlet)| #produce,
+            ),
             #max_unread,
         )
     }

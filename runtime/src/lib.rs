@@ -112,8 +112,8 @@ pub mod prelude {
 pub mod __private {
     pub use crate::api::actor::{
         Actor, ActorCell, ActorConfig, ActorControl, ActorCrossing, ActorHandle, ActorMethod,
-        ActorOptions, Construct, IsShareable, MethodBody, MethodCrossing, NotShareable, Shareable,
-        Sharing, Tick, start_actor,
+        ActorOptions, Construct, IsShareable, MethodBody, MethodCrossing, NotShareable,
+        ProducerBody, Shareable, Sharing, Tick, start_actor,
     };
     pub use crate::api::copier::{Copier, CopyEach, CopyNone, Copying};
     pub use crate::api::crossing::Crossing;

@@ -54,6 +54,7 @@ pub use self::control::{ActorControl, exit_actor, kill};
 pub use self::deliver::deliver;
 use self::far::Far;
 pub use self::options::{ActorConfig, ActorOptions, get_actor};
+pub use self::stream::ProducerBody;
 pub use self::tick::Tick;
 
 /// A type whose `impl` block has `#[remote]`.

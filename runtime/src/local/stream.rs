@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::function::{Call, Hop};
+use crate::function::{Call, Function, Hop};
 use crate::local::arguments::{Awaited, Refs, Then};
 use crate::local::cell::{AnyRef, Job, Promise, Ref};
 use crate::local::current::{self, Own, Task};
@@ -36,6 +36,10 @@ use crate::local::request::Claim;
 use crate::local::waiting::{self, Ended};
 use crate::local::{Local, cancelling, grant, note, panics, pool};
 use crate::observe::EventKind;
+
+/// What a producer waits for, as explanations name it.
+static READER: Function =
+    Function::new("the reader of its stream", module_path!(), file!(), line!());
 
 /// The future that produces.
 pub(crate) type Producer = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
@@ -204,7 +208,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
 
     /// Sleeps until the producer, pending just now, may go on.
     fn wait_for_room(&self) -> Result<()> {
-        let (later, room) = Ref::<()>::promise(self.call, 0);
+        let (later, room) = Ref::<()>::promise(Call { function: &READER, ..self.call }, 0);
         let mut state = self.lock();
         state.full = false;
         let waits = state.stop.is_none() && state.unread.len() > self.unread_max / 2;

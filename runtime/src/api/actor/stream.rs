@@ -12,33 +12,29 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::function::{Call, Function};
 use crate::local::Local;
 use crate::local::life::Life;
-use crate::local::strand::{
-    Access, Body, Borrowing, HostedCall, Kind as StrandKind, Method, Strand, Waits,
-};
+use crate::local::strand::{Access, Body, HostedCall, Kind as StrandKind, Method, Strand, Waits};
 use crate::local::stream::{self, Outlet, Shared};
 
 /// What a producer is made from: the arguments, and where its items go.
 type Ends<P, T> = (<P as Params>::Held, Outlet<T>);
 
-/// A method with `&mut self` that makes a producer.
-type ProduceAlone<A, P, T> = for<'a> fn(&'a mut A, Ends<P, T>) -> Borrowing<'a, ()>;
-
-/// A method with `&self` that makes a producer.
-type ProduceShared<A, P, T> = for<'a> fn(&'a A, Ends<P, T>) -> Borrowing<'a, ()>;
+/// A method that makes a producer.
+pub type ProducerBody<A, P, T> = Body<A, Ends<P, T>, ()>;
 
 impl<A: Actor> ActorCell<A> {
-    /// Calls a `&mut self` method that streams. A `max_unread` of its own it may have from its attribute.
+    /// Calls a method that streams; `body` makes the producer. A `max_unread` of its own it may have from its
+    /// attribute.
     #[track_caller]
-    pub fn stream_mut<P: Params, T: Send + Sync + 'static>(
+    pub fn stream<P: Params, T: Send + Sync + 'static>(
         &self,
         function: &'static Function,
         slots: P::Slots,
-        body: ProduceAlone<A, P, T>,
+        body: ProducerBody<A, P, T>,
         max_unread: Option<usize>,
     ) -> ObjectStream<T> {
         let call = Call { function, called_at: Location::caller() };
-        let started = match &self.0 {
-            Kind::Computes(handle) => {
+        let started = match (&self.0, body) {
+            (Kind::Computes(handle), Body::AloneLater(body)) => {
                 let begin = move |actor: Access<'_, A>, ends: Ends<P, T>, shared: &Shared<T>| {
                     let Access::Alone(actor) = actor else {
                         unreachable!("the method has `&mut self`")
@@ -47,27 +43,7 @@ impl<A: Actor> ActorCell<A> {
                 };
                 compute::<A, P, T, false>(handle.strand(), slots, begin, max_unread, call)
             }
-            Kind::Waits(handle) => {
-                wait::<A, P, T>(handle.strand(), slots, Body::AloneLater(body), max_unread, call)
-            }
-            Kind::Away(_) | Kind::AwayWaits(_) | Kind::Far(_) => Err(elsewhere(call)),
-            Kind::Refused(error) => Err(error.clone()),
-        };
-        started.unwrap_or_else(|error| ObjectStream::failed(error, call))
-    }
-
-    /// Calls a `&self` method that streams.
-    #[track_caller]
-    pub fn stream_ref<P: Params, T: Send + Sync + 'static>(
-        &self,
-        function: &'static Function,
-        slots: P::Slots,
-        body: ProduceShared<A, P, T>,
-        max_unread: Option<usize>,
-    ) -> ObjectStream<T> {
-        let call = Call { function, called_at: Location::caller() };
-        let started = match &self.0 {
-            Kind::Computes(handle) => {
+            (Kind::Computes(handle), Body::SharedLater(body)) => {
                 let begin = move |actor: Access<'_, A>, ends: Ends<P, T>, shared: &Shared<T>| {
                     let actor = match actor {
                         Access::Shared(actor) => actor,
@@ -77,11 +53,14 @@ impl<A: Actor> ActorCell<A> {
                 };
                 compute::<A, P, T, true>(handle.strand(), slots, begin, max_unread, call)
             }
-            Kind::Waits(handle) => {
-                wait::<A, P, T>(handle.strand(), slots, Body::SharedLater(body), max_unread, call)
+            (Kind::Computes(_), Body::Alone(_) | Body::Shared(_)) => {
+                unreachable!("a producer is a future")
             }
-            Kind::Away(_) | Kind::AwayWaits(_) | Kind::Far(_) => Err(elsewhere(call)),
-            Kind::Refused(error) => Err(error.clone()),
+            (Kind::Waits(handle), body) => {
+                wait::<A, P, T>(handle.strand(), slots, body, max_unread, call)
+            }
+            (Kind::Away(_) | Kind::AwayWaits(_) | Kind::Far(_), _) => Err(elsewhere(call)),
+            (Kind::Refused(error), _) => Err(error.clone()),
         };
         started.unwrap_or_else(|error| ObjectStream::failed(error, call))
     }
@@ -147,7 +126,7 @@ fn compute<A: Actor, P: Params, T: Send + Sync + 'static, const SHARED: bool>(
 fn wait<A: Actor, P: Params, T: Send + Sync + 'static>(
     strand: &Arc<Strand<A, Waits<A>>>,
     slots: P::Slots,
-    body: Body<A, Ends<P, T>, ()>,
+    body: ProducerBody<A, P, T>,
     max_unread: Option<usize>,
     call: Call,
 ) -> Result<ObjectStream<T>> {
