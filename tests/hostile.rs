@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use mobula_tests::allocations::Counting;
-use mobula_tests::hostile::{frames, look_at};
+use mobula_tests::hostile::{frames, look_at, look_at_arrival};
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
@@ -12,21 +12,26 @@ use rand_pcg::Pcg64;
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// What the fuzzer found worth keeping, and the frames as they should be.
-fn corpus() -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/decode");
+/// What the fuzzer found worth keeping for a target.
+fn kept(target: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
     let files = fs::read_dir(folder).unwrap().map(|file| fs::read(file.unwrap().path()).unwrap());
     let mut all: Vec<_> = files.collect();
     all.sort();
+    assert!(!all.is_empty());
+    all
+}
+
+/// With the frames as they should be.
+fn corpus() -> Vec<Vec<u8>> {
+    let mut all = kept("decode");
     all.extend(frames());
     all
 }
 
 #[test]
 fn no_frame_of_the_corpus_makes_the_decoder_panic_or_allocate() {
-    let corpus = corpus();
-    assert!(corpus.len() > 20);
-    corpus.iter().for_each(|frame| look_at(frame));
+    corpus().iter().for_each(|frame| look_at(frame));
 }
 
 #[test]
@@ -49,14 +54,24 @@ fn a_length_that_is_only_claimed_allocates_nothing() {
 
 #[test]
 fn mutated_frames_neither_panic_nor_allocate() {
-    let corpus = corpus();
+    each_mutated(&corpus(), look_at);
+}
+
+#[test]
+fn what_arrives_is_frames_or_an_error_and_allocates_no_more_than_it_is() {
+    let corpus = kept("frames");
+    corpus.iter().for_each(|bytes| look_at_arrival(bytes));
+    each_mutated(&corpus, look_at_arrival);
+}
+
+fn each_mutated(corpus: &[Vec<u8>], look: fn(&[u8])) {
     let mut rng = Pcg64::seed_from_u64(6);
     for _ in 0..2_000 {
         let mut frame = corpus.choose(&mut rng).unwrap().clone();
         for _ in 0..rng.random_range(1..4) {
-            mutate(&mut frame, &corpus, &mut rng);
+            mutate(&mut frame, corpus, &mut rng);
         }
-        look_at(&frame);
+        look(&frame);
     }
 }
 

@@ -147,6 +147,11 @@ pub mod __private {
     pub mod wire {
         pub use crate::wire::{Encoded, Held, decode, encode, encode_into, encode_to};
     }
+
+    /// What arrives over a connection, for what throws bytes at it.
+    pub mod frames {
+        pub use crate::cluster::channel::look_at;
+    }
 }
 
 /// How an argument is made once more: of a parameter's name and marker, a [`Copier`](__private::Copier).

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use mobula::__private::frames;
 use mobula::__private::wire::{decode, encode};
 use ndarray::{Array2, ArrayD};
 use serde::{Deserialize, Serialize};
@@ -30,7 +31,7 @@ enum Shape {
     Polygon { corners: Vec<(f32, f32)>, closed: bool },
 }
 
-/// Read without being asked for.
+/// What serde keeps until it knows which it is.
 #[derive(Serialize, Deserialize, PartialEq, Debug, Clone)]
 #[serde(untagged)]
 enum Any {
@@ -38,13 +39,16 @@ enum Any {
     Whole(i64),
     Real(f64),
     Text(String),
-    List(Vec<Any>),
-    Map(BTreeMap<String, Any>),
+    List(Vec<f64>),
+    Map(BTreeMap<String, u8>),
     Nothing(()),
 }
 
 /// What an error may take, its text and all, and other things that do not grow with the frame.
 const FIXED_BYTES: usize = 8 << 10;
+
+/// What a connection reads at a time, three times: a buffer with less room than that grows to twice the size.
+const BUFFER_BYTES: usize = 3 * (64 << 10);
 
 /// Decodes the frame as values of many types.
 ///
@@ -64,7 +68,19 @@ pub fn look_at(frame: &[u8]) {
     look_as::<Vec<[Option<u64>; 4]>>(frame, 3 * size_of::<[Option<u64>; 4]>());
     look_as::<HashMap<u8, Option<Option<bool>>>>(frame, 64);
     look_as::<Record>(frame, 256);
-    look_as::<Any>(frame, 512);
+    look_as::<Vec<Any>>(frame, 512);
+    // A value says itself what it is, at any depth. Not an `Any` of `Any`: serde copies what is in one at each depth.
+    look_as::<serde_json::Value>(frame, 512);
+}
+
+/// Lets the bytes arrive at a driver and at a worker, as what the other side has sent.
+///
+/// # Panics
+/// If one of them takes more memory meanwhile than its buffer and, for each byte, what an element of a head takes.
+pub fn look_at_arrival(bytes: &[u8]) {
+    let (outcome, most) = allocations::most(|| frames::look_at(bytes));
+    let limit = BUFFER_BYTES + 512 * bytes.len() + FIXED_BYTES;
+    assert!(most <= limit, "{most} bytes for {} that arrived: {outcome:?}", bytes.len());
 }
 
 fn look_as<T: for<'de> Deserialize<'de>>(frame: &[u8], bytes_per_byte: usize) {
@@ -89,15 +105,17 @@ pub fn frames() -> Vec<Vec<u8>> {
     };
     let circle = Record { shape: Shape::Circle(1.0), maybe: Some(Some(())), ..record.clone() };
     let point = Record { shape: Shape::Point, next: Some(Box::new(circle)), ..record.clone() };
-    let list = Any::List(vec![Any::Whole(-1), Any::Real(0.5), Any::Text("x".to_owned())]);
-    let map =
-        Any::Map(BTreeMap::from([("a".to_owned(), list), ("b".to_owned(), Any::Nothing(()))]));
+    let map = Any::Map(BTreeMap::from([("a".to_owned(), 1), ("b".to_owned(), 2)]));
+    let (whole, real, text) = (Any::Whole(-1), Any::Real(0.5), Any::Text("x".to_owned()));
+    let any = vec![map, Any::List(vec![0.5; 3]), whole, real, text, Any::Nothing(())];
+    let value = serde_json::json!({"a": [-1, 0.5, "x", {"b": null}], "c": {"d": [[true]]}});
     let texts = ["a".to_owned(), "long ".repeat(20)];
     let optional = HashMap::from([(1u8, Some(None)), (2, None), (3, Some(Some(true)))]);
     let all = [
         encode(&record),
         encode(&point),
-        encode(&map),
+        encode(&any),
+        encode(&value),
         encode(&texts.to_vec()),
         encode(&vec![0.5f64; 100]),
         encode(&vec![true; 10]),

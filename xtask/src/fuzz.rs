@@ -1,9 +1,12 @@
-//! The decoder under the fuzzer, for some minutes.
+//! What is read from outside under the fuzzer, for some minutes.
 
 use anyhow::{Result, ensure};
 use xshell::{Shell, cmd};
 
-/// Fuzzes for so long. What it crashes on lies under `fuzz/artifacts` then.
+/// Values in the codec, and frames that arrive over a connection.
+const TARGETS: [&str; 2] = ["decode", "frames"];
+
+/// Fuzzes each target for so long. What it crashes on lies under `fuzz/artifacts` then.
 pub(crate) fn run(shell: &Shell, seconds: u64) -> Result<()> {
     let there =
         |command: xshell::Cmd<'_>| command.quiet().ignore_stderr().ignore_stdout().run().is_ok();
@@ -17,8 +20,10 @@ pub(crate) fn run(shell: &Shell, seconds: u64) -> Result<()> {
     );
     let time = format!("-max_total_time={seconds}");
     let dictionary = "-dict=fuzz/messagepack.dict";
-    cmd!(shell, "cargo +nightly fuzz run --fuzz-dir fuzz decode -- {time} {dictionary} -max_len=4096 -timeout=10")
-        .run()?;
-    println!("\nno frame made the decoder panic, hang or allocate too much in {seconds} s");
+    for target in TARGETS {
+        let fuzz = cmd!(shell, "cargo +nightly fuzz run --fuzz-dir fuzz {target} --");
+        fuzz.args([&time, dictionary, "-max_len=4096", "-timeout=10"]).run()?;
+        println!("\n{target}: nothing panicked, hung or allocated too much in {seconds} s");
+    }
     Ok(())
 }

@@ -42,9 +42,9 @@ enum Chore {
         #[arg(long)]
         seed: Option<u64>,
     },
-    /// Throw bytes at the decoder that nobody meant, and keep what is worth it in fuzz/corpus
+    /// Throw bytes that nobody meant at the decoder and at connections, and keep what is worth it in fuzz/corpus
     Fuzz {
-        /// For how long
+        /// For how long, each
         #[arg(long, default_value_t = 600)]
         seconds: u64,
     },

@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::cluster::frame::{self, PREFIX_BYTES};
+use crate::cluster::frame::{self, PREFIX_BYTES, ToDriver, ToWorker};
 use crate::error::Result;
 
 /// How much is read at a time.
@@ -167,30 +167,45 @@ impl Outgoing {
     }
 }
 
+/// How many frames bytes are that arrive, no more than a socket holds, and what ended them.
+fn receive_all<H: DeserializeOwned>(bytes: &[u8]) -> io::Result<(usize, NoFrame)> {
+    let (mut sender, receiver) = UnixStream::pair()?;
+    sender.write_all(bytes)?;
+    drop(sender);
+    let mut incoming = Incoming::new(receiver);
+    let mut frames = 0;
+    loop {
+        match incoming.receive::<H>(None) {
+            Ok(frame) => {
+                assert!(incoming.body(&frame).len() <= bytes.len());
+                frames += 1;
+            }
+            Err(end) => return Ok((frames, end)),
+        }
+    }
+}
+
+/// What a driver and what a worker makes of bytes that arrive, for what throws bytes at them: frames, as many as it
+/// tells, or an error.
+///
+/// # Errors
+/// Of the connection that the bytes go over, which holds at least 64 KiB.
+pub fn look_at(bytes: &[u8]) -> io::Result<[Result<usize>; 2]> {
+    let outcome = |(frames, end)| match end {
+        NoFrame::Garbled(error) => Err(error),
+        NoFrame::Gone | NoFrame::Late => Ok(frames),
+    };
+    let from_worker = receive_all::<ToDriver>(bytes)?;
+    Ok([outcome(from_worker), outcome(receive_all::<ToWorker>(bytes)?)])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::frame::{FRAME_BYTES_MAX, ToDriver, ToWorker};
+    use crate::cluster::frame::FRAME_BYTES_MAX;
 
-    /// What becomes of bytes that arrive, until no frame comes any more.
     fn outcome(bytes: &[u8]) -> (usize, NoFrame) {
-        let (mut sender, receiver) = UnixStream::pair().unwrap();
-        let writing = std::thread::spawn({
-            let bytes = bytes.to_vec();
-            move || sender.write_all(&bytes)
-        });
-        let mut incoming = Incoming::new(receiver);
-        let mut frames = 0;
-        let end = loop {
-            match incoming.receive::<ToDriver>(None) {
-                Ok(_) => frames += 1,
-                Err(end) => break end,
-            }
-        };
-        drop(incoming);
-        // Where the frames ended early, nobody reads the rest.
-        let _ = writing.join().unwrap();
-        (frames, end)
+        receive_all::<ToDriver>(bytes).unwrap()
     }
 
     fn valid() -> Vec<u8> {

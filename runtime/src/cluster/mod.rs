@@ -22,6 +22,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 pub(crate) mod argument;
+pub(crate) mod channel;
 pub(crate) mod coder;
 pub(crate) mod frame;
 pub(crate) mod registry;
@@ -31,7 +32,6 @@ pub(crate) mod worker;
 mod arena;
 mod bridge;
 mod calls;
-mod channel;
 mod processes;
 mod turn;
 
