@@ -72,6 +72,7 @@ const PIECES: &[Piece] = &[
     ("actors: `async fn`", waiting_actors),
     ("actors: `#[remote(stream)]` on methods", actor_streams),
     ("`ActorPool`", actor_pools),
+    ("`mobula::python`", python),
     ("closures: `spawn`, `mobula::map`", closures),
     ("`#[remote(local)]`", local_functions),
 ];
@@ -1073,6 +1074,52 @@ fn random_numbers_of_actors(engine: Engine) -> mobula::Result<()> {
         draw()
     };
     assert_eq!(here?, draw()?);
+    Ok(())
+}
+
+#[remote]
+fn root_in_a_task(x: f64) -> mobula::Result<f64> {
+    mobula::get(mobula::python("math:sqrt").remote((x,)))
+}
+
+fn python(engine: Engine) -> mobula::Result<()> {
+    use mobula::python;
+    use ndarray::{Array1, Array2, array};
+
+    let sum: ObjectRef<u64> = python("operator:add").remote((2, square::remote(3)));
+    assert_eq!(mobula::get(square::remote(&sum))?, 121);
+    let point = Point { x: 1.5, label: None };
+    assert_eq!(mobula::get(python("builtins:dict").remote::<Point>((&point,)))?, point);
+    let upper = python("builtins:str.upper").name("upper");
+    assert_eq!(mobula::get(upper.remote::<String>(("abc",)))?, "ABC");
+
+    // Numbers of one type are arrays, with their shapes.
+    let twice = python("numpy:multiply").remote::<Vec<f64>>((vec![1.0, 2.0], 2));
+    assert_eq!(mobula::get(twice)?, [2.0, 4.0]);
+    let turned: ObjectRef<Array2<f64>> = python("numpy:transpose").remote((grid::remote(2, 3),));
+    assert_eq!(mobula::get(corner::remote(&turned))?, 12.0);
+    assert_eq!(mobula::get(&turned)?, array![[0.0, 10.0], [1.0, 11.0], [2.0, 12.0]]);
+    assert_eq!(mobula::get(python("numpy:arange").remote::<Array1<i64>>((3,)))?, array![0, 1, 2]);
+    assert!(mobula::get(python("numpy:any").remote::<bool>(([false, true],)))?);
+    let long = mobula::put(vec![1_u8; 300_000]);
+    assert_eq!(mobula::get(python("builtins:len").remote::<usize>((&long,)))?, 300_000);
+
+    let root = python("math:sqrt").remote::<f64>((-1.0,));
+    let error = mobula::get(shifted::remote(point, &root)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Task);
+    let text = error.to_string();
+    for part in ["`math:sqrt` (called at", "ValueError: ", "engines.rs", "through `shifted`"] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    let error = mobula::get(python("math:nothing").remote::<f64>(())).unwrap_err();
+    assert!(error.to_string().contains("AttributeError"), "{error}");
+    let error = mobula::get(python("math").remote::<f64>(())).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Value);
+    let inside = python("builtins:len").remote::<usize>((vec![root],));
+    assert_eq!(mobula::get(inside).unwrap_err().kind(), ErrorKind::Serialization);
+    if engine != Engine::Ipyparallel {
+        assert_eq!(mobula::get(root_in_a_task::remote(9.0))?, 3.0);
+    }
     Ok(())
 }
 

@@ -15,6 +15,7 @@ pub(crate) mod options;
 pub(crate) mod parameter;
 pub(crate) mod port;
 pub(crate) mod portable;
+pub(crate) mod python;
 pub(crate) mod remote;
 pub(crate) mod rng;
 pub(crate) mod split;

@@ -115,6 +115,7 @@ impl Options {
             retry_delay,
             timeout,
             priority,
+            python: false,
         })
     }
 
@@ -129,6 +130,7 @@ impl Options {
             retry_delay,
             timeout,
             priority,
+            python: _,
         } = asked;
         let retry_if = declared.filter(|_| retries_as_declared);
         let retry_if = retry_if.and_then(|declared| declared.retry_if.clone());

@@ -184,6 +184,8 @@ pub(crate) struct Asked {
     pub(crate) retry_delay: Option<RetryDelay>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) priority: Option<i32>,
+    /// The function is one of Python's.
+    pub(crate) python: bool,
 }
 
 /// What is not among the arguments that a function takes.

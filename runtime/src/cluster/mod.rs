@@ -237,6 +237,21 @@ pub(crate) fn way_to_actors(actor: &str) -> Result<Option<&'static dyn Upstream>
     Err(engine_error(format!("the engine `{}` {why} `{actor}`", engine.name())))
 }
 
+/// The way to a Python that calls functions.
+///
+/// # Errors
+/// `Engine`, if the engine has none, or cannot be joined.
+pub(crate) fn way_to_python() -> Result<&'static dyn Upstream> {
+    let engine = default::with_current(|local| local.settings().engine);
+    let way = if engine.is_cluster() { way_out()? } else { None };
+    way.ok_or_else(|| {
+        engine_error(format!(
+            "the engine `{}` has no Python to call functions of: use the engine `ray`, `dask` or `ipyparallel`",
+            engine.name()
+        ))
+    })
+}
+
 /// The runtime is about to end: what has not begun on a cluster is not waited for.
 pub(crate) fn close(settings: &Settings) {
     if settings.engine.is_cluster() {

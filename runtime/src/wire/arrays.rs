@@ -62,6 +62,12 @@ impl Array {
     }
 }
 
+/// Whether a `T` is an array of numbers.
+pub(super) fn is_one<T: ?Sized>() -> bool {
+    let id = typeid::of::<T>();
+    TYPES.binary_search_by_key(&id, |known| known.id).is_ok()
+}
+
 /// A type of array, or of a reference to one.
 struct Known {
     id: TypeId,

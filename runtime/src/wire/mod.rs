@@ -126,6 +126,11 @@ pub(crate) fn numbers_in<T: ?Sized>(value: &T) -> Option<usize> {
     numbers::slice(value).map(|(_, bytes)| bytes.len())
 }
 
+/// Whether a `T` is an ndarray array of numbers.
+pub(crate) fn is_array<T: ?Sized>() -> bool {
+    arrays::is_one::<T>()
+}
+
 /// The frame of a sequence, made of the frames of its elements.
 ///
 /// # Errors

@@ -673,6 +673,7 @@ fn asks(engine: &str, options: Option<&Asked>, waits: bool) -> Result<Asks> {
         max_retries: options.max_retries.filter(|retries| *retries > 0),
         priority: options.priority.filter(|priority| *priority != 0),
         actor: None,
+        python: options.python,
     })
 }
 

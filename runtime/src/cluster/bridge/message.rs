@@ -54,6 +54,9 @@ pub(super) struct Asks {
     /// Of which actor it is a call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) actor: Option<Id>,
+    /// It is one of a Python function.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) python: bool,
 }
 
 /// A call: the id of its result, its function, the call itself, the objects that it needs and those that are
@@ -175,7 +178,7 @@ impl RawNews {
 fn kind(name: &str) -> ErrorKind {
     use ErrorKind::{
         ActorDied, Cancelled, Config, Engine, Infeasible, ObjectLost, PendingCallsLimit, StoreFull,
-        Timeout, WorkerCrashed,
+        Task, Timeout, WorkerCrashed,
     };
     let kinds = [
         ActorDied,
@@ -185,6 +188,7 @@ fn kind(name: &str) -> ErrorKind {
         ObjectLost,
         PendingCallsLimit,
         StoreFull,
+        Task,
         Timeout,
         WorkerCrashed,
     ];

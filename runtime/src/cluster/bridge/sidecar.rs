@@ -17,7 +17,7 @@ const PYTHON_DEFAULT: &str = "python3";
 /// Given to Python by `-c`.
 const BOOT: &str = include_str!("../python/boot.py");
 /// The package that goes to the sidecar, and from there to the workers of the cluster.
-const MODULES: [(&str, &str); 15] = [
+const MODULES: [(&str, &str); 16] = [
     ("binary", include_str!("../python/binary.py")),
     ("bridge", include_str!("../python/bridge.py")),
     ("child", include_str!("../python/child.py")),
@@ -29,6 +29,7 @@ const MODULES: [(&str, &str); 15] = [
     ("host", include_str!("../python/host.py")),
     ("hosting", include_str!("../python/hosting.py")),
     ("outcome", include_str!("../python/outcome.py")),
+    ("python", include_str!("../python/python.py")),
     ("sent", include_str!("../python/sent.py")),
     ("shipping", include_str!("../python/shipping.py")),
     ("sidecar", include_str!("../python/sidecar.py")),

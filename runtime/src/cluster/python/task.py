@@ -1,5 +1,7 @@
 """A call on its way to the cluster."""
 
+from . import python
+
 
 class Task:
     """A call: what it is, what it needs, what it asks for."""
@@ -12,7 +14,7 @@ class Task:
         # Names the function, for what is learnt of it.
         self.function = function
         # Function, arguments and options, for the worker; nobody else looks into it.
-        self.call = call
+        self.call = python.MARK + call if options.get("python") else call
         # Ids of the objects whose values the call needs, in its order.
         self.needs = needs
         # Ids of the objects that are refs inside of its arguments.
