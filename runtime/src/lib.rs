@@ -65,6 +65,7 @@ mod function;
 mod local;
 mod millis;
 mod observe;
+mod pages;
 pub mod random;
 mod runtime;
 mod size;

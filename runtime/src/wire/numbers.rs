@@ -17,6 +17,8 @@ use std::sync::Arc;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, forward_to_deserialize_any};
 
+use crate::pages;
+
 macro_rules! kinds {
     ($($kind:ident $code:literal $visit:ident $first:ident $(or $other:ident)?,)*) => {
         /// A type of raw numbers. Its value is the type of the extension that holds them.
@@ -250,6 +252,7 @@ fn slice_of<T: ?Sized, A: Number>(value: &T) -> Option<&[A]> {
 #[inline]
 fn all<'a, A: Number>(bytes: usize, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<A> {
     let mut numbers = Vec::with_capacity(bytes / size_of::<A>());
+    pages::expect_large(&mut numbers);
     for piece in pieces {
         if A::LIES_RAW {
             append(&mut numbers, piece);
