@@ -57,6 +57,7 @@ const PIECES: &[Piece] = &[
     ("`num_cpus`", numbers_of_cpus),
     ("`resource`", resources),
     ("`priority`", priorities),
+    ("`placement`, `PlacementGroup`", placements),
     ("`context()`", contexts),
     ("`cancel` of what runs", cancels),
     ("`cancel(..).force()`", kills),
@@ -517,6 +518,34 @@ fn resources(_: Engine) -> mobula::Result<()> {
 
 fn priorities(_: Engine) -> mobula::Result<()> {
     assert_eq!(mobula::get(cpus::options().priority(3).remote())?, 1.0);
+    Ok(())
+}
+
+/// What Ray tells of a node, among other things.
+#[derive(Clone, Serialize, Deserialize)]
+struct Node {
+    #[serde(rename = "NodeID")]
+    id: String,
+}
+
+fn placements(_: Engine) -> mobula::Result<()> {
+    use mobula::{Bundle, Placement, PlacementGroup};
+
+    let placed = |placement: Placement| cpus::options().placement(placement).remote();
+    assert_eq!(mobula::get(placed(Placement::spread()))?, 1.0);
+    let nodes: Vec<Node> = mobula::get(mobula::python("ray:nodes").remote(()))?;
+    assert_eq!(mobula::get(placed(Placement::node(&nodes[0].id)))?, 1.0);
+    let nowhere = "0".repeat(56);
+    assert_eq!(mobula::get(placed(Placement::prefer_node(&nowhere)))?, 1.0);
+    for never in [Placement::node(nowhere), Placement::label("kind", "none")] {
+        assert_eq!(mobula::get(placed(never)).unwrap_err().kind(), ErrorKind::Infeasible);
+    }
+    let group = PlacementGroup::pack([Bundle::new().num_cpus(1), Bundle::new().resource("gpu", 1)]);
+    mobula::get(group.ready())?;
+    let in_group = cpus::options().num_cpus(0).resource("gpu", 1).placement(group.bundle(1));
+    assert_eq!(mobula::get((placed((&group).into()), in_group.remote()))?, (1.0, 0.0));
+    let error = mobula::get(PlacementGroup::spread([]).ready()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Value);
     Ok(())
 }
 

@@ -83,6 +83,7 @@ pub use api::explain::{Causes, Explanation, Shortage, Standing};
 pub use api::get::{Get, get, get_arc, get_timeout};
 pub use api::map::{Map, map};
 pub use api::object::{ObjectId, ObjectRef, objects, put, register};
+pub use api::placement::{Bundle, Placement, PlacementGroup};
 pub use api::python::{Python, PythonArgs, python};
 pub use api::remote::{TaskOptions, spawn};
 pub use api::rng::{TaskRng, rng};

@@ -13,6 +13,7 @@ pub(crate) mod map;
 pub(crate) mod object;
 pub(crate) mod options;
 pub(crate) mod parameter;
+pub(crate) mod placement;
 pub(crate) mod port;
 pub(crate) mod portable;
 pub(crate) mod python;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::api::placement::Placement;
 use crate::cluster::argument::Asked;
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::request::Request;
@@ -20,6 +21,7 @@ pub struct Options {
     retry_delay: Option<RetryDelay>,
     timeout: Option<Duration>,
     priority: Option<i32>,
+    placement: Option<Placement>,
 }
 
 impl Options {
@@ -103,8 +105,17 @@ impl Options {
                 return Err(Error::new(ErrorKind::Engine, message));
             }
         };
-        let Self { name, num_cpus, resources, max_retries, retry_delay, timeout, priority, .. } =
-            self;
+        let Self {
+            name,
+            num_cpus,
+            resources,
+            max_retries,
+            retry_delay,
+            timeout,
+            priority,
+            placement,
+            ..
+        } = self;
         let name = name.map(|name| name.to_string());
         Ok(Asked {
             name,
@@ -115,8 +126,16 @@ impl Options {
             retry_delay,
             timeout,
             priority,
+            placement,
+            reservation: None,
             python: false,
         })
+    }
+
+    /// Where on a cluster the task is to run.
+    pub fn placement(mut self, placement: impl Into<Placement>) -> Self {
+        self.placement = Some(placement.into());
+        self
     }
 
     /// The options as they came from a worker.
@@ -130,12 +149,24 @@ impl Options {
             retry_delay,
             timeout,
             priority,
+            placement,
+            reservation: _,
             python: _,
         } = asked;
         let retry_if = declared.filter(|_| retries_as_declared);
         let retry_if = retry_if.and_then(|declared| declared.retry_if.clone());
         let name = name.map(Arc::from);
-        Self { name, num_cpus, resources, max_retries, retry_if, retry_delay, timeout, priority }
+        Self {
+            name,
+            num_cpus,
+            resources,
+            max_retries,
+            retry_if,
+            retry_delay,
+            timeout,
+            priority,
+            placement,
+        }
     }
 
     /// What the engine is asked for; None: nothing but a turn.
@@ -152,7 +183,11 @@ impl Options {
     /// # Errors
     /// `Config`, if an amount makes no sense.
     pub(crate) fn whole_request(&self) -> Result<Request> {
-        let Self { name, num_cpus, resources, timeout, priority, .. } = self;
+        let Self { name, num_cpus, resources, timeout, priority, placement, .. } = self;
+        if placement.is_some() {
+            let message = "placement is for the nodes of a cluster, and this engine has none: use the engine `ray`";
+            return Err(Error::new(ErrorKind::Engine, message));
+        }
         let amount = |what: &str, amount: f64, allowed: &str| {
             let refused =
                 || Error::new(ErrorKind::Config, format!("{what} is {amount}; it takes {allowed}"));

@@ -12,6 +12,7 @@ use crate::api::builder::pass_on;
 use crate::api::crossing;
 use crate::api::object::ObjectRef;
 use crate::api::options::Options;
+use crate::api::placement::Placement;
 use crate::api::port::Way;
 use crate::cluster;
 use crate::cluster::argument::{self, Packing, unfit};
@@ -77,6 +78,8 @@ pass_on! {
         max_retries(max_retries: u32);
         /// Which of several waiting tasks goes first: the one with the highest.
         priority(priority: i32);
+        /// Where on a cluster the task is to run. Only on the engine `ray`.
+        placement(placement: impl Into<Placement>);
     }
 }
 

@@ -16,6 +16,7 @@ use crate::api::crossing::{self, Crossing};
 use crate::api::object::ObjectRef;
 use crate::api::options::Options;
 use crate::api::parameter::{Arg, Awaiting, Param, Params};
+use crate::api::placement::Placement;
 use crate::cluster;
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{Call, Function};
@@ -328,6 +329,8 @@ pass_on! {
         timeout(timeout: std::time::Duration);
         /// Which of several waiting tasks goes first: the one with the highest.
         priority(priority: i32);
+        /// Where on a cluster the task is to run. Only on the engine `ray`.
+        placement(placement: impl Into<Placement>);
     }
 }
 

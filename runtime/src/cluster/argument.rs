@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::cluster::coder;
 use crate::cluster::frame::{Body, Part};
+use crate::cluster::placement::{Placement, Reservation};
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::cell::AnyRef;
 use crate::local::place::Place;
@@ -184,6 +185,9 @@ pub(crate) struct Asked {
     pub(crate) retry_delay: Option<RetryDelay>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) priority: Option<i32>,
+    pub(crate) placement: Option<Placement>,
+    /// Resources are asked for instead of a call.
+    pub(crate) reservation: Option<Reservation>,
     /// The function is one of Python's.
     pub(crate) python: bool,
 }

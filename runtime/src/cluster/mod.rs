@@ -9,6 +9,7 @@
 //! and finds deadlocks.
 //!
 //! - `registry` which functions there are, by name;
+//! - `placement` what a call may ask for of the nodes of a cluster;
 //! - `argument`, `coder`, `frame`, `channel` what crosses, and how; `arena`, `turn` the memory that both see;
 //! - `calls` those of an actor that are under way;
 //! - `processes` the engine whose workers are children of this process, and the process of each actor;
@@ -25,6 +26,7 @@ pub(crate) mod argument;
 pub(crate) mod channel;
 pub(crate) mod coder;
 pub(crate) mod frame;
+pub(crate) mod placement;
 pub(crate) mod registry;
 pub(crate) mod upstream;
 pub(crate) mod worker;
@@ -249,6 +251,19 @@ pub(crate) fn way_to_python() -> Result<&'static dyn Upstream> {
             "the engine `{}` has no Python to call functions of: use the engine `ray`, `dask` or `ipyparallel`",
             engine.name()
         ))
+    })
+}
+
+/// The way to Ray, for what it alone has.
+///
+/// # Errors
+/// `Engine`, on other engines, or if it cannot be joined.
+pub(crate) fn way_to_ray(what: &str) -> Result<&'static dyn Upstream> {
+    let engine = default::with_current(|local| local.settings().engine);
+    let way = if engine == Choice::Ray { way_out()? } else { None };
+    way.ok_or_else(|| {
+        let name = engine.name();
+        engine_error(format!("the engine `{name}` has no {what}: use the engine `ray`"))
     })
 }
 

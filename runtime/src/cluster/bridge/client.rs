@@ -665,6 +665,9 @@ fn asks(engine: &str, options: Option<&Asked>, waits: bool) -> Result<Asks> {
     if options.priority.is_some_and(|priority| priority != 0) && engine != "dask" {
         return Err(cannot("priority"));
     }
+    if options.placement.is_some() && engine != "ray" {
+        return Err(cannot("placement"));
+    }
     let resources = options.resources.iter().cloned().collect::<BTreeMap<_, _>>();
     Ok(Asks {
         name: options.name.clone(),
@@ -673,6 +676,8 @@ fn asks(engine: &str, options: Option<&Asked>, waits: bool) -> Result<Asks> {
         max_retries: options.max_retries.filter(|retries| *retries > 0),
         priority: options.priority.filter(|priority| *priority != 0),
         actor: None,
+        placement: options.placement.clone(),
+        group: options.reservation.clone(),
         python: options.python,
     })
 }

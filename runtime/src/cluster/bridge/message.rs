@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use uuid::Uuid;
 
+use crate::cluster::placement::{Placement, Reservation};
 use crate::error::{Error, ErrorKind, Result};
 
 /// An id as it is sent.
@@ -54,6 +55,11 @@ pub(super) struct Asks {
     /// Of which actor it is a call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) actor: Option<Id>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) placement: Option<Placement>,
+    /// Resources are asked for instead of a call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) group: Option<Reservation>,
     /// It is one of a Python function.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) python: bool,

@@ -192,8 +192,11 @@ class Bridge:
                 if held is None:
                     continue
                 held.count -= count
-                if held.count <= 0:
-                    del self.objects[id]
+                if held.count > 0:
+                    continue
+                del self.objects[id]
+            if hasattr(held.handle, "close"):
+                held.handle.close()
 
     def on_blocked(self, ids, any):
         self._needed_now(ids)

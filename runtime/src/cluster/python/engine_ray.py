@@ -38,6 +38,11 @@ _choose_token()
 
 import ray  # noqa: E402
 from ray import exceptions  # noqa: E402
+from ray.util.placement_group import placement_group, remove_placement_group  # noqa: E402
+from ray.util.scheduling_strategies import (  # noqa: E402
+    NodeAffinitySchedulingStrategy,
+    PlacementGroupSchedulingStrategy,
+)
 
 # From here on bytes go to the object store from where they lie, and are read where they are.
 OUT_OF_BAND_BYTES = 64 * 1024
@@ -159,9 +164,11 @@ class Ray:
         """Makes the calls one task of Ray's, and gives their results' handles."""
         if group[0].actor is not None:
             return self._call_actor(group[0], sent)
+        if "group" in group[0].options:
+            return [self._reserve(group[0].options["group"], sent)]
         split = len(group) == 1 and not sent.bridge.fuser.is_small(group[0].function)
         header, flat = self._pack(group, split, sent.bridge)
-        refs = self._function(group[0], split).remote(header, *flat)
+        refs = self._function(group[0], split, sent.bridge).remote(header, *flat)
         meta, payload = refs if split else (refs, None)
         sent.task = meta
         meta._on_completed(lambda value: sent.ended(self.failure(value) if _failed(value) else value))
@@ -202,7 +209,7 @@ class Ray:
             calls.append((task.id, _blob(task.call), needs, bridge.handles(task.carries)))
         return (calls, group[0].options.get("max_retries", 0), split), flat
 
-    def _function(self, task, split):
+    def _function(self, task, split, bridge):
         """The remote function of these options; Ray sends it to a worker once."""
         key = (task.options_key, split)
         function = self.functions.get(key)
@@ -211,10 +218,22 @@ class Ray:
                 ray.cloudpickle.register_pickle_by_value(shipping)
                 call = shipping.caller(*self.job["package"], "engine_ray", "run", self.job)
                 self.functions[None] = ray.remote(call)
-            options = self._options(task.options)
+            options = {**self._options(task.options), **_placement(task.options.get("placement"), bridge)}
             function = self.functions[None].options(num_returns=1 + split, **options)
             self.functions[key] = function
         return function
+
+    def _reserve(self, wanted, sent):
+        """Makes a placement group, whose handle is that of an object which is there when the group is ready."""
+        group = placement_group(wanted["bundles"], strategy=wanted["strategy"])
+        nothing = ray.remote(shipping.caller(*self.job["package"], "engine_ray", "nothing"))
+        strategy = PlacementGroupSchedulingStrategy(group)
+        meta = nothing.options(num_cpus=0, name="placement_group", scheduling_strategy=strategy).remote()
+        sent.task = meta
+        meta._on_completed(lambda value: sent.ended(self.failure(value) if _failed(value) else value))
+        handle = Group((meta, 0, None))
+        handle.group = group
+        return handle
 
     # Actors. The driver sees to all that concerns their lives: to Ray each is a process with some resources.
 
@@ -250,35 +269,35 @@ class Ray:
 
     def _options(self, options):
         retries = options.get("max_retries", 0)
-        chosen = {
+        return {
             "name": options.get("name") or "mobula",
             **self._resources(options),
             "max_retries": retries,
             "retry_exceptions": [RuntimeError] if retries else False,
         }
-        if options.get("spread"):
-            chosen["scheduling_strategy"] = "SPREAD"
-        return chosen
 
     def refusal(self, task):
         """Why no node that there is can ever run the call."""
         options = task.options
-        if not options:
+        if not options or "group" in options:
             return None
         wanted = {"CPU": options.get("num_cpus", 1)}
         for name, amount in options.get("resources", {}).items():
             wanted["GPU" if name == "gpu" else name] = amount
+        labels = _labels(options)
         for node in self._nodes():
-            if all(node.get(name, 0) >= amount for name, amount in wanted.items()):
+            has = all(node["Resources"].get(name, 0) >= amount for name, amount in wanted.items())
+            if has and labels.items() <= node.get("Labels", {}).items():
                 return None
         asked = ", ".join(f"{amount:g} {name}" for name, amount in wanted.items())
+        asked += "".join(f" and the label {name}={value}" for name, value in labels.items())
         return outcome.failed("Infeasible", f"no node of the cluster has {asked}")
 
     def _nodes(self):
-        """The resources of the nodes that live."""
+        """The nodes that live."""
         when, nodes = self.nodes
         if time.monotonic() - when > NODES_SECONDS:
-            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+            nodes = [node for node in ray.nodes() if node["Alive"]]
             self.nodes = (time.monotonic(), nodes)
         return nodes
 
@@ -345,6 +364,38 @@ class Ray:
         return outcome.failed("Engine", f"{type(cause).__name__}: {_first_lines(cause)}")
 
 
+class Group(tuple):
+    """The handle of a placement group."""
+
+    def close(self):
+        """Nobody has it any more."""
+        remove_placement_group(self.group)
+
+
+def _placement(placement, bridge):
+    """Where a task is to run, as options of Ray's."""
+    if placement is None:
+        return {}
+    if placement == "spread":
+        return {"scheduling_strategy": "SPREAD"}
+    ((kind, what),) = placement.items()
+    if kind == "node":
+        return {"scheduling_strategy": NodeAffinitySchedulingStrategy(what["id"], soft=what["soft"])}
+    if kind == "labels":
+        return {"label_selector": what}
+    held = bridge.objects.get(what["id"])
+    if held is None or not isinstance(held.handle, Group):
+        raise LookupError("the placement group is gone, or could not be made")
+    bundle = -1 if what["bundle"] is None else what["bundle"]
+    return {"scheduling_strategy": PlacementGroupSchedulingStrategy(held.handle.group, bundle)}
+
+
+def _labels(options):
+    """The labels that a node is to have."""
+    placement = options.get("placement")
+    return placement.get("labels", {}) if isinstance(placement, dict) else {}
+
+
 def _failed(value):
     return isinstance(value, Exception)
 
@@ -383,6 +434,11 @@ def run(job, header, *flat):
         status, payload, _, _ = results[0]
         raise RuntimeError(MARK, status, payload)
     return _meta_and_payload(results[0]) if split else results
+
+
+def nothing():
+    """A task that gives nothing, as the program has it."""
+    return [(outcome.VALUE, b"\x01\xc0", {}, 0.0)]
 
 
 class Host:

@@ -87,9 +87,9 @@ def put_and_return():
 
 
 def slowly(x):
-    """Takes a moment, and tells on which node: Ray's workers have its address in their environment."""
+    """Takes a moment, and tells on which node: Ray's workers know the process that is theirs."""
     time.sleep(0.2)
-    return x, os.environ.get("RAY_NODE_ID") or os.getppid()
+    return x, int(os.environ["RAY_RAYLET_PID"])
 
 
 FUNCTIONS = {

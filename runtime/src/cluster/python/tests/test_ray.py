@@ -1,3 +1,4 @@
+import os
 import shutil
 import tempfile
 import time
@@ -22,32 +23,62 @@ class OnRay(Tasks, Running, Nested, Carried, unittest.TestCase):
 
 
 class OnTwoNodes(unittest.TestCase):
-    """A cluster that was there before, of two nodes, of which one is killed."""
+    """A cluster that was there before, of two nodes."""
 
-    def test_lost_node(self):
+    def setUp(self):
         from ray.cluster_utils import Cluster
 
         folder = tempfile.mkdtemp(prefix="ray-")
-        head = {"num_cpus": 1, "include_dashboard": False, "temp_dir": folder}
-        cluster = Cluster(initialize_head=True, head_node_args=head)
-        try:
-            second = cluster.add_node(num_cpus=1)
-            cluster.wait_for_nodes()
-            driver = Driver("ray", cluster.address)
-            self.assertEqual(driver.started, ["started", 2.0])
-            more = {"options": {"max_retries": 3}}
-            ids = [driver.submit("slowly", i, **more) for i in range(30)]
-            nodes = set()
-            for id in ids[:10]:
-                _, (_, node) = driver.get(id)
-                nodes.add(node)
-            self.assertEqual(len(nodes), 2, "work lands on both nodes")
-            cluster.remove_node(second, allow_graceful=False)
-            self.assertEqual([driver.get(id)[1][0] for id in ids[10:]], list(range(10, 30)))
-            self.assertEqual(driver.end(), 0)
-        finally:
-            cluster.shutdown()
-            shutil.rmtree(folder, ignore_errors=True)
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        # Where Ray looks for the folder of its own, which it does not make in time.
+        os.environ["RAY_TMPDIR"] = folder
+        self.addCleanup(os.environ.pop, "RAY_TMPDIR")
+        os.mkdir(os.path.join(folder, "ray"))
+        head = {"num_cpus": 1, "include_dashboard": False}
+        self.cluster = Cluster(initialize_head=True, head_node_args=head)
+        self.addCleanup(self.cluster.shutdown)
+        self.second = self.cluster.add_node(num_cpus=1, labels={"kind": "second"})
+        self.cluster.wait_for_nodes()
+        self.driver = Driver("ray", self.cluster.address)
+        self.assertEqual(self.driver.started, ["started", 2.0])
+
+    def node(self, placement):
+        """Where a task runs that is placed so."""
+        status, payload = self.driver.get(self.driver.submit("slowly", 0, options={"placement": placement}))
+        self.assertEqual(status, 0, payload)
+        return payload[1]
+
+    def test_lost_node(self):
+        more = {"options": {"max_retries": 3}}
+        ids = [self.driver.submit("slowly", i, **more) for i in range(30)]
+        nodes = set()
+        for id in ids[:10]:
+            _, (_, node) = self.driver.get(id)
+            nodes.add(node)
+        self.assertEqual(len(nodes), 2, "work lands on both nodes")
+        self.cluster.remove_node(self.second, allow_graceful=False)
+        self.assertEqual([self.driver.get(id)[1][0] for id in ids[10:]], list(range(10, 30)))
+        self.assertEqual(self.driver.end(), 0)
+
+    def test_placement(self):
+        (raylet,) = self.second.all_processes["raylet"]
+        second = raylet.process.pid
+        self.assertEqual(self.node({"labels": {"kind": "second"}}), second)
+        self.assertEqual(self.node({"node": {"id": self.second.node_id, "soft": False}}), second)
+        group = {"strategy": "STRICT_SPREAD", "bundles": [{"CPU": 1}, {"CPU": 1}]}
+        group = self.driver.submit("no function", options={"group": group})
+        self.assertEqual(self.driver.wait(group)[0], 0)
+        nodes = {self.node({"group": {"id": group, "bundle": bundle}}) for bundle in (0, 1)}
+        self.assertEqual(len(nodes), 2)
+        # Nothing is left for others until it goes.
+        other = self.driver.submit("slowly", 0, options={"placement": "spread"})
+        self.driver.writer.send(["free", [[group, 1]]])
+        self.assertEqual(self.driver.get(other)[0], 0)
+        status, payload = self.driver.get(
+            self.driver.submit("slowly", 0, options={"placement": {"group": {"id": group, "bundle": 0}}})
+        )
+        self.assertEqual(status, 3, payload)
+        self.assertEqual(self.driver.end(), 0)
 
 
 if __name__ == "__main__":
