@@ -194,3 +194,31 @@ fn random_streams_are_those_of_the_numpy_program() {
     let output = example("rng_streams").output().expect("the example runs");
     assert_eq!(printed(&output), include_str!("../rng_streams.txt"));
 }
+
+/// The clusters that are there to be tested, as `tests/engines.rs` has it.
+fn clusters() -> impl Iterator<Item = &'static str> {
+    let asked = std::env::var("MOBULA_TEST_CLUSTERS").unwrap_or_default();
+    let is_asked = move |name: &&str| asked == "1" || asked.split(',').any(|other| other == *name);
+    ["ray", "dask", "ipyparallel"].into_iter().filter(is_asked)
+}
+
+#[test]
+fn loo_forest_predicts_the_same_on_every_engine() {
+    let predicted = |engine: &str| {
+        let picture = scratch("svg");
+        let mut command = example("loo_forest");
+        command.args(["--rows", "12", "--trees", "5", "--plot"]).arg(&picture);
+        let output = command.env("MOBULA_ENGINE", engine).env("MOBULA_ADDRESS", "local").output();
+        let output = output.expect("the example runs");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{engine}: {error}");
+        // Each prediction is a point of it.
+        let drawn = std::fs::read_to_string(&picture).expect("it was drawn");
+        let _ = std::fs::remove_file(picture);
+        drawn
+    };
+    let here = predicted("threads");
+    for engine in ["inline", "processes"].into_iter().chain(clusters()) {
+        assert!(predicted(engine) == here, "`{engine}` predicts otherwise than `threads`");
+    }
+}
