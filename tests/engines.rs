@@ -611,6 +611,10 @@ fn kills(engine: Engine) -> mobula::Result<()> {
     }
     assert_eq!(mobula::get(task).unwrap_err().kind(), ErrorKind::Cancelled);
     assert_eq!(mobula::get(square::remote(2))?, 4);
+    if engine == Engine::Ray {
+        let error = mobula::cancel(&Counter::remote(1).add(1)).force().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Engine);
+    }
     Ok(())
 }
 

@@ -60,14 +60,15 @@ impl Cancel<'_> {
     /// whether there was a process to kill; what has not begun never will, as with [`now`](Self::now).
     ///
     /// # Errors
-    /// `Engine`, where tasks run in this process: it can only be cancelled without `force`, and is not.
+    /// `Engine`, where tasks run in this process, and for calls of actors on the engine `ray`: it can only be cancelled
+    /// without `force`, and is not.
     pub fn force(mut self) -> Result<bool> {
         let Some(task) = self.task.take() else { return Ok(false) };
         let local = default::current();
         let mut killed = false;
         for task in task.producers().unwrap_or(std::slice::from_ref(task)) {
             // It says whether it can before anything is done.
-            local.can_kill()?;
+            local.can_kill(task)?;
             cancelling::cancel(task, self.children);
             killed |= local.kill(task);
         }

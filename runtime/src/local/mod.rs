@@ -232,7 +232,14 @@ impl Local {
 
     /// # Errors
     /// `Engine`, where tasks run in this process, which is not to be killed.
-    pub(crate) fn can_kill(&self) -> Result<()> {
+    pub(crate) fn can_kill(&self, task: &AnyRef) -> Result<()> {
+        // Homes of actors are even, and what is made elsewhere has none.
+        let is_of_actor = task.home() != 0 && task.home() % 2 == 0;
+        if self.settings.engine == Engine::Ray && is_of_actor {
+            let message = "`force` kills the process that runs a task, and on the engine `ray` that of an actor is left \
+                           alone: cancel its call without `force`, or end the actor by `mobula::kill`";
+            return Err(Error::new(ErrorKind::Engine, message));
+        }
         if !matches!(self.settings.engine, Engine::Processes | Engine::Ray) {
             let message = "`force` kills the process that runs a task, and the engines `threads` and `inline` \
                            run tasks in this one: use the engine `processes`, or let the task look at \
