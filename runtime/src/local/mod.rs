@@ -234,7 +234,7 @@ impl Local {
     /// `Engine`, where tasks run in this process, which is not to be killed.
     pub(crate) fn can_kill(&self, task: &AnyRef) -> Result<()> {
         // Homes of actors are even, and what is made elsewhere has none.
-        let is_of_actor = task.home() != 0 && task.home() % 2 == 0;
+        let is_of_actor = task.home() != 0 && task.home().is_multiple_of(2);
         if self.settings.engine == Engine::Ray && is_of_actor {
             let message = "`force` kills the process that runs a task, and on the engine `ray` that of an actor is left \
                            alone: cancel its call without `force`, or end the actor by `mobula::kill`";
