@@ -49,7 +49,9 @@ pub(crate) struct Reading {
 #[derive(Default)]
 pub(crate) struct Actors(DashMap<usize, Weak<dyn Living>, BuildHasherDefault<AddressHasher>>);
 
-/// Addresses are spread well enough by one multiplication.
+/// Actors made one after the other lie side by side in memory, and are to do so in the table: then it costs few
+/// misses of the cache to add them and to remove them. So only the number of a block of memory is spread, and
+/// its actors follow each other.
 #[derive(Default)]
 struct AddressHasher(u64);
 
@@ -63,9 +65,21 @@ impl Hasher for AddressHasher {
     }
 
     fn write_usize(&mut self, address: usize) {
-        // The golden ratio: it carries every bit into the upper ones, which choose the place.
-        let product = (address as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        self.0 = product ^ (product >> 32);
+        /// A block has about as many places as actors that fit into it.
+        const BLOCK_BITS: u32 = 12;
+        const PLACES_BITS: u32 = 4;
+        let address = address as u64;
+        let mixed = |number: u64| {
+            // The golden ratio: it carries every bit into the upper ones.
+            let product = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            product ^ (product >> 32)
+        };
+        let place = (address >> (BLOCK_BITS - PLACES_BITS)) & ((1 << PLACES_BITS) - 1);
+        // The table chooses the place by the lowest bits, tells those near each other apart by the upper seven, and
+        // locks the part that the next few name.
+        let upper = mixed(address) & (0x7F << 57);
+        let lower = mixed(address >> BLOCK_BITS) << PLACES_BITS | place;
+        self.0 = upper | (lower & !(0x7F << 57));
     }
 }
 

@@ -4,6 +4,10 @@
 //! most systems' allocators, and what mimalloc was made for: each thread has pages of its own, and a
 //! block that another thread frees goes back to its page by one atomic step. The program's own values
 //! stay with the program's allocator.
+//!
+//! A page's free blocks come out in turn, the coldest first. But where calls come one after the other, such as
+//! along a chain of actors, the block that was freed last is in the nearest cache still. So each thread keeps that
+//! one at hand.
 
 use std::alloc::{Layout, handle_alloc_error};
 use std::ptr::NonNull;
@@ -36,7 +40,9 @@ pub(crate) unsafe fn deallocate<T>(place: NonNull<T>) {
 
 #[cfg(not(any(mobula_loom, mobula_sanitize)))]
 mod heap {
+    use std::cell::Cell;
     use std::ffi::c_long;
+    use std::ptr;
 
     use libmimalloc_sys::{
         mi_free, mi_malloc, mi_malloc_aligned, mi_option_get, mi_option_set, mi_option_t,
@@ -63,7 +69,49 @@ mod heap {
         }
     }
 
+    /// The largest block that is kept at hand.
+    const AT_HAND_MAX: usize = 512;
+
+    thread_local! {
+        static AT_HAND: AtHand =
+            const { AtHand { block: Cell::new(ptr::null_mut()), bytes: Cell::new(0) } };
+    }
+
+    /// The block that this thread freed last, and for how many bytes it was allocated.
+    struct AtHand {
+        block: Cell<*mut u8>,
+        bytes: Cell<usize>,
+    }
+
+    impl Drop for AtHand {
+        fn drop(&mut self) {
+            // SAFETY: nobody uses the block; null is none.
+            unsafe { mi_free(self.block.get().cast()) };
+        }
+    }
+
+    const fn may_be_at_hand<T>() -> bool {
+        align_of::<T>() <= ALIGNMENT && size_of::<T>() <= AT_HAND_MAX
+    }
+
+    /// The block at hand, if it has the size of a `T`; else null.
+    #[inline]
+    fn take<T>() -> *mut T {
+        let take = |at_hand: &AtHand| match at_hand.bytes.get() == size_of::<T>() {
+            true => at_hand.block.replace(ptr::null_mut()),
+            false => ptr::null_mut(),
+        };
+        // While the thread ends there is none any more.
+        AT_HAND.try_with(take).unwrap_or(ptr::null_mut()).cast()
+    }
+
     pub(super) fn allocate<T>() -> *mut T {
+        if may_be_at_hand::<T>() {
+            let block = take::<T>();
+            if !block.is_null() {
+                return block;
+            }
+        }
         let pointer = if align_of::<T>() <= ALIGNMENT {
             // SAFETY: it may be called with any size, by any thread.
             unsafe { mi_malloc(size_of::<T>()) }
@@ -77,8 +125,18 @@ mod heap {
     /// # Safety
     /// As for [`deallocate`](super::deallocate).
     pub(super) unsafe fn deallocate<T>(place: *mut T) {
-        // SAFETY: by the caller's promise.
-        unsafe { mi_free(place.cast()) };
+        let mut freed = place.cast();
+        if may_be_at_hand::<T>() {
+            let keep = |at_hand: &AtHand| {
+                at_hand.bytes.set(size_of::<T>());
+                freed = at_hand.block.replace(freed);
+            };
+            let _ = AT_HAND.try_with(keep);
+        }
+        if !freed.is_null() {
+            // SAFETY: by the caller's promise, now or when the block was put at hand.
+            unsafe { mi_free(freed.cast()) };
+        }
     }
 }
 

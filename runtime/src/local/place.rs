@@ -30,7 +30,12 @@ impl Way {
     const EMPTY: Self = Self(1);
 
     /// One index more, if there is room for it.
+    #[inline]
     fn child(self, index: u64) -> Option<Self> {
+        if index == 0 {
+            // Along a chain of calls each makes one.
+            return (self.0 >> 63 == 0).then_some(Self(self.0 << 1 | 1));
+        }
         let number = NonZeroU64::new(index.wrapping_add(1))?;
         let digits = number.ilog2();
         let width = digits + 2 * (digits + 1).ilog2() + 1;

@@ -112,6 +112,11 @@ impl Snapshot {
     fn is_free(self) -> bool {
         self.refs() == 0 && self.0 & (ENTRY | RUNNING) == 0
     }
+    /// Nobody knows the cell but whoever has this one of ENTRY and RUNNING, so that nobody else changes the word
+    /// (S4).
+    fn is_held_by(self, hold: u64) -> bool {
+        self.refs() == 0 && self.0 & (ENTRY | RUNNING | COMPLETE | LOCKED | WAITERS) == hold
+    }
 }
 
 /// What became of a try to claim a cell.
@@ -186,7 +191,12 @@ impl State {
 
     /// The holder of the entry claims the task and gives the entry up, in one step.
     pub(crate) fn claim_by_entry(&self) -> Claim {
-        let mut now = self.0.load(Ordering::Relaxed);
+        // Acquire: where ours is the only hold, we see the last touch of those who had others.
+        let mut now = self.0.load(Ordering::Acquire);
+        if Snapshot(now).is_held_by(ENTRY) {
+            self.0.store((now | RUNNING) & !ENTRY, Ordering::Relaxed);
+            return Claim::Won;
+        }
         loop {
             let taken = now & (RUNNING | COMPLETE) != 0;
             let next = if taken { now & !ENTRY } else { (now | RUNNING) & !ENTRY };
@@ -231,7 +241,11 @@ impl State {
     /// The runner has written the value; `failed`: which is an error.
     pub(crate) fn finish(&self, failed: bool) -> Completed {
         let done = if failed { COMPLETE | FAILED } else { COMPLETE };
-        let mut now = self.0.load(Ordering::Relaxed);
+        // Acquire: as in `claim_by_entry`.
+        let mut now = self.0.load(Ordering::Acquire);
+        if Snapshot(now).is_held_by(RUNNING) {
+            return Completed::Free;
+        }
         loop {
             let watched = now & (WAITERS | LOCKED) != 0;
             let next = if watched { now | done } else { (now | done) & !RUNNING };

@@ -2,18 +2,12 @@
 //! in the pool's queue while its mailbox has something and no thread is at it, so its calls run
 //! one at a time, in order, and a strand without calls costs only its memory.
 //!
-//! The mailbox is a stack of calls that anybody pushes onto and the turn takes whole; `mail` points to
-//! the newest, or says that there is none:
-//!
-//! | `mail`  | the strand                                                     |
-//! |---------|----------------------------------------------------------------|
-//! | IDLE    | is in no queue; whoever pushes the first call queues it        |
-//! | BUSY    | is queued or has a turn, and nothing has come since            |
-//! | a call  | is queued or has a turn, and this came since                   |
+//! The mailbox is a stack of calls that anybody pushes onto and the turn takes whole. One word points to the newest,
+//! and says whether there is a turn and whose it is: see `mail.rs`.
 //!
 //! An offered turn of an actor that computes is taken by a thread of the pool, which finds the strand in its queue,
-//! or by one that waits for a call of it (`claim.rs`). Where `&self` calls may run side by side, the turn goes on
-//! without them (`readers.rs`).
+//! or by one that waits for a call of it. Where `&self` calls may run side by side, the turn goes on without them
+//! (`readers.rs`).
 //!
 //! A call whose arguments are missing is held back before it gets there: see `held_back.rs`.
 //!
@@ -24,7 +18,7 @@
 use std::cell::UnsafeCell;
 use std::collections::VecDeque;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use uuid::Uuid;
@@ -46,9 +40,9 @@ use crate::local::{Local, actors, current, note};
 use crate::observe::{EventKind, Number};
 
 mod birth;
-mod claim;
 mod hosted;
 mod line;
+mod mail;
 mod method;
 mod readers;
 mod turn;
@@ -56,16 +50,13 @@ mod turn;
 use self::birth::Birth;
 pub use self::hosted::{Body, Borrowing};
 pub(crate) use self::hosted::{Call as HostedCall, HostedHandle, Waits};
+use self::mail::{Entered, Mail, Settled};
 pub(crate) use self::method::Access;
 pub(crate) use self::method::Method;
 pub(crate) use self::turn::Turn;
 
 /// How many calls one turn runs before other work gets its chance.
 const CALLS_PER_TURN: usize = 64;
-
-const IDLE: *mut Header = ptr::null_mut();
-/// No header is at this address: headers are aligned to more than 1.
-const BUSY: *mut Header = ptr::without_provenance_mut(1);
 
 /// At which end of a queue a strand is put.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -76,27 +67,37 @@ pub(crate) enum Side {
     Back,
 }
 
+/// How a thread leaves a turn.
+pub(crate) enum Left {
+    /// There is more to do, and the turn is still the caller's.
+    More,
+    /// There is nothing to do, or another has the turn.
+    Nothing,
+    /// It was the last turn, and the strand's hold on itself is the caller's to give up.
+    Closed,
+}
+
 /// A kind of actor: where it has its turns, and what is done in them. The type is what belongs to the turn.
 pub(crate) trait Kind<A: Life>: Sized + 'static {
     /// What the turn shares with calls that go on without it.
     type Aside;
     /// Whether its calls begin and end in one order.
     const IN_ORDER: bool;
+    /// Whether whoever posts the first call offers the turn to anybody.
+    const OFFERS: bool;
     fn new(seed: A::Seed, terms: Option<&Terms>, place: Place) -> Self;
     fn aside(local: &Arc<Local>) -> Self::Aside;
     /// The constructor's call.
     fn birth(&mut self) -> &mut Birth;
-    /// Puts a strand whose turn it is to be where that comes.
-    fn queue(strand: Arc<Strand<A, Self>>, side: Side);
-    /// Runs up to `calls_max` calls. True: there are more, and the turn is still the caller's.
+    /// Puts a strand where its turn comes, which is the caller's to give.
+    fn queue(strand: &Strand<A, Self>, side: Side);
+    /// As `queue`, for whoever was told to by [`Strand::post`], which has given the turn where the kind `OFFERS`.
+    fn queue_posted(strand: &Strand<A, Self>);
+    /// Runs up to `calls_max` calls.
     ///
     /// # Safety
     /// The caller has the turn.
-    unsafe fn take(strand: &Strand<A, Self>, calls_max: usize) -> bool;
-    /// Whether the turn comes with an entry that was taken out of a queue.
-    fn take_entry(_: &Strand<A, Self>) -> bool {
-        true
-    }
+    unsafe fn take(strand: &Strand<A, Self>, calls_max: usize) -> Left;
     /// As [`Living::help`].
     fn help(_: Arc<Strand<A, Self>>, _: &AnyRef) {}
     /// As [`Living::reading`].
@@ -116,30 +117,30 @@ pub(crate) trait Kind<A: Life>: Sized + 'static {
 /// An actor.
 ///
 /// The order of the fields keeps apart what different threads write, as far as that needs no padding: first
-/// what callers and the turn both write, then what callers only read, then the turn's own; and between them
-/// what is seldom looked at.
+/// what callers and the turn both write, then what callers only read, then the turn's own. What is seldom looked at
+/// comes last: many actors are too many for the nearest cache, so each line counts that a call does not need.
 #[repr(C)]
 pub(crate) struct Strand<A: Life, T: Kind<A> = Turn<A>> {
     entry: EntryHeader,
-    mail: AtomicPtr<Header>,
+    mail: Mail<Header>,
     /// Handles, and calls that are held back: when the last goes, so does the actor.
     handles: AtomicUsize,
-    call: Call,
-    /// How the actor is to end, once that is clear.
-    end: OnceLock<Box<ActorEnd>>,
-    /// Whether it has ended.
-    over: AtomicBool,
+    local: Arc<Local>,
     /// The actor's number in the stream of events.
     number: Number,
-    local: Arc<Local>,
     /// What it was asked for at its start, if anything.
     asked: Option<Box<Asked>>,
     /// What few actors have.
     rare: OnceLock<Box<Rare>>,
+    /// How the actor is to end, once that is clear.
+    end: OnceLock<Box<ActorEnd>>,
+    batch: Batch,
+    turn: UnsafeCell<T>,
     /// What the turn shares with calls that go on without it.
     aside: T::Aside,
-    turn: UnsafeCell<T>,
-    batch: Batch,
+    call: Call,
+    /// Whether it has ended.
+    over: AtomicBool,
 }
 
 /// What an actor has that was asked for something at its start.
@@ -241,8 +242,7 @@ impl<A: Life, T: Kind<A>> Findable for Weak<Strand<A, T>> {
     }
 }
 
-// SAFETY: the turn, and so the actor's state, is touched by one thread at a time: whoever took `mail`
-// from IDLE has the turn, only its holder passes it on, and only its holder sets `mail` back. Readers share the
+// SAFETY: the turn, and so the actor's state, is touched by one thread at a time: see `mail.rs`. Readers share the
 // state between threads only where the type was seen to be `Sync` (`api/actor/shareable.rs`). Entries are `Send`.
 unsafe impl<A: Life, T: Kind<A>> Send for Strand<A, T> {}
 // SAFETY: as above.
@@ -297,7 +297,7 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         });
         StrandHandle(Arc::new(Self {
             entry: EntryHeader::new(&Self::VTABLE),
-            mail: AtomicPtr::new(BUSY),
+            mail: Mail::new(),
             handles: AtomicUsize::new(1),
             call,
             end: OnceLock::new(),
@@ -318,7 +318,7 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
             || self.local.actors().add(self.address(), Arc::downgrade(self) as Weak<dyn Living>);
         if arguments.is_empty() {
             add();
-            return Arc::clone(self).queue();
+            return self.queue_the_first_time();
         }
         // SAFETY: nobody else knows the strand.
         let birth = unsafe { &mut *self.turn.get() }.birth().announce(self.call);
@@ -333,11 +333,28 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
 
     /// Queues a strand that waits for its arguments, unless it was before. Only the first to do so has the
     /// turn to give.
-    fn queue_first(self: Arc<Self>) {
+    fn queue_first(self: &Arc<Self>) {
         let waits = self.rare.get().is_some_and(|rare| rare.unqueued.swap(false, Ordering::AcqRel));
         if waits {
-            self.queue();
+            self.queue_the_first_time();
         }
+    }
+
+    /// Gives the strand its first turn, and, where entries rely on that, its hold on itself.
+    fn queue_the_first_time(self: &Arc<Self>) {
+        if T::OFFERS {
+            std::mem::forget(Arc::clone(self));
+        }
+        self.queue();
+    }
+
+    /// Gives up the strand's hold on itself.
+    ///
+    /// # Safety
+    /// It is the caller's to give up, and the strand is not used after this.
+    unsafe fn let_go(this: *const Self) {
+        // SAFETY: by the caller's promise; `queue_the_first_time` has counted it.
+        unsafe { Arc::decrement_strong_count(this) };
     }
 
     fn address(self: &Arc<Self>) -> usize {
@@ -429,7 +446,7 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         match passed {
             Pass::Go(entry) => {
                 if self.post(entry) {
-                    Arc::clone(self).queue();
+                    T::queue_posted(self);
                 }
             }
             Pass::Held { .. } if arguments.is_empty() => {}
@@ -482,7 +499,7 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
             self.local.streams().stop_those_of(self.address(), why);
             self.nudge();
             // What it was to begin with is not waited for any more.
-            Arc::clone(self).queue_first();
+            self.queue_first();
         }
     }
 
@@ -571,45 +588,22 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         }
     }
 
-    /// Puts a call into the mailbox. True: the strand was idle, and the caller queues it.
+    /// Puts a call into the mailbox. True: the strand was idle, and the caller lets it be [queued](Kind::queue_posted).
     #[must_use]
     fn post(&self, entry: Entry) -> bool {
         let cell = entry.cast::<Header>();
-        let mut newest = self.mail.load(Ordering::Relaxed);
-        loop {
-            let below = if newest == BUSY { IDLE } else { newest };
+        self.mail.post(cell, T::OFFERS, |below| {
             // SAFETY: the entry keeps the cell alive, and is still ours.
             unsafe { cell.as_ref() }.next.store(below, Ordering::Relaxed);
-            // Release: the turn sees the call. Acquire, where the strand was idle: we see what the
-            // last turn did.
-            match self.mail.compare_exchange_weak(
-                newest,
-                cell.as_ptr(),
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return newest == IDLE,
-                Err(seen) => newest = seen,
-            }
-        }
+        })
     }
 
     /// Lets the turn see what was written down just now: handles, `end`, `stopping`, what is held back.
-    fn nudge(self: &Arc<Self>) {
+    fn nudge(&self) {
         fence(Ordering::SeqCst);
-        if self.wake() {
-            Arc::clone(self).queue();
+        if self.mail.wake() {
+            self.queue();
         }
-    }
-
-    fn has_mail(&self) -> bool {
-        self.mail.load(Ordering::Relaxed) != BUSY
-    }
-
-    /// True: the strand was idle, and the caller has its turn. SeqCst: whoever finds it busy has written down
-    /// before this what the turn looks for after it has set IDLE.
-    fn wake(&self) -> bool {
-        self.mail.compare_exchange(IDLE, BUSY, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
     /// Whether an actor that lives, and has no calls, is to end.
@@ -622,60 +616,70 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
             })
     }
 
-    fn queue(self: Arc<Self>) {
+    /// Gives the turn, which is the caller's, to whoever comes to it.
+    fn queue(&self) {
         T::queue(self, Side::Front);
     }
 
-    pub(crate) fn into_entry(self: Arc<Self>) -> Entry {
-        let pointer = NonNull::new(Arc::into_raw(self).cast_mut()).expect("an Arc is not null");
-        // SAFETY: a strand begins with its entry header, and the entry holds our count.
-        unsafe { Entry::from_pointer(pointer.cast()) }
+    /// What stands for the strand in a queue. Its hold on itself keeps it alive: see `mail.rs`.
+    fn entry(&self) -> Entry {
+        // SAFETY: a strand begins with its entry header, and there is one entry at a time.
+        unsafe { Entry::from_pointer(NonNull::from(self).cast()) }
     }
 
     /// # Safety
     /// The entry is one of a strand of this type, and used up by this.
-    unsafe fn from_entry(entry: &Entry) -> Arc<Self> {
-        // SAFETY: `into_entry` made it from an Arc.
-        unsafe { Arc::from_raw(entry.cast::<Self>().as_ptr()) }
-    }
-
-    /// # Safety
-    /// As for `from_entry`.
     unsafe fn execute(entry: Entry) {
+        // SAFETY: where it is called, the turn is the caller's.
+        let take = |strand: &Self| unsafe { T::take(strand, CALLS_PER_TURN) };
         // SAFETY: by the caller's promise.
-        let strand = unsafe { Self::from_entry(&entry) };
-        // SAFETY: a strand in a queue has its turn with whoever takes it out, where that is not stale.
-        if T::take_entry(&strand) && unsafe { T::take(&strand, CALLS_PER_TURN) } {
-            T::queue(strand, Side::Back);
-        }
+        unsafe { Self::enter(entry.cast().as_ptr(), take) };
     }
 
     /// # Safety
-    /// As for `from_entry`.
+    /// As for `execute`.
     unsafe fn abandon_entry(entry: Entry, _: Error) -> bool {
-        // SAFETY: by the caller's promise.
-        let strand = unsafe { Self::from_entry(&entry) };
-        // Without the turn it is not ours to end: whoever ends all actors would find it told, and not nudge it.
-        if T::take_entry(&strand) {
+        let take = |strand: &Self| {
+            // Without the turn it is not ours to end: whoever ends all actors would find it told, and not nudge it.
             let _ = strand.end.set(Box::new(ActorEnd::ShutDown));
-            // SAFETY: as in `execute`.
-            let left = unsafe { T::take(&strand, usize::MAX) };
-            debug_assert!(!left, "a turn without bound leaves nothing");
-        }
+            // SAFETY: where it is called, the turn is the caller's.
+            unsafe { T::take(strand, usize::MAX) }
+        };
+        // SAFETY: by the caller's promise.
+        unsafe { Self::enter(entry.cast().as_ptr(), take) };
         false
     }
 
-    /// Takes what is in the mailbox. False: there was nothing, and the turn is over.
-    fn take_mail(&self, into: &mut impl Take) -> bool {
-        // Release: who queues the strand next sees what this turn did. SeqCst: see `wake`.
-        let becomes_idle =
-            || self.mail.compare_exchange(BUSY, IDLE, Ordering::SeqCst, Ordering::Relaxed).is_ok();
-        if !self.has_mail() && becomes_idle() {
-            return false;
+    /// Has the turn that comes with an entry, if that is not stale, by `take`.
+    ///
+    /// # Safety
+    /// The strand's entry was taken out of a queue, and is used up by this.
+    unsafe fn enter(this: *const Self, take: impl FnOnce(&Self) -> Left) {
+        // SAFETY: as long as there is an entry, or a turn, the strand holds itself.
+        let strand = unsafe { &*this };
+        let left = match strand.mail.take_by_entry() {
+            Entered::Turn => take(strand),
+            Entered::Stale => Left::Nothing,
+            Entered::Closed => Left::Closed,
+        };
+        match left {
+            Left::More => T::queue(strand, Side::Back),
+            Left::Nothing => {}
+            // SAFETY: the hold is ours to give up, and there is neither an entry nor a turn any more.
+            Left::Closed => unsafe { Self::let_go(this) },
         }
-        // Acquire: see the calls. SeqCst, here and below: pairs with `ahead`, which counts itself among the
-        // watchers and then looks at the mailbox. Either it finds nothing of this there, or we find it.
-        let mut newest = self.mail.swap(BUSY, Ordering::SeqCst);
+    }
+
+    /// Takes what is in the mailbox, or ends the turn; `last`: for good, if no call can come.
+    fn take_mail(&self, into: &mut impl Take, last: bool) -> Settled {
+        let last = last && self.handles.load(Ordering::SeqCst) == 0;
+        let settled = self.mail.settle(last);
+        if settled != Settled::Not {
+            return settled;
+        }
+        // It pairs with `ahead`, which counts itself among the watchers and then looks at the mailbox. Either it
+        // finds nothing of this there, or we find it.
+        let mut newest = self.mail.take();
         let mut tries = 0;
         while self.batch.watchers.load(Ordering::SeqCst) > 0 {
             spin(&mut tries);
@@ -690,7 +694,7 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         }
         self.batch.begun.store(0, Ordering::Relaxed);
         self.batch.size.store(into.count(), Ordering::Relaxed);
-        true
+        settled
     }
 
     /// How many calls are before this one that have not begun.
@@ -706,9 +710,9 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         let left = || size.load(Ordering::Relaxed).checked_sub(begun.load(Ordering::Relaxed));
         watchers.fetch_add(1, Ordering::SeqCst);
         let leave = Leave(watchers);
-        let mut next = self.mail.load(Ordering::SeqCst);
+        let mut next = self.mail.newest();
         let mut older = None;
-        while let Some(cell) = NonNull::new(next).filter(|_| next != BUSY) {
+        while let Some(cell) = NonNull::new(next) {
             older = match older {
                 None => (cell.as_ptr() as usize == call.address()).then_some(0),
                 Some(count) => Some(count + 1),
@@ -729,7 +733,7 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         let mut idle = false;
         self.rare().held_back.release(caller, number, |entry| idle |= self.post(entry));
         if idle {
-            Arc::clone(self).queue();
+            T::queue_posted(self);
         } else {
             // Whoever stops the actor may wait for nothing to be held back any more.
             self.nudge();

@@ -39,7 +39,7 @@ use crate::local::pool::Guest;
 use crate::local::queue::Entry;
 use crate::local::strand::birth::Birth;
 use crate::local::strand::turn::Supervised;
-use crate::local::strand::{Kind, Side, Strand, StrandHandle};
+use crate::local::strand::{CALLS_PER_TURN, Kind, Left, Side, Strand, StrandHandle};
 
 mod call;
 mod turn;
@@ -149,6 +149,7 @@ impl Aside {
 impl<A: Life> Kind<A> for Waits<A> {
     type Aside = Aside;
     const IN_ORDER: bool = false;
+    const OFFERS: bool = false;
 
     fn new(seed: A::Seed, terms: Option<&Terms>, place: Place) -> Self {
         let (seed, supervised) = Supervised::of(seed, terms);
@@ -177,13 +178,17 @@ impl<A: Life> Kind<A> for Waits<A> {
         &mut self.birth
     }
 
-    fn queue(strand: Arc<Hosted<A>>, _: Side) {
+    fn queue(strand: &Hosted<A>, _: Side) {
         let home = Arc::clone(&strand.aside.home);
-        let queued = Queued { guest: Guest::of(&strand.local), strand: Some(strand) };
+        let queued = Queued { guest: Guest::of(&strand.local), strand: Some(strand.to_arc()) };
         home.run(move || queued.take_turn());
     }
 
-    unsafe fn take(strand: &Hosted<A>, calls_max: usize) -> bool {
+    fn queue_posted(strand: &Hosted<A>) {
+        Self::queue(strand, Side::Front);
+    }
+
+    unsafe fn take(strand: &Hosted<A>, calls_max: usize) -> Left {
         // SAFETY: by the caller's promise.
         unsafe { strand.take_turn_or_leave(calls_max) }
     }
@@ -203,7 +208,7 @@ impl<A: Life> Queued<A> {
     fn take_turn(mut self) {
         if let Some(strand) = self.strand.take() {
             let _entered = current::enter(Arc::clone(self.guest.local()));
-            strand.into_entry().execute();
+            strand.have_turn();
         }
     }
 }
@@ -211,8 +216,10 @@ impl<A: Life> Queued<A> {
 impl<A: Life> Drop for Queued<A> {
     fn drop(&mut self) {
         if let Some(strand) = self.strand.take() {
-            let why = ActorEnd::ShutDown.to_error(strand.name());
-            let _ = strand.into_entry().abandon(why);
+            let _ = strand.end.set(Box::new(ActorEnd::ShutDown));
+            // SAFETY: a strand on its way has its turn with it.
+            let left = unsafe { Waits::take(&strand, usize::MAX) };
+            debug_assert!(!matches!(left, Left::More), "a turn without bound leaves nothing");
         }
     }
 }
@@ -220,6 +227,15 @@ impl<A: Life> Drop for Queued<A> {
 /// The turn as it comes back from what took it along, or was held for: goes on on this thread.
 fn go_on<A: Life>(strand: &Arc<Hosted<A>>) {
     let _entered = current::enter(Arc::clone(&strand.local));
-    // As for an entry that an arbiter executes.
-    Arc::clone(strand).into_entry().execute();
+    strand.have_turn();
+}
+
+impl<A: Life> Hosted<A> {
+    /// Has the turn, which is the caller's, for a while.
+    fn have_turn(&self) {
+        // SAFETY: only who has the turn calls this.
+        if let Left::More = unsafe { Waits::take(self, CALLS_PER_TURN) } {
+            Waits::queue(self, Side::Back);
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //! state its own; or, where the strand has readers, as one of these.
 
 use super::turn::State;
-use super::{Strand, Take};
+use super::{Kind, Strand, Take, Turn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::cell::{Job, Promise};
 use crate::local::current::{self, Task};
@@ -103,11 +103,10 @@ where
             }
             (Tried::Crashed { why, .. }, Some(readers)) => {
                 readers.set_crash(why.clone());
-                let strand = strand.to_arc();
                 if let Some(entry) = self.end_try(promise, why, last) {
                     strand.come_back();
                     if strand.post(entry) {
-                        return strand.queue();
+                        return Turn::queue_posted(strand);
                     }
                 }
                 strand.nudge();

@@ -7,10 +7,10 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::birth::Birth;
-use super::claim::Claim;
 use super::line::Line;
+use super::mail::Settled;
 use super::readers::{Readers, Until};
-use super::{CALLS_PER_TURN, Kind, Side, Strand, Take};
+use super::{CALLS_PER_TURN, Kind, Left, Side, Strand, Take};
 use crate::error::{Error, Result};
 use crate::local::actors::Reading;
 use crate::local::cell::{AnyRef, Header, Promise};
@@ -18,30 +18,29 @@ use crate::local::current::{self, Task};
 use crate::local::life::{ActorEnd, Construct, Life, Restarts, Terms};
 use crate::local::place::Place;
 use crate::local::queue::Entry;
-use crate::local::{Local, note, panics, pool};
+use crate::local::{Local, default, note, panics, pool};
 use crate::millis::Millis;
 use crate::observe::EventKind;
 
 /// What an actor that computes has of its own. The turn's parts are cells, because others look at the rest
-/// meanwhile. The order is that of [`Strand`]: what each call writes comes last.
+/// meanwhile. The order is that of [`Strand`]: what is seldom looked at comes last.
 #[repr(C)]
 pub(crate) struct Turn<A: Life> {
     /// Where `&self` calls may run side by side.
     pub(super) readers: Option<Box<Readers>>,
-    /// The turn's holder's.
-    pub(super) hold: UnsafeCell<Hold<A>>,
-    claim: Claim,
     /// Read by whoever has the turn, and by readers; changed by the turn's holder, while there are none.
     pub(super) state: UnsafeCell<State<A>>,
+    /// The turn's holder's.
+    pub(super) hold: UnsafeCell<Hold<A>>,
 }
 
 /// What belongs to whoever has the turn, beside the actor's state.
 #[repr(C)]
 pub(super) struct Hold<A: Life> {
-    supervised: Option<Box<Supervised<A>>>,
-    birth: Birth,
     /// Calls taken out of the mailbox.
     pub(super) next: Line,
+    supervised: Option<Box<Supervised<A>>>,
+    birth: Birth,
 }
 
 pub(super) enum State<A: Life> {
@@ -67,6 +66,7 @@ pub(crate) struct Supervised<A: Life> {
 impl<A: Life> Kind<A> for Turn<A> {
     type Aside = ();
     const IN_ORDER: bool = true;
+    const OFFERS: bool = true;
 
     fn new(seed: A::Seed, terms: Option<&Terms>, place: Place) -> Self {
         let (seed, supervised) = Supervised::of(seed, terms);
@@ -75,7 +75,6 @@ impl<A: Life> Kind<A> for Turn<A> {
         Self {
             readers: readers.map(|max| Box::new(Readers::new(max))),
             hold: UnsafeCell::new(hold),
-            claim: Claim::new(),
             state: UnsafeCell::new(State::Unborn(seed)),
         }
     }
@@ -86,44 +85,39 @@ impl<A: Life> Kind<A> for Turn<A> {
         &mut self.hold.get_mut().birth
     }
 
-    fn queue(strand: Arc<Strand<A>>, side: Side) {
-        if !strand.computing().claim.offer() {
-            return;
+    fn queue(strand: &Strand<A>, side: Side) {
+        if strand.mail.offer() {
+            strand.put_into_queue(side);
         }
-        let local = Arc::clone(&strand.local);
-        let entry = strand.into_entry();
-        match side {
-            Side::Front => local.schedule(entry),
-            Side::Back => local.schedule_last(entry),
-        }
-        .now();
     }
 
-    unsafe fn take(strand: &Strand<A>, calls_max: usize) -> bool {
+    fn queue_posted(strand: &Strand<A>) {
+        strand.put_into_queue(Side::Front);
+    }
+
+    unsafe fn take(strand: &Strand<A>, calls_max: usize) -> Left {
         // SAFETY: by the caller's promise.
         unsafe { strand.run_calls(calls_max, None) }
     }
 
-    fn take_entry(strand: &Strand<A>) -> bool {
-        strand.computing().claim.take_by_entry()
-    }
-
     fn help(strand: Arc<Strand<A>>, call: &AnyRef) {
-        if !strand.computing().claim.is_offered() {
+        if !strand.mail.is_offered() {
             return;
         }
-        let local = Arc::clone(&strand.local);
         let run = || {
-            if !strand.computing().claim.take() {
+            if !strand.mail.take_offered() {
                 return;
             }
             // SAFETY: the turn is ours.
-            if unsafe { strand.run_calls(CALLS_PER_TURN, Some(call)) } {
-                Self::queue(strand, Side::Back);
+            match unsafe { strand.run_calls(CALLS_PER_TURN, Some(call)) } {
+                Left::More => Self::queue(&strand, Side::Back),
+                Left::Nothing => {}
+                // SAFETY: it is ours to give up, and we have another hold.
+                Left::Closed => unsafe { Strand::let_go(Arc::as_ptr(&strand)) },
             }
         };
         // Without a CPU to be had, it stays offered.
-        let _ = pool::with_a_cpu(&local, || pool::with_stack(run));
+        let _ = pool::with_a_cpu(&strand.local, || pool::with_stack(run));
     }
 
     fn reading(strand: &Strand<A>) -> Option<Reading> {
@@ -328,33 +322,49 @@ impl<A: Life> Strand<A> {
         self.computing().readers.as_deref()
     }
 
-    /// Runs up to `calls_max` calls, until this one is complete. True: there is more to do, and the turn is
-    /// still ours; false: there is nothing, or another has the turn.
+    /// Puts the strand into the pool's queue, with its turn for whoever finds it there.
+    fn put_into_queue(&self, side: Side) {
+        let put = |local: &Arc<Local>| match side {
+            Side::Front => local.schedule(self.entry()),
+            Side::Back => local.schedule_last(self.entry()),
+        };
+        // As soon as the entry is there, somebody may have had the last turn, and the strand be gone. So the runtime
+        // is to be held otherwise; most often it is this thread's.
+        let own = &self.local;
+        let here =
+            |local: Option<&Arc<Local>>| local.filter(|local| Arc::ptr_eq(local, own)).map(put);
+        let scheduled = default::with_current_if_any(here);
+        scheduled.unwrap_or_else(|| put(&Arc::clone(own))).now();
+    }
+
+    /// Runs up to `calls_max` calls, until this one is complete.
     ///
     /// # Safety
     /// The caller has the turn.
-    unsafe fn run_calls(&self, calls_max: usize, until: Option<&AnyRef>) -> bool {
+    unsafe fn run_calls(&self, calls_max: usize, until: Option<&AnyRef>) -> Left {
         for _ in 0..calls_max {
             // SAFETY: the turn is ours. References into it and the state end before a call runs, because the
             // call makes its own: see `method.rs`.
             match unsafe { self.attend() } {
                 Attended::All => {}
                 Attended::Part => continue,
-                Attended::Parked => return false,
+                Attended::Parked => return Left::Nothing,
             }
             // SAFETY: the turn is ours.
-            if !unsafe { self.has_next() } {
-                return false;
+            match unsafe { self.has_next() } {
+                Settled::Not => {}
+                Settled::Closed { releases: true } => return Left::Closed,
+                Settled::Closed { .. } | Settled::Idle => return Left::Nothing,
             }
             if until.is_some_and(AnyRef::is_complete) {
-                return true;
+                return Left::More;
             }
             // SAFETY: as above.
             if !unsafe { self.run_next() } {
-                return false;
+                return Left::Nothing;
             }
         }
-        true
+        Left::More
     }
 
     /// Sees to what changes the state beside calls.
@@ -385,31 +395,30 @@ impl<A: Life> Strand<A> {
         }
     }
 
-    /// Whether there is something to do. False: the turn is over.
+    /// Whether there is something to do, or else what became of the turn.
     ///
     /// # Safety
     /// The caller has the turn.
-    unsafe fn has_next(&self) -> bool {
+    unsafe fn has_next(&self) -> Settled {
         // SAFETY: by the caller's promise.
         let next = &mut unsafe { &mut *self.computing().hold.get() }.next;
         if !next.is_empty() {
-            return true;
+            return Settled::Not;
         }
         // SAFETY: by the caller's promise.
-        let alive = matches!(unsafe { &*self.computing().state.get() }, State::Alive(_));
+        let state = unsafe { &*self.computing().state.get() };
+        let (alive, ended) = (matches!(state, State::Alive(_)), matches!(state, State::Ended));
         next.shrink();
-        if self.take_mail(next) {
-            return true;
-        }
-        // The turn is over: from here on it may be another's, unless it becomes ours again.
-        if !alive || !self.is_to_end() || !self.wake() {
-            return false;
+        let settled = self.take_mail(next, ended);
+        // Where the turn is over, it may be another's from here on, unless it becomes ours again.
+        if settled != Settled::Idle || !alive || !self.is_to_end() || !self.mail.wake() {
+            return settled;
         }
         // A call may have come in between, which goes first.
-        if !self.has_mail() {
+        if !self.mail.has_calls() {
             self.end_without_calls();
         }
-        true
+        Settled::Not
     }
 
     /// No call can come any more, so the actor is to end. Whoever calls this has the turn.
@@ -477,8 +486,8 @@ impl<A: Life> Strand<A> {
     /// The caller has the turn, and has entered.
     unsafe fn pass_on(&self, readers: &Readers) {
         // SAFETY: by the caller's promise.
-        if unsafe { self.has_next() } && !readers.park(Until::Place) {
-            self.to_arc().queue();
+        if unsafe { self.has_next() } == Settled::Not && !readers.park(Until::Place) {
+            self.queue();
         }
     }
 

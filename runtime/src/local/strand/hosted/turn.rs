@@ -14,6 +14,8 @@ use crate::local::current::{self, Own, Task};
 use crate::local::job::AsTask;
 use crate::local::life::{ActorEnd, Construct, Life};
 use crate::local::pool::Guest;
+use crate::local::strand::Left;
+use crate::local::strand::mail::Settled;
 use crate::local::{note, panics};
 use crate::millis::Millis;
 use crate::observe::EventKind;
@@ -32,7 +34,7 @@ impl<A: Life> Hosted<A> {
     ///
     /// # Safety
     /// The caller has the turn.
-    pub(super) unsafe fn take_turn_or_leave(&self, calls_max: usize) -> bool {
+    pub(super) unsafe fn take_turn_or_leave(&self, calls_max: usize) -> Left {
         let pointer = self.turn.get();
         for _ in 0..calls_max {
             // SAFETY: the turn is ours. References into it end before a call runs, because the call makes
@@ -41,19 +43,19 @@ impl<A: Life> Hosted<A> {
             match turn.prepare(self) {
                 Prepared::Yes => {}
                 Prepared::Again => continue,
-                Prepared::Left => return false,
+                Prepared::Left => return Left::Nothing,
             }
             if turn.next.is_empty() {
                 match self.next_mail(turn) {
                     Prepared::Yes => {}
                     Prepared::Again => continue,
-                    Prepared::Left => return false,
+                    Prepared::Left => return Left::Nothing,
                 }
             }
             let count = self.aside.under_way.count();
             if count >= turn.concurrency {
                 match self.aside.under_way.hold(count) {
-                    true => return false,
+                    true => return Left::Nothing,
                     false => continue,
                 }
             }
@@ -68,29 +70,29 @@ impl<A: Life> Hosted<A> {
             // SAFETY: as above. What took the turn with it is a task of this very thread, and did not run yet.
             let turn = unsafe { &mut *pointer };
             if turn.given_away {
-                return false;
+                return Left::Nothing;
             }
             if mem::take(&mut turn.lets_end) {
                 let count = self.aside.under_way.count();
                 if count > 0 && self.aside.under_way.hold(count) {
-                    return false;
+                    return Left::Nothing;
                 }
             }
         }
-        true
+        Left::More
     }
 
     /// Takes what is in the mailbox, or ends the actor that no call can come to any more.
     fn next_mail(&self, turn: &mut Waits<A>) -> Prepared {
         let alive = matches!(turn.state, State::Alive(_));
-        if self.take_mail(&mut turn.next) {
+        if self.take_mail(&mut turn.next, false) == Settled::Not {
             return Prepared::Yes;
         }
         // The turn is over: from here on `turn` may be another's, unless it becomes ours again.
-        if !alive || !self.is_to_end() || !self.wake() {
+        if !alive || !self.is_to_end() || !self.mail.wake() {
             return Prepared::Left;
         }
-        if self.end.get().is_none() && self.has_mail() {
+        if self.end.get().is_none() && self.mail.has_calls() {
             return Prepared::Again;
         }
         let count = self.aside.under_way.count();
