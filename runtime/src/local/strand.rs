@@ -16,10 +16,9 @@
 //! before it did. So either the nudge finds the strand idle, or the turn finds the reason for the nudge.
 
 use std::cell::UnsafeCell;
-use std::collections::VecDeque;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use uuid::Uuid;
 
@@ -28,29 +27,32 @@ use crate::function::Call;
 use crate::local::actors::{Identity, Living, Reading};
 use crate::local::arguments::{Awaited, Refs, Then};
 use crate::local::caller::Origin;
-use crate::local::cell::{AnyRef, Header, Job, Promise, Ref};
+use crate::local::cell::{AnyRef, Header, Job, Ref};
 use crate::local::held_back::{HeldBack, Pass};
 use crate::local::life::{ActorEnd, Life, Terms};
 use crate::local::names::{Claimed, Findable};
 use crate::local::place::Place;
 use crate::local::queue::{Entry, EntryHeader, EntryVtable};
 use crate::local::room::Room;
-use crate::local::sync::spin;
 use crate::local::{Local, actors, current, note};
-use crate::observe::{EventKind, Number};
+use crate::observe::Number;
 
 mod birth;
+mod ending;
 mod hosted;
 mod line;
 mod mail;
+mod mailbox;
 mod method;
 mod readers;
 mod turn;
 
 use self::birth::Birth;
+use self::ending::Watcher;
 pub use self::hosted::{Body, Borrowing};
 pub(crate) use self::hosted::{Call as HostedCall, HostedHandle, Waits};
-use self::mail::{Entered, Mail, Settled};
+use self::mail::{Entered, Mail};
+use self::mailbox::{Batch, Take};
 pub(crate) use self::method::Access;
 pub(crate) use self::method::Method;
 pub(crate) use self::turn::Turn;
@@ -164,36 +166,6 @@ struct Rare {
     stopping: AtomicBool,
     /// Who is to be told how the actor ended.
     watchers: Mutex<Vec<Watcher>>,
-}
-
-type Watcher = Box<dyn FnOnce(&ActorEnd) + Send>;
-
-/// What the turn last took out of the mailbox, for those who ask for a call's place. Only the turn writes
-/// the first two, one plain store for each call.
-#[derive(Default)]
-struct Batch {
-    /// How many calls. Each knows how many of them came after it: that is in its `next`, doubled.
-    size: AtomicUsize,
-    begun: AtomicUsize,
-    /// Threads that walk the mailbox: the turn runs nothing of what it took meanwhile.
-    watchers: AtomicUsize,
-}
-
-/// What a turn puts the calls in that it takes out of the mailbox.
-trait Take {
-    fn count(&self) -> usize;
-    /// Puts a call before all others.
-    fn push_front(&mut self, entry: Entry);
-}
-
-impl Take for VecDeque<Entry> {
-    fn count(&self) -> usize {
-        self.len()
-    }
-
-    fn push_front(&mut self, entry: Entry) {
-        Self::push_front(self, entry);
-    }
 }
 
 /// A counted handle of a strand.
@@ -491,111 +463,11 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         refused
     }
 
-    /// Ends the actor after the call that runs now.
-    pub(crate) fn end(self: &Arc<Self>, how: ActorEnd) {
-        // SeqCst: see `nudge`.
-        if self.end.set(Box::new(how)).is_ok() {
-            let why = || self.ends(ActorEnd::Killed).to_error(self.name());
-            self.local.streams().stop_those_of(self.address(), why);
-            self.nudge();
-            // What it was to begin with is not waited for any more.
-            self.queue_first();
-        }
-    }
-
-    /// Takes no more calls, and ends the actor after those made so far. The ref completes then.
-    pub(crate) fn stop(self: &Arc<Self>, call: Call) -> Ref<()> {
-        let stopped = self.tell_at_end(call, |_| ());
-        self.rare().stopping.store(true, Ordering::SeqCst);
-        self.nudge();
-        stopped
-    }
-
-    /// Completes when the actor has ended.
-    pub(crate) fn watch(self: &Arc<Self>, call: Call) -> Ref<ActorEnd> {
-        self.tell_at_end(call, ActorEnd::clone)
-    }
-
-    fn tell_at_end<V: Send + Sync + 'static>(
-        self: &Arc<Self>,
-        call: Call,
-        tell: fn(&ActorEnd) -> V,
-    ) -> Ref<V> {
-        // It is no call in the mailbox, but waits for what such a call waits for.
-        let (told, untold) = Ref::unstarted(Told, self.address(), Origin::NONE, call);
-        let watcher = Box::new(move |end: &ActorEnd| {
-            if let Some((Told, promise)) = untold.begin() {
-                promise.complete(Ok(tell(end)));
-            }
-        });
-        self.watchers().push(watcher);
-        // Pairs with the fence in `tell_watchers`: it sees the watcher, or we that it was too late.
-        fence(Ordering::SeqCst);
-        if self.over.load(Ordering::Relaxed) {
-            self.tell_watchers();
-        }
-        told
-    }
-
-    fn watchers(&self) -> std::sync::MutexGuard<'_, Vec<Watcher>> {
-        self.rare().watchers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The actor is over; tells those who watch.
-    fn tell_watchers(&self) {
-        fence(Ordering::SeqCst);
-        if self.rare.get().is_some() {
-            let watchers = std::mem::take(&mut *self.watchers());
-            let end = self.end.get().expect("an actor that is over has an end");
-            watchers.into_iter().for_each(|tell| tell(end));
-        }
-    }
-
-    /// Sets how the actor ends, unless that is set; gives how.
-    fn ends(&self, how: ActorEnd) -> &ActorEnd {
-        let _ = self.end.set(Box::new(how));
-        self.end.get().expect("just set")
-    }
-
-    /// Why the calls fail of an actor that has ended.
-    #[cold]
-    fn why_ended(&self) -> Error {
-        self.end.get().expect("an actor that has ended has an end").to_error(self.name())
-    }
-
-    /// How an actor ends to which no call can come any more.
-    fn end_of_calls(&self) -> ActorEnd {
-        match self.handles.load(Ordering::SeqCst) {
-            0 => ActorEnd::Unreachable,
-            _ => ActorEnd::Stopped,
-        }
-    }
-
-    /// The state is gone: tells everybody. The caller has the turn.
-    fn has_ended(&self) {
-        note::step(self.number, EventKind::ActorEnded);
-        if let Some(name) = self.asked.as_ref().and_then(|asked| asked.terms.name.as_ref()) {
-            self.local.names().forget(name, ptr::from_ref(self).addr());
-        }
-        self.over.store(true, Ordering::Relaxed);
-        self.tell_watchers();
-    }
-
     /// It was made anew, for the last time as number `count`.
     fn count_restart(&self, count: u32) {
         if let Some(asked) = &self.asked {
             asked.restarts.store(count, Ordering::Relaxed);
         }
-    }
-
-    /// Puts a call into the mailbox. True: the strand was idle, and the caller lets it be [queued](Kind::queue_posted).
-    #[must_use]
-    fn post(&self, entry: Entry) -> bool {
-        let cell = entry.cast::<Header>();
-        self.mail.post(cell, T::OFFERS, |below| {
-            // SAFETY: the entry keeps the cell alive, and is still ours.
-            unsafe { cell.as_ref() }.next.store(below, Ordering::Relaxed);
-        })
     }
 
     /// Lets the turn see what was written down just now: handles, `end`, `stopping`, what is held back.
@@ -604,16 +476,6 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         if self.mail.wake() {
             self.queue();
         }
-    }
-
-    /// Whether an actor that lives, and has no calls, is to end.
-    fn is_to_end(&self) -> bool {
-        self.end.get().is_some()
-            || T::has_crashed(self)
-            || self.handles.load(Ordering::SeqCst) == 0
-            || self.rare.get().is_some_and(|rare| {
-                rare.stopping.load(Ordering::SeqCst) && rare.held_back.is_empty()
-            })
     }
 
     /// Gives the turn, which is the caller's, to whoever comes to it.
@@ -669,76 +531,6 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
             Left::Closed => unsafe { Self::let_go(this) },
         }
     }
-
-    /// Takes what is in the mailbox, or ends the turn; `last`: for good, if no call can come.
-    fn take_mail(&self, into: &mut impl Take, last: bool) -> Settled {
-        let last = last && self.handles.load(Ordering::SeqCst) == 0;
-        let settled = self.mail.settle(last);
-        if settled != Settled::Not {
-            return settled;
-        }
-        // It pairs with `ahead`, which counts itself among the watchers and then looks at the mailbox. Either it
-        // finds nothing of this there, or we find it.
-        let mut newest = self.mail.take();
-        let mut tries = 0;
-        while self.batch.watchers.load(Ordering::SeqCst) > 0 {
-            spin(&mut tries);
-        }
-        while let Some(cell) = NonNull::new(newest) {
-            // SAFETY: what is in the mailbox is kept alive by its entry.
-            let next = &unsafe { cell.as_ref() }.next;
-            newest = next.load(Ordering::Relaxed);
-            next.store(ptr::without_provenance_mut(2 * into.count()), Ordering::Relaxed);
-            // SAFETY: `post` put the entry there, and we hand its hold on.
-            into.push_front(unsafe { Entry::from_pointer(cell.cast()) });
-        }
-        self.batch.begun.store(0, Ordering::Relaxed);
-        self.batch.size.store(into.count(), Ordering::Relaxed);
-        settled
-    }
-
-    /// How many calls are before this one that have not begun.
-    fn ahead(&self, call: &AnyRef) -> Option<usize> {
-        struct Leave<'a>(&'a AtomicUsize);
-        impl Drop for Leave<'_> {
-            fn drop(&mut self) {
-                // Release: the turn goes on after we have read what it then runs.
-                self.0.fetch_sub(1, Ordering::Release);
-            }
-        }
-        let Batch { size, begun, watchers } = &self.batch;
-        let left = || size.load(Ordering::Relaxed).checked_sub(begun.load(Ordering::Relaxed));
-        watchers.fetch_add(1, Ordering::SeqCst);
-        let leave = Leave(watchers);
-        let mut next = self.mail.newest();
-        let mut older = None;
-        while let Some(cell) = NonNull::new(next) {
-            older = match older {
-                None => (cell.as_ptr() as usize == call.address()).then_some(0),
-                Some(count) => Some(count + 1),
-            };
-            // SAFETY: what is in the mailbox when we look stays there, or with a turn that waits for us.
-            next = unsafe { cell.as_ref() }.next.load(Ordering::Relaxed);
-        }
-        drop(leave);
-        match older {
-            Some(older) => Some(left()? + older),
-            // Taken out: of those that were taken with it, less those that came after it.
-            None => left()?.checked_sub(call.number_in_batch() + 1),
-        }
-    }
-
-    /// Call `number` of `caller` has its arguments: posts all that now may go.
-    fn release(self: &Arc<Self>, caller: usize, number: usize) {
-        let mut idle = false;
-        self.rare().held_back.release(caller, number, |entry| idle |= self.post(entry));
-        if idle {
-            T::queue_posted(self);
-        } else {
-            // Whoever stops the actor may wait for nothing to be held back any more.
-            self.nudge();
-        }
-    }
 }
 
 impl<A: Life, T: Kind<A>> Drop for Strand<A, T> {
@@ -792,14 +584,5 @@ impl<A: Life, T: Kind<A>> Living for Strand<A, T> {
 
     fn look(self: Arc<Self>) {
         self.nudge();
-    }
-}
-
-/// What the refs wait for that are told of the end.
-struct Told;
-
-impl<T: Send + Sync + 'static> Job<T> for Told {
-    fn run(self, _: Promise<T>) {
-        unreachable!("whoever ends the actor tells of it, and it is never queued")
     }
 }

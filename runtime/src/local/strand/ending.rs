@@ -1,0 +1,128 @@
+//! How an actor ends, and who is told of it.
+
+use std::ptr;
+use std::sync::atomic::{Ordering, fence};
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use super::{Kind, Strand};
+use crate::error::Error;
+use crate::function::Call;
+use crate::local::caller::Origin;
+use crate::local::cell::{Job, Promise, Ref};
+use crate::local::life::{ActorEnd, Life};
+use crate::local::note;
+use crate::observe::EventKind;
+
+/// Somebody who is to be told how an actor ended.
+pub(super) type Watcher = Box<dyn FnOnce(&ActorEnd) + Send>;
+
+impl<A: Life, T: Kind<A>> Strand<A, T> {
+    /// Ends the actor after the call that runs now.
+    pub(crate) fn end(self: &Arc<Self>, how: ActorEnd) {
+        // SeqCst: see `nudge`.
+        if self.end.set(Box::new(how)).is_ok() {
+            let why = || self.ends(ActorEnd::Killed).to_error(self.name());
+            self.local.streams().stop_those_of(self.address(), why);
+            self.nudge();
+            // What it was to begin with is not waited for any more.
+            self.queue_first();
+        }
+    }
+
+    /// Takes no more calls, and ends the actor after those made so far. The ref completes then.
+    pub(crate) fn stop(self: &Arc<Self>, call: Call) -> Ref<()> {
+        let stopped = self.tell_at_end(call, |_| ());
+        self.rare().stopping.store(true, Ordering::SeqCst);
+        self.nudge();
+        stopped
+    }
+
+    /// Completes when the actor has ended.
+    pub(crate) fn watch(self: &Arc<Self>, call: Call) -> Ref<ActorEnd> {
+        self.tell_at_end(call, ActorEnd::clone)
+    }
+
+    fn tell_at_end<V: Send + Sync + 'static>(
+        self: &Arc<Self>,
+        call: Call,
+        tell: fn(&ActorEnd) -> V,
+    ) -> Ref<V> {
+        // It is no call in the mailbox, but waits for what such a call waits for.
+        let (told, untold) = Ref::unstarted(Told, self.address(), Origin::NONE, call);
+        let watcher = Box::new(move |end: &ActorEnd| {
+            if let Some((Told, promise)) = untold.begin() {
+                promise.complete(Ok(tell(end)));
+            }
+        });
+        self.watchers().push(watcher);
+        // Pairs with the fence in `tell_watchers`: it sees the watcher, or we that it was too late.
+        fence(Ordering::SeqCst);
+        if self.over.load(Ordering::Relaxed) {
+            self.tell_watchers();
+        }
+        told
+    }
+
+    fn watchers(&self) -> MutexGuard<'_, Vec<Watcher>> {
+        self.rare().watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The actor is over; tells those who watch.
+    fn tell_watchers(&self) {
+        fence(Ordering::SeqCst);
+        if self.rare.get().is_some() {
+            let watchers = std::mem::take(&mut *self.watchers());
+            let end = self.end.get().expect("an actor that is over has an end");
+            watchers.into_iter().for_each(|tell| tell(end));
+        }
+    }
+
+    /// Sets how the actor ends, unless that is set; gives how.
+    pub(super) fn ends(&self, how: ActorEnd) -> &ActorEnd {
+        let _ = self.end.set(Box::new(how));
+        self.end.get().expect("just set")
+    }
+
+    /// Why the calls fail of an actor that has ended.
+    #[cold]
+    pub(super) fn why_ended(&self) -> Error {
+        self.end.get().expect("an actor that has ended has an end").to_error(self.name())
+    }
+
+    /// How an actor ends to which no call can come any more.
+    pub(super) fn end_of_calls(&self) -> ActorEnd {
+        match self.handles.load(Ordering::SeqCst) {
+            0 => ActorEnd::Unreachable,
+            _ => ActorEnd::Stopped,
+        }
+    }
+
+    /// The state is gone: tells everybody. The caller has the turn.
+    pub(super) fn has_ended(&self) {
+        note::step(self.number, EventKind::ActorEnded);
+        if let Some(name) = self.asked.as_ref().and_then(|asked| asked.terms.name.as_ref()) {
+            self.local.names().forget(name, ptr::from_ref(self).addr());
+        }
+        self.over.store(true, Ordering::Relaxed);
+        self.tell_watchers();
+    }
+
+    /// Whether an actor that lives, and has no calls, is to end.
+    pub(super) fn is_to_end(&self) -> bool {
+        self.end.get().is_some()
+            || T::has_crashed(self)
+            || self.handles.load(Ordering::SeqCst) == 0
+            || self.rare.get().is_some_and(|rare| {
+                rare.stopping.load(Ordering::SeqCst) && rare.held_back.is_empty()
+            })
+    }
+}
+
+/// What the refs wait for that are told of the end.
+struct Told;
+
+impl<T: Send + Sync + 'static> Job<T> for Told {
+    fn run(self, _: Promise<T>) {
+        unreachable!("whoever ends the actor tells of it, and it is never queued")
+    }
+}
