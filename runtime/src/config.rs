@@ -338,8 +338,7 @@ impl Config {
         let track_objects = resolve_flag(self.track_objects, "MOBULA_TRACK_OBJECTS", &environment)?;
         let address = self.address.clone().or_else(|| environment("MOBULA_ADDRESS"));
         let namespace = self.namespace.clone().or_else(|| environment("MOBULA_NAMESPACE"));
-        // Where work leaves, a thread that looks for more of it would keep the processes from computing.
-        let spin = if engine.leaves() { Duration::ZERO } else { SPIN };
+        let spin = SPIN;
         Ok(Settings {
             num_cpus,
             engine,

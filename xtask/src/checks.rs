@@ -23,6 +23,8 @@ pub(crate) fn run(shell: &Shell) -> Result<()> {
     result
 }
 
+// Steps name packages only where they have to: for a package alone Cargo chooses other features of what that stands
+// on than for the workspace, and builds all of it once more.
 fn run_all(shell: &Shell, steps: &mut Steps, tally: &mut Tally) -> Result<()> {
     let mut has_openblas = false;
     steps.run("system libraries", || {
@@ -61,6 +63,9 @@ fn run_all(shell: &Shell, steps: &mut Steps, tally: &mut Tally) -> Result<()> {
         // Another flag for all crates, so another folder: this must not rebuild what the others use.
         let models = cmd!(shell, "cargo test --package mobula --lib --release loom_");
         let models = models.env("RUSTFLAGS", "--cfg mobula_loom");
+        // They run for half a minute, and are built for many times that where all is optimized.
+        let models = models.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
+        let models = models.env("CARGO_PROFILE_RELEASE_DEBUG", "none");
         tests(models.env("CARGO_TARGET_DIR", "target/models"), tally)
     })?;
     steps.run("documentation", || {
@@ -69,16 +74,16 @@ fn run_all(shell: &Shell, steps: &mut Steps, tally: &mut Tally) -> Result<()> {
     })?;
     steps.run("example", || Ok(cmd!(shell, "cargo run --release --example loo_forest").run()?))?;
     steps.run("benchmarks", || {
-        let benchmarks = cmd!(shell, "cargo run --release --package mobula-bench");
+        let benchmarks = cmd!(shell, "cargo run --release --bin mobula-bench");
         Ok(benchmarks.args(["--", "--quick"]).run()?)
     })
 }
 
 /// The engines that run on clusters. The tests start those, on this machine, and end them.
 fn clusters(shell: &Shell, python: &Path, tally: &mut Tally) -> Result<()> {
-    let engines = cmd!(shell, "cargo test --package mobula-tests --test engines clusters");
+    let engines = cmd!(shell, "cargo test --workspace --test engines clusters");
     tests(engines.env("MOBULA_TEST_CLUSTERS", "1").env("MOBULA_PYTHON", python), tally)?;
-    let same = cmd!(shell, "cargo test --package mobula-examples --test programs every_engine");
+    let same = cmd!(shell, "cargo test --workspace --test programs every_engine");
     tests(same.env("MOBULA_TEST_CLUSTERS", "1").env("MOBULA_PYTHON", python), tally)?;
     // The Python of the bridge by itself, with a program that is Python, too.
     let bridge = cmd!(shell, "{python} -m unittest discover --pattern test_*.py");

@@ -15,8 +15,7 @@ const SETTINGS: [(u32, &str); 5] =
 
 /// One run of both tests, optimized.
 pub(crate) fn command(shell: &Shell, operations: u64) -> Cmd<'_> {
-    let command =
-        cmd!(shell, "cargo test --release --package mobula-tests --test stress --test chaos");
+    let command = cmd!(shell, "cargo test --release --workspace --test stress --test chaos");
     command.args(["--", "--nocapture"]).env("MOBULA_STRESS_OPS", operations.to_string())
 }
 
