@@ -98,13 +98,9 @@ fn linear_algebra(shell: &Shell, tally: &mut Tally) -> Result<()> {
     let lints = cmd!(shell, "cargo clippy --all-targets").args(packages).args(with_it);
     lints.args(["--", "-D", "warnings"]).run()?;
     // The tests of the examples run them, and a single test does not have them built.
-    cmd!(shell, "cargo build --package mobula-examples --examples").args(with_it).run()?;
-    for test in [
-        "--package mobula-tests --test blas",
-        "--package mobula --doc",
-        "--package mobula-examples --test programs",
-    ] {
-        let test = cmd!(shell, "cargo test").args(test.split(' ')).args(with_it);
+    cmd!(shell, "cargo build --workspace --examples").args(with_it).run()?;
+    for test in ["--test blas", "--test programs", "--doc"] {
+        let test = cmd!(shell, "cargo test --workspace").args(test.split(' ')).args(with_it);
         tests(test, tally)?;
     }
     Ok(())
