@@ -195,7 +195,7 @@ fn random_streams_are_those_of_the_numpy_program() {
     assert_eq!(printed(&output), include_str!("../rng_streams.txt"));
 }
 
-/// The clusters that are there to be tested, as `tests/engines.rs` has it.
+/// The clusters that are there to be tested, as `tests/engines` has it.
 fn clusters() -> impl Iterator<Item = &'static str> {
     let asked = std::env::var("MOBULA_TEST_CLUSTERS").unwrap_or_default();
     let is_asked = move |name: &&str| asked == "1" || asked.split(',').any(|other| other == *name);

@@ -9,8 +9,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Poll, Wake, Waker};
-use std::thread::Thread;
+use std::task::{Poll, Waker};
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -18,7 +17,7 @@ use uuid::Uuid;
 
 use crate::cluster::argument::{Packing, What};
 use crate::cluster::bridge::client::{ActorCall, Carried, Client, OfActor};
-use crate::cluster::calls::{Calls, End};
+use crate::cluster::calls::{self, Calls, End};
 use crate::cluster::frame::{About, Ended};
 use crate::cluster::registry::Registered;
 use crate::cluster::turn::Ticket;
@@ -161,19 +160,6 @@ pub(super) fn start(
     Ok(Box::new(host))
 }
 
-/// Lets a thread wait for what it polls.
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-fn unpark_this_thread() -> Waker {
-    Waker::from(Arc::new(Unpark(std::thread::current())))
-}
-
 impl ActorHost {
     fn send_as(
         &self,
@@ -197,7 +183,7 @@ impl ActorHost {
 
     /// Sleeps until the call has ended; `asks` is asked whenever this thread wakes up.
     fn wait(&self, ticket: Ticket, mut asks: impl FnMut(&Waker)) -> End {
-        let waker = unpark_this_thread();
+        let waker = calls::unpark_this_thread();
         let ask = || {
             asks(&waker);
             match self.place.calls.poll(ticket, &waker) {

@@ -7,15 +7,14 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Poll, Wake, Waker};
-use std::thread::Thread;
+use std::task::{Poll, Waker};
 
 use rustix::process::PidfdFlags;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::AbortHandle;
 
-use crate::cluster::calls::{Calls, End};
+use crate::cluster::calls::{self, Calls, End};
 use crate::cluster::frame::{ToDriver, ToWorker};
 use crate::cluster::processes::listener::Listener;
 use crate::cluster::processes::process::{self, Process, Sending};
@@ -171,15 +170,6 @@ impl Shared {
     }
 }
 
-/// Lets a thread wait for what it polls.
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
 impl Host for ActorHost {
     fn call(
         &self,
@@ -191,7 +181,7 @@ impl Host for ActorHost {
             return self.shared.call(cargo, task, take);
         }
         let sent = self.send(cargo, task)?;
-        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        let waker = calls::unpark_this_thread();
         loop {
             match self.poll(sent, &waker) {
                 Poll::Ready(reply) => {

@@ -1,0 +1,435 @@
+//! What is promised of actors.
+
+use super::tasks::{DRAWS, Refused, draws, fib, square};
+use super::*;
+
+struct Shelf {
+    items: Vec<u64>,
+}
+
+#[remote]
+impl Shelf {
+    pub fn new(items: u64) -> Self {
+        Self { items: (0..items).collect() }
+    }
+
+    #[remote(stream, max_unread = 2)]
+    pub fn list(&self) -> impl Iterator<Item = u64> {
+        self.items.iter().copied()
+    }
+}
+
+pub(crate) fn actor_streams(_: Engine) -> mobula::Result<()> {
+    let items = Shelf::remote(100).list().map(get).collect::<mobula::Result<Vec<_>>>()?;
+    assert!(items.into_iter().eq(0..100));
+    Ok(())
+}
+
+pub(crate) struct Counter(u64);
+
+#[remote]
+impl Counter {
+    pub fn new(start: u64) -> Result<Self, Refused> {
+        if start == 13 { Err(Refused { code: 13 }) } else { Ok(Self(start)) }
+    }
+
+    pub fn add(&mut self, by: u64) -> u64 {
+        self.0 += by;
+        self.0
+    }
+
+    pub fn value(&self) -> u64 {
+        self.0
+    }
+
+    pub fn refuses(&mut self, code: u32) -> Result<u64, Refused> {
+        self.0 += 1;
+        Err(Refused { code })
+    }
+
+    pub fn panics(&mut self, what: &str) -> u64 {
+        panic!("no {what}")
+    }
+
+    pub fn leaves(&mut self) -> mobula::Result<u64> {
+        mobula::exit_actor()?;
+        Ok(self.0)
+    }
+
+    pub fn sums(&self, values: &[f64], others: Vec<u64>) -> f64 {
+        values.iter().sum::<f64>() + others.iter().sum::<u64>() as f64
+    }
+
+    pub fn asks(&mut self, n: u64) -> mobula::Result<u64> {
+        Ok(self.0 + mobula::get(fib::remote(n))?)
+    }
+
+    pub fn draws(&self) -> mobula::Result<Vec<u64>> {
+        mobula::rng().integers(0..1_000_000_u64, 3)
+    }
+
+    pub fn restarts(&self) -> Option<u32> {
+        let context = mobula::context();
+        context.is_actor().then(|| context.restarts())
+    }
+
+    fn checkpoint(&self) -> u64 {
+        self.0
+    }
+
+    fn restore(&mut self, saved: u64) {
+        self.0 = saved;
+    }
+}
+
+pub(crate) fn actors(_: Engine) -> mobula::Result<()> {
+    let counter = Counter::remote(square::remote(1));
+    let totals: Vec<_> = (0..4).map(|_| counter.add(2)).collect();
+    let late = counter.add(square::remote(3));
+    let value = counter.value();
+    assert_eq!(mobula::get(totals)?, [3, 5, 7, 9]);
+    assert_eq!(mobula::get((late, value))?, (18, 18));
+    let values = mobula::put(vec![0.5; 10]);
+    let sums = [counter.sums(&values, vec![1, 2]), counter.sums(&values, vec![square::remote(2)])];
+    assert_eq!(mobula::get(sums)?, [8.0, 9.0]);
+    assert_eq!(mobula::get(counter.asks(7))?, 18 + 13);
+    let error = mobula::get(counter.refuses(4)).unwrap_err();
+    assert_eq!(error.downcast_ref::<Refused>(), Some(&Refused { code: 4 }));
+    assert!(error.to_string().contains("`Counter::refuses` (called at"), "{error}");
+    assert_eq!(mobula::get(counter.value())?, 19);
+    assert_eq!(mobula::get(counter.restarts())?, Some(0));
+    let error = mobula::get(counter.panics("way")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Panic, "{error}");
+    let error = mobula::get(counter.add(1)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ActorDied);
+    assert!(error.to_string().contains("no way"), "{error}");
+    let error = mobula::get(Counter::remote(13).add(1)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ActorDied);
+    assert!(error.to_string().contains("refused with 13"), "{error}");
+    Ok(())
+}
+
+pub(crate) fn actor_ends(_: Engine) -> mobula::Result<()> {
+    let counter = Counter::remote(1);
+    let (end, last) = (counter.watch(), counter.add(1));
+    mobula::get(counter.stop())?;
+    assert_eq!(mobula::get(last)?, 2);
+    assert!(matches!(mobula::get(end)?, ActorEnd::Stopped));
+    assert_eq!(mobula::get(counter.add(1)).unwrap_err().kind(), ErrorKind::ActorDied);
+
+    let counter = Counter::remote(1);
+    let end = counter.watch();
+    assert_eq!(mobula::get(counter.leaves())?, 1);
+    assert!(matches!(mobula::get(end)?, ActorEnd::Exited));
+
+    let counter = Counter::remote(1);
+    let end = counter.watch();
+    mobula::kill(&counter);
+    assert!(matches!(mobula::get(end)?, ActorEnd::Killed));
+    assert_eq!(mobula::get(counter.add(1)).unwrap_err().kind(), ErrorKind::ActorDied);
+
+    let end = Counter::remote(1).watch();
+    assert!(matches!(mobula::get(end)?, ActorEnd::Unreachable));
+    Ok(())
+}
+
+struct Shaky(u64);
+
+#[remote]
+impl Shaky {
+    pub fn new(start: u64) -> Self {
+        Self(start)
+    }
+
+    pub fn add(&mut self, by: u64) -> u64 {
+        assert_ne!(by, 13, "no luck");
+        self.0 += by;
+        self.0
+    }
+
+    pub fn third_time(&mut self) -> u32 {
+        let attempt = mobula::context().attempt();
+        assert_eq!(attempt, 3, "not yet");
+        mobula::context().restarts()
+    }
+
+    pub fn pid(&self) -> u32 {
+        std::process::id()
+    }
+
+    pub fn aborts(&mut self) {
+        std::process::abort()
+    }
+}
+
+pub(crate) fn actor_restarts(engine: Engine) -> mobula::Result<()> {
+    let shaky = Shaky::options().max_restarts(1).remote(5);
+    let (before, crash, after) = (shaky.add(1), shaky.add(13), shaky.add(2));
+    assert_eq!(mobula::get(before)?, 6);
+    assert_eq!(mobula::get(crash).unwrap_err().kind(), ErrorKind::Panic);
+    assert_eq!(mobula::get(after)?, 7);
+    mobula::get(shaky.add(13)).unwrap_err();
+    let error = mobula::get(shaky.add(1)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ActorDied);
+    assert!(error.to_string().contains("after 1 restart"), "{error}");
+
+    let counter = Counter::options().max_restarts(2).remote(5);
+    assert_eq!(mobula::get(counter.add(3))?, 8);
+    mobula::get(counter.panics("luck")).unwrap_err();
+    assert_eq!(mobula::get(counter.value())?, 8);
+    assert_eq!(mobula::get(counter.restarts())?, Some(1));
+
+    let patient = Shaky::options().max_restarts(5).max_task_retries(2).remote(0);
+    assert_eq!(mobula::get(patient.third_time())?, 2);
+    if matches!(engine, Engine::Processes | Engine::Ray) { lost_processes() } else { Ok(()) }
+}
+
+/// An actor whose process dies, in a call or between two, has crashed.
+fn lost_processes() -> mobula::Result<()> {
+    let shaky = Shaky::options().max_restarts(2).remote(5);
+    let error = mobula::get(shaky.aborts()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WorkerCrashed, "{error}");
+    assert!(error.to_string().contains("SIGABRT"), "{error}");
+    assert_eq!(mobula::get(shaky.add(1))?, 6);
+    let pid = mobula::get(shaky.pid())?;
+    let killed = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
+    assert!(killed.is_ok_and(|status| status.success()));
+    // The call may have been on its way to it.
+    while mobula::get(shaky.pid()).is_ok_and(|now| now == pid) {}
+    assert_eq!(mobula::get(shaky.add(1))?, 6);
+    let end = shaky.watch();
+    mobula::get(shaky.aborts()).unwrap_err();
+    assert!(matches!(mobula::get(end)?, ActorEnd::Crashed { restarts: 2, .. }));
+    assert_eq!(mobula::get(shaky.add(1)).unwrap_err().kind(), ErrorKind::ActorDied);
+    Ok(())
+}
+
+#[remote]
+fn by_name(name: &str) -> mobula::Result<u64> {
+    mobula::get(mobula::get_actor::<Counter>(name)?.add(1))
+}
+
+#[remote]
+fn shared(name: String) -> mobula::Result<u64> {
+    mobula::get(Counter::options().name(name).get_or_create(100).add(1))
+}
+
+pub(crate) fn actor_names(_: Engine) -> mobula::Result<()> {
+    let counter = Counter::options().name("c").remote(1);
+    assert_eq!(mobula::get(mobula::get_actor::<Counter>("c")?.add(1))?, 2);
+    let name = mobula::ActorName::new("c").namespace("lab");
+    assert_eq!(mobula::get_actor::<Counter>(name).unwrap_err().kind(), ErrorKind::ActorDied);
+    let error = mobula::get(Counter::options().name("c").remote(1).value()).unwrap_err();
+    assert!(error.to_string().contains("\"c\""), "{error}");
+    let same = Counter::options().name("c").get_or_create(50);
+    assert_eq!(mobula::get(same.value())?, 2);
+    assert_eq!(same, counter);
+    Ok(())
+}
+
+struct Beats(u64);
+
+#[remote]
+impl Beats {
+    pub fn new() -> Self {
+        Self(0)
+    }
+
+    #[remote(every = "1ms")]
+    fn beat(&mut self) {
+        self.0 += 1;
+    }
+
+    pub fn count(&self) -> u64 {
+        self.0
+    }
+
+    pub fn waits_for(&self, what: u64) -> u64 {
+        what
+    }
+}
+
+pub(crate) fn actor_options(_: Engine) -> mobula::Result<()> {
+    let beats = Beats::options().max_concurrency(2).remote();
+    while mobula::get(beats.count())? < 2 {}
+    let values: Vec<_> = (0..20).map(|what| beats.waits_for(what)).collect();
+    assert!(mobula::get(values)?.into_iter().eq(0..20));
+
+    let counter = Counter::options().max_pending_calls(2).block_when_full().remote(0);
+    let totals: Vec<_> = (0..10).map(|_| counter.add(1)).collect();
+    assert!(mobula::get(totals)?.into_iter().eq(1..=10));
+    Ok(())
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Team {
+    counters: Vec<ActorHandle<Counter>>,
+}
+
+#[remote]
+fn adds(counter: ActorHandle<Counter>, n: u64) -> mobula::Result<Vec<u64>> {
+    mobula::get((0..n).map(|_| counter.add(1)).collect::<Vec<_>>())
+}
+
+#[remote]
+fn team(start: u64) -> Team {
+    Team { counters: (0..2).map(|i| Counter::remote(start + i)).collect() }
+}
+
+#[remote]
+fn team_value(team: &Team) -> mobula::Result<Vec<u64>> {
+    mobula::get(team.counters.iter().map(|counter| counter.value()).collect::<Vec<_>>())
+}
+
+#[remote]
+fn stops(counter: ActorHandle<Counter>) -> mobula::Result<bool> {
+    let end = counter.watch();
+    mobula::get(counter.stop())?;
+    Ok(matches!(mobula::get(end)?, ActorEnd::Stopped))
+}
+
+struct Keeper(ActorHandle<Counter>);
+
+#[remote]
+impl Keeper {
+    pub fn new(counter: ActorHandle<Counter>) -> Self {
+        Self(counter)
+    }
+
+    pub fn passes_on(&mut self, by: u64) -> mobula::Result<u64> {
+        mobula::get(self.0.add(by))
+    }
+
+    pub fn counter(&self) -> ActorHandle<Counter> {
+        self.0.clone()
+    }
+}
+
+pub(crate) fn actor_handles(_: Engine) -> mobula::Result<()> {
+    let counter = Counter::remote(0);
+    // An engine without actors says so.
+    assert_eq!(mobula::get(counter.value())?, 0);
+    // One caller's calls keep their order, and no call is lost between two callers.
+    let lists = mobula::get([adds::remote(&counter, 50), adds::remote(&counter, 50)])?;
+    assert!(lists.iter().all(|list| list.is_sorted()));
+    let mut all = lists.concat();
+    all.sort_unstable();
+    assert!(all.into_iter().eq(1..=100));
+
+    let made = mobula::get(team::remote(10))?;
+    assert_eq!(mobula::get(team_value::remote(made.clone()))?, [10, 11]);
+    assert_eq!(mobula::get(made.counters[1].add(5))?, 16);
+    let stored = mobula::put(made);
+    assert_eq!(mobula::get(team_value::remote(&stored))?, [10, 16]);
+
+    let keeper = Keeper::remote(&counter);
+    assert_eq!(mobula::get(keeper.passes_on(5))?, 105);
+    assert_eq!(mobula::get(keeper.counter())?, counter);
+    let end = counter.watch();
+    drop(counter);
+    assert_eq!(mobula::get(mobula::get(keeper.counter())?.value())?, 105);
+    drop(keeper);
+    assert!(matches!(mobula::get(end)?, ActorEnd::Unreachable));
+
+    assert!(mobula::get(stops::remote(Counter::remote(1)))?);
+    by_names_in_tasks()
+}
+
+fn by_names_in_tasks() -> mobula::Result<()> {
+    let counter = Counter::options().name("c").remote(1);
+    assert_eq!(mobula::get(by_name::remote("c"))?, 2);
+    assert_eq!(mobula::get(shared::remote("c".to_owned()))?, 3);
+    assert_eq!(mobula::get(counter.value())?, 3);
+    let error = mobula::get(by_name::remote("nobody")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ActorDied);
+    Ok(())
+}
+
+struct Gate {
+    opened: tokio::sync::Notify,
+    passed: std::sync::atomic::AtomicU64,
+}
+
+#[remote]
+impl Gate {
+    pub async fn new() -> Self {
+        tokio::task::yield_now().await;
+        Self { opened: tokio::sync::Notify::new(), passed: 0.into() }
+    }
+
+    /// Waits until `open` is called.
+    pub async fn pass(&self, x: u64) -> mobula::Result<u64> {
+        self.opened.notified().await;
+        let squared = square::remote(x).await?;
+        self.passed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Ok(squared)
+    }
+
+    pub async fn open(&self) {
+        self.opened.notify_waiters();
+    }
+
+    pub fn passed(&mut self) -> u64 {
+        *self.passed.get_mut()
+    }
+
+    pub async fn refuses(&self) -> Result<u64, Refused> {
+        Err(Refused { code: 5 })
+    }
+
+    pub async fn panics(&mut self) -> u64 {
+        tokio::task::yield_now().await;
+        panic!("no gate")
+    }
+}
+
+pub(crate) fn waiting_actors(_: Engine) -> mobula::Result<()> {
+    let gate = Gate::options().max_restarts(1).remote();
+    let passing: Vec<_> = (0..3).map(|x| gate.pass(x)).collect();
+    mobula::get(gate.open())?;
+    assert_eq!(mobula::get(passing)?, [0, 1, 4]);
+    assert_eq!(mobula::get(gate.passed())?, 3);
+    let error = mobula::get(gate.refuses()).unwrap_err();
+    assert_eq!(error.downcast_ref::<Refused>(), Some(&Refused { code: 5 }));
+    assert_eq!(mobula::get(gate.panics()).unwrap_err().kind(), ErrorKind::Panic);
+    assert_eq!(mobula::get(gate.passed())?, 0);
+    Ok(())
+}
+
+pub(crate) fn actor_pools(_: Engine) -> mobula::Result<()> {
+    let mut pool = mobula::ActorPool::new((0..2).map(|_| Shaky::remote(0)));
+    let sums = pool.map(0..20, |shaky, _| shaky.add(1)).collect::<mobula::Result<Vec<u64>>>()?;
+    assert_eq!(sums.len(), 20);
+    Ok(())
+}
+
+#[remote]
+fn draws_by_actors(n: u64) -> mobula::Result<Vec<u64>> {
+    let mut drawn = Vec::new();
+    for _ in 0..n {
+        let counter = Counter::remote(0);
+        drawn.extend(mobula::get([counter.draws(), counter.draws()])?.concat());
+    }
+    drawn.extend(mobula::rng().integers(0..1_000_000_u64, 2)?);
+    Ok(drawn)
+}
+
+pub(crate) fn random_numbers_of_actors(engine: Engine) -> mobula::Result<()> {
+    // Numbers go by the calls made before, which on a cluster are those of the piece before.
+    let before = if is_cluster(engine) { DRAWS } else { 0 };
+    let draw = || {
+        let counter = Counter::remote(0);
+        let own = mobula::get([counter.draws(), counter.draws()])?.concat();
+        // Actors in tasks have a piece of their own.
+        let others = if is_cluster(engine) { 0 } else { 2 };
+        Ok([own, mobula::get(draws_by_actors::remote(others))?].concat())
+    };
+    let here: mobula::Result<Vec<u64>> = {
+        let runtime = Runtime::new(Config::new().num_cpus(1).engine(Engine::Inline).seed(7))?;
+        let _entered = runtime.enter();
+        mobula::get((0..before).map(|_| draws::remote(0)).collect::<Vec<_>>())?;
+        draw()
+    };
+    assert_eq!(here?, draw()?);
+    Ok(())
+}

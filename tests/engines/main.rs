@@ -1,0 +1,189 @@
+//! One program, every engine: what `api.md` promises, piece by piece, on each. What an engine cannot do it
+//! refuses by name, and the table in the README says so: it is what this suite finds.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::time::Duration;
+
+use mobula::prelude::*;
+use mobula::{ActorEnd, EventKind, RetryDelay};
+use serde::{Deserialize, Serialize};
+
+mod actors;
+mod tasks;
+
+const ENGINES: [Engine; 6] = [
+    Engine::Threads,
+    Engine::Inline,
+    Engine::Processes,
+    Engine::Ray,
+    Engine::Dask,
+    Engine::Ipyparallel,
+];
+
+/// Set to 1 by `cargo xtask test`, which provides a Python with the clusters' packages: then these are started
+/// and tested too; or to the names of some, with commas between. What is tested without it needs no Python.
+const CLUSTERS: &str = "MOBULA_TEST_CLUSTERS";
+
+fn is_cluster(engine: Engine) -> bool {
+    matches!(engine, Engine::Ray | Engine::Dask | Engine::Ipyparallel)
+}
+
+/// What an engine does about a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Does {
+    Works,
+    Refuses,
+}
+
+type Piece = (&'static str, fn(Engine) -> mobula::Result<()>);
+
+const PIECES: &[Piece] = &[
+    // First, since a runtime counts its calls, and a cluster's serves all pieces.
+    ("`rng()`: the same numbers everywhere", tasks::random_numbers),
+    ("`rng()` in actors: the same numbers everywhere", actors::random_numbers_of_actors),
+    ("tasks: values, `&` parameters, up to 12 arguments", tasks::tasks),
+    ("refs and lists of refs as arguments", tasks::refs_as_arguments),
+    ("refs inside of arguments and results", tasks::refs_inside),
+    ("large arrays", tasks::large_arrays),
+    ("`num_returns`", tasks::several_results),
+    ("`async fn`", tasks::waiting_tasks),
+    ("calls from tasks, `get` and `put` in tasks", tasks::nested),
+    ("`wait`, `as_completed`, `get_timeout`, `get_arc`, `.await`", tasks::waits),
+    ("errors: the function's own, a panic, the way", tasks::errors),
+    ("`max_retries`, `retry_if`", tasks::retries),
+    ("`retry_delay`", tasks::retry_delays),
+    ("`timeout`", tasks::time_limits),
+    ("`name`", tasks::names),
+    ("`num_cpus`", tasks::numbers_of_cpus),
+    ("`resource`", tasks::resources),
+    ("`priority`", tasks::priorities),
+    ("`placement`, `PlacementGroup`", tasks::placements),
+    ("`context()`", tasks::contexts),
+    ("`cancel` of what runs", tasks::cancels),
+    ("`cancel(..).force()`", tasks::kills),
+    ("`f::map`", tasks::maps),
+    ("events", tasks::events),
+    ("`#[remote(stream)]`", tasks::streams),
+    ("actors: calls in order, `&self` and `&mut self`, errors", actors::actors),
+    ("actors: `stop`, `watch`, `kill`, `exit_actor`", actors::actor_ends),
+    ("actors: restarts, `checkpoint`, `max_task_retries`", actors::actor_restarts),
+    ("actors: names, `get_actor`, `get_or_create`", actors::actor_names),
+    (
+        "actors: `max_concurrency`, `max_pending_calls`, `#[remote(every = ..)]`",
+        actors::actor_options,
+    ),
+    ("actors: handles in arguments, results and values, actors in tasks", actors::actor_handles),
+    ("actors: `async fn`", actors::waiting_actors),
+    ("actors: `#[remote(stream)]` on methods", actors::actor_streams),
+    ("`ActorPool`", actors::actor_pools),
+    ("`mobula::python`", tasks::python),
+    ("closures: `spawn`, `mobula::map`", tasks::closures),
+    ("`#[remote(local)]`", tasks::local_functions),
+];
+
+#[test]
+fn threads() {
+    does_what_the_readme_says(Engine::Threads);
+}
+
+#[test]
+fn inline() {
+    does_what_the_readme_says(Engine::Inline);
+}
+
+#[test]
+fn processes() {
+    does_what_the_readme_says(Engine::Processes);
+}
+
+/// One after the other: a process joins one cluster at a time.
+#[test]
+fn clusters() {
+    let asked = std::env::var(CLUSTERS).unwrap_or_default();
+    let is_asked =
+        |engine: &Engine| asked == "1" || asked.split(',').any(|name| name == engine.name());
+    let clusters = ENGINES.into_iter().filter(|engine| is_cluster(*engine));
+    clusters.filter(is_asked).for_each(does_what_the_readme_says);
+}
+
+#[test]
+fn the_readme_tells_each_piece() {
+    let pieces = PIECES.iter().map(|(title, _)| title.to_string()).collect::<BTreeSet<_>>();
+    let told = table().into_keys().map(|(title, _)| title).collect::<BTreeSet<_>>();
+    assert_eq!(pieces, told);
+}
+
+fn does_what_the_readme_says(engine: Engine) {
+    let table = table();
+    // A cluster takes seconds to start, so all pieces share it.
+    let shared = is_cluster(engine).then(|| start(engine));
+    let mut wrong = Vec::new();
+    let only = std::env::var("ONLY").unwrap_or_default();
+    for (title, piece) in
+        PIECES.iter().filter(|(t, _)| only.is_empty() || only.split(',').any(|o| t.contains(o)))
+    {
+        // What a cluster's workers print is not captured, so this tells where they are.
+        println!("{}: {title}", engine.name());
+        let runtime = match &shared {
+            Some(runtime) => runtime,
+            None => &start(engine),
+        };
+        let found = run(runtime, engine, *piece);
+        let told = table.get(&(title.to_string(), engine.name().to_owned())).map(String::as_str);
+        let expected = match told {
+            Some("yes") => Ok(Does::Works),
+            Some("refused") => Ok(Does::Refuses),
+            other => Err(format!("the table says {other:?}")),
+        };
+        if found != expected {
+            wrong.push(format!("{title}: found {found:?}, expected {expected:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}:\n{}\n", engine.name(), wrong.join("\n"));
+}
+
+fn start(engine: Engine) -> Runtime {
+    let config = Config::new().num_cpus(2).engine(engine).resource("gpu", 2.0).seed(7);
+    let config = if is_cluster(engine) { config.address("local") } else { config.events(true) };
+    Runtime::new(config).unwrap()
+}
+
+/// Runs a piece.
+fn run(
+    runtime: &Runtime,
+    engine: Engine,
+    piece: fn(Engine) -> mobula::Result<()>,
+) -> Result<Does, String> {
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let _entered = runtime.enter();
+        piece(engine)
+    }));
+    match outcome {
+        Ok(Ok(())) => Ok(Does::Works),
+        Ok(Err(error)) if error.kind() == ErrorKind::Engine => {
+            let text = error.to_string();
+            if text.contains("engine") { Ok(Does::Refuses) } else { Err(text) }
+        }
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("it panicked; see above".to_owned()),
+    }
+}
+
+/// The cells of the README's table, by row and engine.
+fn table() -> HashMap<(String, String), String> {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    let mut cells = HashMap::new();
+    let lines = readme.lines().skip_while(|line| !line.starts_with("| what | `threads`"));
+    for line in lines.skip(2).take_while(|line| line.starts_with('|')) {
+        let mut row = line.trim_matches('|').split(" | ").map(str::trim);
+        let title = row.next().unwrap_or_default().to_owned();
+        for (engine, cell) in ENGINES.iter().zip(row) {
+            cells.insert((title.clone(), engine.name().to_owned()), cell.to_owned());
+        }
+    }
+    cells
+}
