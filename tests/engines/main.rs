@@ -2,10 +2,12 @@
 //! refuses by name, and the table in the README says so: it is what this suite finds.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs;
+use std::io::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
+use std::{fs, process};
 
 use mobula::prelude::*;
 use mobula::{ActorEnd, EventKind, RetryDelay};
@@ -121,12 +123,11 @@ fn does_what_the_readme_says(engine: Engine) {
     // A cluster takes seconds to start, so all pieces share it.
     let shared = is_cluster(engine).then(|| start(engine));
     let mut wrong = Vec::new();
-    let only = std::env::var("ONLY").unwrap_or_default();
-    for (title, piece) in
-        PIECES.iter().filter(|(t, _)| only.is_empty() || only.split(',').any(|o| t.contains(o)))
-    {
+    let watchdog = Watchdog::start();
+    for (title, piece) in PIECES {
         // What a cluster's workers print is not captured, so this tells where they are.
         println!("{}: {title}", engine.name());
+        watchdog.sees(format!("{}: {title}", engine.name()));
         let runtime = match &shared {
             Some(runtime) => runtime,
             None => &start(engine),
@@ -143,6 +144,37 @@ fn does_what_the_readme_says(engine: Engine) {
         }
     }
     assert!(wrong.is_empty(), "{}:\n{}\n", engine.name(), wrong.join("\n"));
+}
+
+/// Ends the test where a piece hangs, and says which: a test that never ends tells nobody anything.
+struct Watchdog(mpsc::Sender<String>);
+
+/// How long a piece may take: on a busy machine, a hundred times what the longest does.
+const PIECE_MAX: Duration = Duration::from_secs(600);
+
+impl Watchdog {
+    fn start() -> Self {
+        let (sender, pieces) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut now = String::from("the start");
+            loop {
+                match pieces.recv_timeout(PIECE_MAX) {
+                    Ok(next) => now = next,
+                    Err(RecvTimeoutError::Disconnected) => return,
+                    Err(RecvTimeoutError::Timeout) => {
+                        // Past the capture of what tests print.
+                        let _ = writeln!(io::stderr(), "{now}: hangs, for {PIECE_MAX:?}");
+                        process::abort();
+                    }
+                }
+            }
+        });
+        Self(sender)
+    }
+
+    fn sees(&self, piece: String) {
+        self.0.send(piece).expect("the watchdog waits for the next");
+    }
 }
 
 fn start(engine: Engine) -> Runtime {

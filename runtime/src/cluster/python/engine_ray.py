@@ -13,11 +13,13 @@ import pickle
 import shutil
 import socket
 import tempfile
+import threading
 import time
 
 from . import binary, host, outcome, shipping
 from .bridge import Bridge
 from .hosting import Hosting
+from .order import Order
 from .sidecar import Refused
 
 
@@ -54,6 +56,8 @@ CONNECT_SECONDS = 5
 MARK = "mobula"
 # How many calls of an actor may be under way in Ray; how many there are in fact, the driver sees to.
 ACTOR_CALLS_MAX = 1_000_000
+# After how long a task that was cancelled is cancelled again: a host gives a call some time to notice.
+CANCEL_AGAIN_SECONDS = 1.0 + host.GRACE_SECONDS
 # For how long it is believed what nodes there are.
 NODES_SECONDS = 1.0
 
@@ -147,13 +151,15 @@ class Ray:
         # That of a cluster of this process's own.
         self.folder = folder
         self.functions = {}
-        # Of actors, by their ids: the handle, and a ref to its end.
+        # By the ids of the program's actors.
         self.actors = {}
+        self.cancelling = Cancelling()
         self.actor_class = None
         self.nodes = (0.0, [])
         self.cpus = ray.cluster_resources().get("CPU", 1.0)
 
     def close(self):
+        self.cancelling.close()
         ray.shutdown()
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -176,16 +182,22 @@ class Ray:
 
     def _call_actor(self, task, sent):
         """Makes the call one of Ray's actor."""
-        actor, _ = self.actors[task.actor]
+        hosted = self.actors[task.actor]
         ((call,), _, _), flat = self._pack([task], True, sent.bridge)
-        meta, payload = actor.call.options(num_returns=2).remote(call, *flat)
+        number, actor = hosted.calls, hosted.actor
+        meta, payload = actor.call.options(num_returns=2).remote(number, call, *flat)
+        hosted.calls += 1
         sent.task = (actor, task.id)
 
         def ended(value):
             if isinstance(value, exceptions.RayActorError):
                 sent.ended(outcome.lost(True, _first_lines(value)))
+            elif _failed(value):
+                # It may have failed on its way, and those after it would wait for it.
+                actor.passes.remote(number)
+                sent.ended(self.failure(value))
             else:
-                sent.ended(self.failure(value) if _failed(value) else value)
+                sent.ended(value)
 
         meta._on_completed(ended)
         return [(meta, 0, payload)]
@@ -244,20 +256,19 @@ class Ray:
             self.actor_class = ray.remote(shipping.actor(*self.job["package"], "engine_ray", "Host", self.job))
         # Where nothing is asked for, it is as Ray has it: one CPU to start with, and none while it lives.
         chosen = self._resources(options) if options else {}
-        actor = self.actor_class.options(max_concurrency=ACTOR_CALLS_MAX, **chosen).remote()
-        end = actor.ended.remote()
-        self.actors[id] = (actor, end)
+        hosted = Hosted(self.actor_class.options(max_concurrency=ACTOR_CALLS_MAX, **chosen).remote())
+        self.actors[id] = hosted
 
         def ended(value):
             if id in self.actors:
                 then(_first_lines(value) if _failed(value) else value)
 
-        end._on_completed(ended)
+        hosted.end._on_completed(ended)
 
     def unhost(self, id):
-        actor, _ = self.actors.pop(id, (None, None))
-        if actor is not None:
-            ray.kill(actor)
+        hosted = self.actors.pop(id, None)
+        if hosted is not None:
+            ray.kill(hosted.actor)
 
     def _resources(self, options):
         resources = options.get("resources", {})
@@ -335,8 +346,10 @@ class Ray:
         if isinstance(task, tuple):
             actor, id = task
             actor.cancel.remote(id)
+        elif force:
+            ray.cancel(task, force=True)
         else:
-            ray.cancel(task, force=force)
+            self.cancelling.add(task)
 
     def block(self, handles, any, seconds):
         """Ray gives the CPU of a worker that waits in its calls to others."""
@@ -362,6 +375,56 @@ class Ray:
             if isinstance(cause, known) or isinstance(error, known):
                 return outcome.failed(kind, _first_lines(cause))
         return outcome.failed("Engine", f"{type(cause).__name__}: {_first_lines(cause)}")
+
+
+class Hosted:
+    """An actor of Ray's in which one of the program's lives."""
+
+    def __init__(self, actor):
+        self.actor = actor
+        # A ref to how it ends.
+        self.end = actor.ended.remote()
+        # How many calls were made.
+        self.calls = 0
+
+
+class Cancelling:
+    """Tasks that were cancelled and have not ended. To cancel is to interrupt the worker's main thread, and wherever
+    that is just then an interrupt can be lost; so it is done again, after longer than it takes where it works."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.tasks = set()
+        self.is_watched = False
+
+    def add(self, task):
+        with self.lock:
+            self.tasks.add(task)
+            begins, self.is_watched = not self.is_watched, True
+        ray.cancel(task)
+        task._on_completed(lambda _: self._remove(task))
+        if begins:
+            threading.Thread(target=self._repeat, daemon=True).start()
+
+    def close(self):
+        with self.lock:
+            self.tasks.clear()
+
+    def _remove(self, task):
+        with self.lock:
+            self.tasks.discard(task)
+
+    def _repeat(self):
+        while True:
+            time.sleep(CANCEL_AGAIN_SECONDS)
+            with self.lock:
+                tasks = list(self.tasks)
+                self.is_watched = bool(tasks)
+            if not tasks:
+                return
+            for task in tasks:
+                if task in self.tasks:
+                    ray.cancel(task)
 
 
 class Group(tuple):
@@ -446,12 +509,21 @@ class Host:
 
     def __init__(self, job):
         self.hosting = Hosting(job, lambda: _content(job), lambda child: _bridge(job, child))
+        self.order = Order()
 
-    async def call(self, call, *flat):
-        id, call, needs, carries = call
-        needed = [_needed(*need, flat) for need in needs]
-        answer = self.hosting.call(id, _bytes(call), needed, carries)
+    async def call(self, number, call, *flat):
+        # Ray lets calls of what waits overtake each other.
+        await self.order.turn(number)
+        try:
+            id, call, needs, carries = call
+            needed = [_needed(*need, flat) for need in needs]
+            answer = self.hosting.call(id, _bytes(call), needed, carries)
+        finally:
+            self.order.passes(number)
         return _meta_and_payload(await asyncio.wrap_future(answer))
+
+    def passes(self, number):
+        self.order.passes(number)
 
     def cancel(self, id):
         self.hosting.cancel(id)

@@ -80,9 +80,9 @@ class Hosting:
         with self.lock:
             self.end.set_result(text)
             calls, self.calls = self.calls, {}
-        self.child.kill()
         for answer in calls.values():
             answer.set_result(outcome.lost(True, text))
+        self.child.kill()
 
     def _done(self, id, status, carries, payload):
         self._answer(id, (status, payload, self.bridge.handles(carries), 0.0))

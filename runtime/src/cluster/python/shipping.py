@@ -63,6 +63,9 @@ def actor(package, texts, module, name, *first):
         async def call(self, *arguments):
             return await self.inner.call(*arguments)
 
+        async def passes(self, *arguments):
+            return self.inner.passes(*arguments)
+
         async def cancel(self, *arguments):
             return self.inner.cancel(*arguments)
 
