@@ -532,15 +532,16 @@ impl Client {
         crate::cluster::frame::append(&head, &body.take(), &mut bytes)?;
         let carries = held.iter().map(|held| message::id(held.id)).collect();
         let needs = objects.into_iter().map(|(_, any)| any).collect();
+        self.lock().imports.insert(id, Import { needs, ..import });
+        sender.call((message::id(id), name, ByteBuf::from(bytes), need_ids, carries, asks));
+        drop(held);
+        // Only what was sent can be cancelled.
         let mut state = self.lock();
-        state.imports.insert(id, Import { needs, ..import });
         let stops = state.stops;
         if self.blocks && !stops {
             state.children.push(id);
         }
         drop(state);
-        sender.call((message::id(id), name, ByteBuf::from(bytes), need_ids, carries, asks));
-        drop(held);
         if stops {
             self.send(&("cancel", message::id(id), false));
         }

@@ -46,8 +46,6 @@ class Child:
         self.writer = frames.Writer(ours.sendall)
         # Serves what the child's calls ask the cluster for; the host's to set.
         self.bridge = None
-        # False: a read was interrupted within a frame, so nothing that follows makes sense.
-        self.in_step = True
         self.lines = collections.deque(maxlen=STDERR_LINES)
         self.pump = threading.Thread(target=self._pass_stderr_on, daemon=True)
         self.pump.start()
@@ -79,15 +77,12 @@ class Child:
         ready, _, _ = select.select([self.socket], [], [], seconds)
         if not ready:
             return None
-        self.in_step = False
         try:
-            message = frames.read(self.socket.recv)
+            return frames.read(self.socket.recv)
         except (frames.Closed, OSError, ValueError) as error:
             self.process.poll()
             why = f" ({error})" if isinstance(error, ValueError) else ""
             raise Died(self.death() + why) from None
-        self.in_step = True
-        return message
 
     def death(self):
         """How the child died. A child that has closed its stream but lives is killed first."""

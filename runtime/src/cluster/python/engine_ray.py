@@ -389,8 +389,9 @@ class Hosted:
 
 
 class Cancelling:
-    """Tasks that were cancelled and have not ended. To cancel is to interrupt the worker's main thread, and wherever
-    that is just then an interrupt can be lost; so it is done again, after longer than it takes where it works."""
+    """Tasks that were cancelled and have not ended. A task that is just about to begin may not hear of it: Ray does not
+    always tell its worker, and the interrupt by which the worker is told can be lost before the task's function has
+    begun. So it is done again, after longer than it takes where it works."""
 
     def __init__(self):
         self.lock = threading.Lock()

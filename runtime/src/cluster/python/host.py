@@ -6,6 +6,7 @@ each takes a child of its own out of `idle`. A child that was interrupted or die
 
 import collections
 import contextlib
+import signal
 import threading
 import time
 
@@ -96,6 +97,11 @@ def _try(job, calls, content, bridge):
     if python.is_one(calls[0][2]):
         # The others ask for the same.
         return [python.run(call, values) for _, _, call, values, _ in calls]
+    with Interrupts() as interrupts:
+        return _on_children(job, calls, content, bridge, interrupts)
+
+
+def _on_children(job, calls, content, bridge, interrupts):
     outcomes = []
     while len(outcomes) < len(calls):
         child = None
@@ -103,7 +109,7 @@ def _try(job, calls, content, bridge):
             child = take(job, content)
             if child.bridge is None:
                 child.bridge = bridge(child)
-            Run(child, calls[len(outcomes) :], outcomes).go()
+            Run(child, calls[len(outcomes) :], outcomes, interrupts).go()
         except Died as died:
             outcomes.append(outcome.failed("WorkerCrashed", str(died)))
             _end(child)
@@ -130,14 +136,35 @@ def cancel(ids):
                 child.send(["cancel", id])
 
 
+class Interrupts:
+    """Notes the engine's interrupts of this process's main thread, where the engine interrupts that. As exceptions
+    they would come anywhere, and be lost in code that catches them, or tear what is half done."""
+
+    def __init__(self):
+        self.came = False
+
+    def __enter__(self):
+        if threading.current_thread() is threading.main_thread():
+            self.before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *_):
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, self.before)
+
+    def _note(self, *_):
+        self.came = True
+
+
 class Run:
     """Some calls on one child."""
 
-    def __init__(self, child, calls, outcomes):
+    def __init__(self, child, calls, outcomes, interrupts):
         self.child = child
         self.bridge = child.bridge
         self.calls = calls
         self.outcomes = outcomes
+        self.interrupts = interrupts
         self.done = 0
         self.deadline = None
 
@@ -177,17 +204,14 @@ class Run:
 
     def _receive(self):
         """As the child's, but an interrupt of the engine's becomes a request to stop."""
-        try:
-            if self.bridge.is_blocked():
-                self.bridge.block(BLOCK_SECONDS)
-            message = self.child.receive(POLL_SECONDS)
-            if message is not None:
-                return message
-        except KeyboardInterrupt:
-            if self.deadline is None:
-                self.deadline = time.monotonic() + GRACE_SECONDS
-                for id, *_ in self.calls[self.done :]:
-                    self.child.send(["cancel", id])
-        if not self.child.in_step or self.deadline is not None and time.monotonic() > self.deadline:
+        if self.bridge.is_blocked():
+            self.bridge.block(BLOCK_SECONDS)
+        message = self.child.receive(POLL_SECONDS)
+        if self.interrupts.came and self.deadline is None:
+            self.deadline = time.monotonic() + GRACE_SECONDS
+            for id, *_ in self.calls[self.done :]:
+                self.child.send(["cancel", id])
+        # What the child has said is read first: it may have told its own calls to stop.
+        if message is None and self.deadline is not None and time.monotonic() > self.deadline:
             raise Interrupted
-        return None
+        return message
