@@ -204,8 +204,12 @@ class Run:
 
     def _receive(self):
         """As the child's, but an interrupt of the engine's becomes a request to stop."""
-        if self.bridge.is_blocked():
-            self.bridge.block(BLOCK_SECONDS)
+        try:
+            if self.bridge.is_blocked():
+                self.bridge.block(BLOCK_SECONDS)
+        except KeyboardInterrupt:
+            # What waits for the cluster may hear of it by itself.
+            self.interrupts.came = True
         message = self.child.receive(POLL_SECONDS)
         if self.interrupts.came and self.deadline is None:
             self.deadline = time.monotonic() + GRACE_SECONDS
