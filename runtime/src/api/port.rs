@@ -158,15 +158,18 @@ where
         Argument::List(_) => return Err(unfit("a list of refs")),
     };
     let object = start.objects.get(&id).ok_or_else(|| unfit("an object that did not come"))?;
-    let any = match object {
-        Object::Value(any) => any,
-        Object::Bytes(bytes) => {
-            let call = Call { function: &BORROWED, called_at: std::panic::Location::caller() };
-            let any = Ref::<T>::complete(Ok(wire::decode(&bytes)?), call).into_any();
-            start.objects.set(id, Object::Value(any.clone()));
-            any
-        }
+    let value = match object {
+        Object::Value(any) => return lend(any),
+        Object::Bytes(bytes) => wire::decode(&bytes)?,
+        Object::Shared(part) => wire::decode(start.bytes.part(part)?)?,
     };
+    let call = Call { function: &BORROWED, called_at: std::panic::Location::caller() };
+    let any = Ref::<T>::complete(Ok(value), call).into_any();
+    start.objects.set(id, Object::Value(any.clone()));
+    lend(any)
+}
+
+fn lend<T: Send + Sync + 'static, B: ?Sized>(any: AnyRef) -> Result<Slot<Lent<T, B>>> {
     match Ref::<T>::from_any(any) {
         Some(object) => Ok(Slot::lent(object)),
         None => Err(unfit("an object of another type")),

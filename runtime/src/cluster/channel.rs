@@ -5,6 +5,8 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -13,6 +15,8 @@ use crate::error::Result;
 
 /// How much is read at a time.
 const READ_BYTES: usize = 64 << 10;
+/// How long whoever waits looks before it sleeps: about what falling asleep and waking up would cost.
+const LOOK: Duration = Duration::from_micros(50);
 
 /// The end of a connection that reads.
 pub(crate) struct Incoming {
@@ -61,6 +65,9 @@ impl Incoming {
             if let Some(frame) = self.buffered().map_err(NoFrame::Garbled)? {
                 return Ok(frame);
             }
+            if timeout != Some(Duration::ZERO) && self.look().map_err(|_| NoFrame::Gone)? {
+                continue;
+            }
             if timeout.is_some() && !self.wait(deadline).map_err(|_| NoFrame::Gone)? {
                 return Err(NoFrame::Late);
             }
@@ -87,6 +94,22 @@ impl Incoming {
         Ok(Some(Frame { head, body: body_start..end }))
     }
 
+    /// Reads what comes within a moment, without sleeping. False: nothing did.
+    fn look(&mut self) -> io::Result<bool> {
+        let until = Instant::now() + LOOK;
+        let mut first = [0];
+        loop {
+            match rustix::net::recv(&self.stream, &mut first, RecvFlags::PEEK | RecvFlags::DONTWAIT)
+            {
+                Ok(_) => return self.read().map(|()| true),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) if Instant::now() < until => std::hint::spin_loop(),
+                Err(Errno::AGAIN) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
     /// Waits until there is something to read. False: the deadline has come.
     fn wait(&self, deadline: Option<Instant>) -> io::Result<bool> {
         loop {
@@ -99,7 +122,7 @@ impl Incoming {
             match rustix::event::poll(&mut fds, left.as_ref()) {
                 Ok(0) => return Ok(false),
                 Ok(_) => return Ok(true),
-                Err(rustix::io::Errno::INTR) => {}
+                Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }

@@ -16,6 +16,10 @@ use crate::cluster::arena::{self, PAGE_BYTES};
 /// The variable that marks a worker: whether it serves before `main` or from `init` on, and the numbers of
 /// the descriptors that it inherited.
 const VARIABLE: &str = "MOBULA_WORKER";
+/// Lets glibc ask for large pages where it allocates much: https://www.gnu.org/software/libc/manual/html_node/Memory-Allocation-Tunables.html.
+/// Fresh pages are most of what a long array costs.
+const TUNABLES: &str = "GLIBC_TUNABLES";
+const LARGE_PAGES: &str = "glibc.malloc.hugetlb=1";
 
 /// What a worker and the driver share.
 pub(crate) struct Ends {
@@ -120,6 +124,9 @@ fn spawn_here(serves: Serves, piped: bool) -> io::Result<(Child, Ends)> {
         .stderr(output())
         // A Ctrl-C at the terminal is the driver's to hear; when it ends, so do its workers.
         .process_group(0);
+    if std::env::var_os(TUNABLES).is_none() {
+        command.env(TUNABLES, LARGE_PAGES);
+    }
     let before_exec = move || {
         for descriptor in descriptors {
             // SAFETY: `theirs` keeps it open in the driver, and the child is its copy.

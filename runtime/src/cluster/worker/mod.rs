@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::cluster::arena::{Page, Reader, Writer};
 use crate::cluster::channel::{Incoming, Outgoing};
-use crate::cluster::frame::{self, Bytes, TaskHead, ToDriver, ToWorker};
+use crate::cluster::frame::{self, Bytes, Part, TaskHead, ToDriver, ToWorker};
 use crate::cluster::processes::spawn::{self, Ends, Inherited, Serves};
 use crate::cluster::turn;
 use crate::cluster::worker::home::Connection;
@@ -187,12 +187,15 @@ struct Worker {
     objects: Objects,
 }
 
-/// The objects that tasks borrow: bytes until the first does, then values.
+/// The objects that tasks borrow: bytes until the first does, then values. Long ones are read from where they came: they
+/// come right before a task that borrows them, and lie there until that has its arguments.
 #[derive(Default)]
 pub(crate) struct Objects(Mutex<HashMap<Uuid, Object>>);
 
 #[derive(Clone)]
 pub(crate) enum Object {
+    /// In the memory that both sides share.
+    Shared(Part),
     Bytes(Arc<Vec<u8>>),
     Value(AnyRef),
 }
@@ -222,6 +225,8 @@ impl Objects {
 impl Worker {
     fn run(&self) -> Result<()> {
         let mut later = VecDeque::new();
+        // Objects that lie in shared memory still.
+        let mut unread = Vec::new();
         self.welcome()?;
         loop {
             // What came while a task waited goes first.
@@ -231,7 +236,11 @@ impl Worker {
                 None => self.connection.receive()?,
             };
             match head {
-                ToWorker::Task(head) => self.task(*head, &body)?,
+                ToWorker::Task(head) => self.task(*head, &body, &mut unread)?,
+                ToWorker::Object { id, value } if value.is_shared() => {
+                    self.objects.set(id, Object::Shared(value));
+                    unread.push(id);
+                }
                 ToWorker::Object { id, value } => {
                     let bytes = self.connection.bytes(&body).part(value)?;
                     self.objects.set(id, Object::Bytes(Arc::new(bytes.to_vec())));
@@ -268,10 +277,21 @@ impl Worker {
         });
     }
 
-    fn task(&self, head: TaskHead, body: &[u8]) -> Result<()> {
+    /// Copies what was not read, before the driver writes something else there.
+    fn keep(&self, unread: &mut Vec<Uuid>) -> Result<()> {
+        for id in unread.drain(..) {
+            if let Some(Object::Shared(part)) = self.objects.get(&id) {
+                let bytes = self.connection.bytes(&[]).part(part)?;
+                self.objects.set(id, Object::Bytes(Arc::new(bytes.to_vec())));
+            }
+        }
+        Ok(())
+    }
+
+    fn task(&self, head: TaskHead, body: &[u8], unread: &mut Vec<Uuid>) -> Result<()> {
         let TaskHead { ticket, function, arguments, about } = head;
         if !turn::begin(self.page.turn(), ticket) {
-            return Ok(());
+            return self.keep(unread);
         }
         let running = self.connection.running();
         running.begin(ticket);
@@ -288,6 +308,7 @@ impl Worker {
                 connection: Some(self.connection),
             };
             let begin = later(start, arguments);
+            self.keep(unread)?;
             let replier = Replier::ToDriver { connection: self.connection, ticket };
             arbiter().run(move || begin(replier));
             return Ok(());
@@ -307,6 +328,7 @@ impl Worker {
             }
         };
         running.end();
+        self.keep(unread)?;
         // What it printed without ending the line.
         let _ = std::io::stdout().flush();
         self.connection.done(ticket, ended, lease);
