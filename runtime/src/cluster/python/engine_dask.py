@@ -12,9 +12,12 @@ import asyncio
 import contextlib
 import os
 import queue
+import shutil
+import tempfile
 import threading
 
 import cloudpickle
+import dask
 import distributed
 
 from . import binary, host, outcome, shipping
@@ -32,9 +35,12 @@ GATHER_MAX = 256
 def connect(settings):
     """Joins a cluster as a client, or starts one."""
     address = settings["address"] or "local"
-    cluster = None
+    cluster = folder = None
     try:
         if address == "local":
+            folder = tempfile.mkdtemp(prefix="dask-")
+            # For all that this process starts: scheduler, nannies and workers.
+            dask.config.set({"temporary-directory": folder})
             workers = settings["num_cpus"] or os.cpu_count()
             cluster = distributed.LocalCluster(
                 n_workers=workers,
@@ -61,7 +67,7 @@ def connect(settings):
         "serves": settings["serves"],
     }
     _send_ahead(client, package, texts, job)
-    return Dask(client, cluster, job)
+    return Dask(client, cluster, job, folder)
 
 
 def _send_ahead(client, package, texts, job):
@@ -78,9 +84,11 @@ def _send_ahead(client, package, texts, job):
 class Dask:
     """What the bridge asks of Dask, in the driver's sidecar and in hosts."""
 
-    def __init__(self, client, cluster, job):
+    def __init__(self, client, cluster, job, folder):
         self.client = client
+        # One that ends with this process, and where it puts what it writes.
         self.cluster = cluster
+        self.folder = folder
         self.job = job
         workers = client.scheduler_info(n_workers=-1)["workers"].values()
         self.cpus = float(sum(worker["nthreads"] for worker in workers)) or 1.0
@@ -94,6 +102,8 @@ class Dask:
             self.client.close(timeout=1)
             if self.cluster is not None:
                 self.cluster.close(timeout=1)
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     # Calls.
 
@@ -253,5 +263,5 @@ def _bridge(job, child):
     global _nested
     with _lock:
         if _nested is None:
-            _nested = Dask(distributed.get_client(), None, job)
+            _nested = Dask(distributed.get_client(), None, job, None)
     return Bridge(_nested, child.writer)
