@@ -54,6 +54,7 @@ def connect(settings):
         else:
             client = distributed.Client(address, timeout=CONNECT_SECONDS)
     except (OSError, ValueError) as error:
+        _remove(folder)
         text = (
             f"no Dask scheduler at {address!r}: {error}; set MOBULA_ADDRESS to its tcp://host:port or to its "
             "scheduler file, or to local for one that ends with this program"
@@ -68,6 +69,11 @@ def connect(settings):
     }
     _send_ahead(client, package, texts, job)
     return Dask(client, cluster, job, folder)
+
+
+def _remove(folder):
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _send_ahead(client, package, texts, job):
@@ -102,8 +108,7 @@ class Dask:
             self.client.close(timeout=1)
             if self.cluster is not None:
                 self.cluster.close(timeout=1)
-        if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        _remove(self.folder)
 
     # Calls.
 

@@ -399,10 +399,10 @@ class Cancelling:
         self.is_watched = False
 
     def add(self, task):
+        ray.cancel(task)
         with self.lock:
             self.tasks.add(task)
             begins, self.is_watched = not self.is_watched, True
-        ray.cancel(task)
         task._on_completed(lambda _: self._remove(task))
         if begins:
             threading.Thread(target=self._repeat, daemon=True).start()
