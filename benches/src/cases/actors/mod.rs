@@ -2,8 +2,8 @@
 //!
 //! All do the same to the same actor: a counter that adds, or a link of a ring
 //! that passes a token on. Peers on tokio get as many worker threads as mobula
-//! has CPUs; actix runs its actors on one arbiter, or as many where there are
-//! many actors, and its callers on the program's thread. Mailboxes have no bound
+//! has CPUs; actix runs its actors on one arbiter, or as many where many actors
+//! compute at once, and its callers on the program's thread. Mailboxes have no bound
 //! that a caller could meet. On Ray an actor is a process: there are 8 at most.
 
 mod async_batch;
