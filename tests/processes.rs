@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use mobula::prelude::*;
 
@@ -83,6 +83,44 @@ fn a_lost_worker_is_reason_enough_for_another_try() {
     let error = mobula::get(call.remote(5)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::WorkerCrashed);
     assert!(error.to_string().contains("tried 2 times"), "{error}");
+}
+
+static DROPPED: AtomicUsize = AtomicUsize::new(0);
+
+/// A long value that is not to be copied, and whose end is noted in its process.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Long(Vec<u64>);
+
+impl Clone for Long {
+    fn clone(&self) -> Self {
+        panic!("it was copied")
+    }
+}
+
+impl Drop for Long {
+    fn drop(&mut self) {
+        DROPPED.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[remote]
+fn dropped_before(long: &Long) -> (usize, u64) {
+    (DROPPED.load(Ordering::Relaxed), long.0[long.0.len() - 1])
+}
+
+#[test]
+fn a_long_object_that_is_gone_is_forgotten_before_the_next_comes() {
+    let runtime = runtime(1);
+    let _entered = runtime.enter();
+    for round in 0..5 {
+        let long = mobula::put(Long(vec![round; 100_000]));
+        for _ in 0..2 {
+            let told = mobula::get(dropped_before::remote(&long)).unwrap();
+            assert_eq!(told, (round as usize, round));
+        }
+        // A worker has it, but no ref to it.
+        assert_eq!(mobula::get(long).unwrap().0[0], round);
+    }
 }
 
 #[remote]

@@ -105,6 +105,31 @@ fn a_ref_that_is_met_twice_is_held_twice_and_let_go() {
     assert_eq!(drops.load(Ordering::Relaxed), 1);
 }
 
+/// What is not to be copied.
+#[derive(Debug, Serialize, Deserialize)]
+struct Precious(Vec<u64>);
+
+impl Clone for Precious {
+    fn clone(&self) -> Self {
+        panic!("it was copied")
+    }
+}
+
+#[test]
+fn what_was_serialized_is_moved_out_all_the_same() {
+    let runtime = Runtime::new(Config::new().num_cpus(1)).unwrap();
+    let _entered = runtime.enter();
+    // What the store keeps, and what it does not.
+    for length in [1, 100_000] {
+        let object = mobula::put(Precious(vec![7; length]));
+        let encoded = encode(&object).unwrap();
+        drop(encoded.held);
+        assert_eq!(mobula::get(object).unwrap().0.len(), length);
+        let lost = decode::<ObjectRef<Precious>>(&encoded.bytes).unwrap_err();
+        assert!(lost.to_string().contains("its last ref is gone"), "{lost}");
+    }
+}
+
 #[test]
 fn a_ref_of_another_type_is_refused() {
     let number = put(1u64);

@@ -40,9 +40,23 @@ pub(crate) fn forget_if_unheld(id: &Uuid) -> bool {
     FINDABLE.remove_if(id, |_, weak| weak.is_unheld()).is_some()
 }
 
+/// Lets the object of that id not be found any more, if the caller's ref to it is the only one.
+pub(super) fn hide_if_sole(id: &Uuid) -> bool {
+    // As in `forget_if_unheld`.
+    let hidden = FINDABLE.remove_if(id, |_, weak| weak.hide_if_sole()).is_some();
+    if hidden {
+        let_go(id);
+    }
+    hidden
+}
+
 /// The object of that id is about to go.
 pub(super) fn forget(id: &Uuid) {
     FINDABLE.remove(id);
+    let_go(id);
+}
+
+fn let_go(id: &Uuid) {
     if let Some(home) = abroad::home() {
         home.let_go(id);
     }

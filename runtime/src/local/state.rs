@@ -14,7 +14,7 @@
 //! S3. The waiter list is touched only under LOCKED; nothing is added to it after COMPLETE.
 //! S4. The memory goes when refs is 0 and neither ENTRY nor RUNNING is set, which cannot change back:
 //!     a ref is only ever copied from a ref, or made by the runner or by whoever has the entry, or, with
-//!     FINDABLE, made from an id while refs is not 0.
+//!     FINDABLE, made from an id while refs is not 0. The holder of the only ref may end FINDABLE.
 //! S5. With SHARED the value sits in an `Arc` and does not change until the last ref goes: whoever holds
 //!     a ref reads it without the lock.
 //! S6. With STORED the value is in the store's books, which may put it on disk and back: it changes
@@ -104,6 +104,10 @@ impl Snapshot {
     }
     pub(crate) fn is_findable(self) -> bool {
         self.0 & FINDABLE != 0
+    }
+    /// Done, and the asker holds the only ref, beside what may be made from the id.
+    pub(crate) fn is_sole_but_findable(self) -> bool {
+        self.refs() == 1 && self.0 & (COMPLETE | FINDABLE) == COMPLETE | FINDABLE
     }
     /// Nobody has a ref.
     pub(crate) fn is_unheld(self) -> bool {
@@ -307,6 +311,11 @@ impl State {
 
     pub(crate) fn set_findable(&self) {
         self.0.fetch_or(FINDABLE, Ordering::Relaxed);
+    }
+
+    /// The id leads nowhere any more; the caller has the only ref.
+    pub(crate) fn clear_findable(&self) {
+        self.0.fetch_and(!FINDABLE, Ordering::Relaxed);
     }
 
     /// Makes a ref from nowhere, if there is still another.

@@ -389,6 +389,45 @@ fn loom_finding_by_id_against_the_last_ref() {
     });
 }
 
+#[test]
+fn loom_finding_by_id_against_who_takes_the_value() {
+    check(2, || {
+        let cell = Model::new(State::promise());
+        cell.state.set_findable();
+        cell.run();
+        let registry = Arc::new(Mutex::new(true));
+        let finder = {
+            let (cell, registry) = (Arc::clone(&cell), Arc::clone(&registry));
+            thread::spawn(move || {
+                let found = {
+                    let here = registry.lock().unwrap();
+                    *here && cell.state.try_add_ref()
+                };
+                if found {
+                    cell.read();
+                    assert!(!cell.state.release_any_ref(), "the other one is never last to go");
+                }
+            })
+        };
+        // `ids::hide_if_sole`.
+        let hide = || {
+            let mut here = registry.lock().unwrap();
+            let sole = cell.state.load().is_sole_but_findable();
+            if sole {
+                cell.state.clear_findable();
+                *here = false;
+            }
+            sole
+        };
+        while !hide() {
+            thread::yield_now();
+        }
+        cell.take_or_read();
+        finder.join().unwrap();
+        cell.assert_ended();
+    });
+}
+
 /// The line of one object in the books of its store; `store/books.rs`.
 struct Line {
     listed: bool,

@@ -46,8 +46,6 @@ const AHEAD_MAX: usize = 64;
 const AHEAD_TIME: Duration = Duration::from_micros(500);
 /// When a task runs longer than this, those behind it are taken back.
 const PATIENCE: Duration = Duration::from_millis(1);
-/// How many objects a worker has before it is told which of them are gone.
-const KNOWN_CHECK_MIN: usize = 64;
 
 /// The workers of one runtime.
 pub(crate) struct Processes {
@@ -108,9 +106,6 @@ impl Processes {
     /// Keeps a worker for the next task.
     fn take_in(&self, mut process: Box<Process>) {
         process.was_read();
-        if process.knows() >= KNOWN_CHECK_MIN {
-            process.forget_what_is_gone();
-        }
         let mut workers = self.workers();
         // Read under the lock: who closes takes all that is idle after it has said so.
         let keep =

@@ -32,6 +32,8 @@ const START_MAX: Duration = Duration::from_secs(60);
 const END_MAX: Duration = Duration::from_secs(2);
 /// How long a result waits for what its task has printed.
 const OUTPUT_MAX: Duration = Duration::from_secs(1);
+/// How many objects a worker has before it is told which of them are gone.
+const KNOWN_CHECK_MIN: usize = 64;
 /// How much may be sent ahead to a worker that computes: less than a socket holds, so that sending never waits.
 const AHEAD_BYTES_MAX: usize = INLINE_BYTES_MAX;
 
@@ -64,6 +66,8 @@ pub(crate) struct Process {
     unflushed: usize,
     /// The objects that it has.
     known: HashSet<Uuid>,
+    /// One of them is long, or was when somebody last looked which are gone.
+    knows_long: bool,
     /// What it holds refs to.
     pub(super) lent: HashMap<Uuid, Lent>,
     /// What it has let go of, and how often it had been given each; kept until its last result was read.
@@ -206,6 +210,7 @@ impl Process {
             last_ticket: 0,
             unflushed: 0,
             known: HashSet::new(),
+            knows_long: false,
             lent: HashMap::new(),
             let_go: Vec::new(),
             control,
@@ -280,6 +285,7 @@ impl Process {
             return Ok(None);
         }
         let values = body.take();
+        self.forget_what_is_gone();
         for (id, any) in objects {
             if !self.known.contains(&id) {
                 self.append_object(body, id, &any)?;
@@ -302,8 +308,10 @@ impl Process {
             Ok(())
         })?;
         let bytes = body.take();
+        let is_long = value.is_shared();
         self.outgoing.append(&ToWorker::Object { id, value }, &bytes)?;
         self.known.insert(id);
+        self.knows_long |= is_long;
         self.lend(held);
         Ok(())
     }
@@ -351,8 +359,11 @@ impl Process {
         begun
     }
 
-    /// Lets the worker forget objects that are gone.
-    pub(super) fn forget_what_is_gone(&mut self) {
+    /// Lets the worker forget objects that are gone, where they are long, so that the next has their memory, or many.
+    fn forget_what_is_gone(&mut self) {
+        if !self.knows_long && self.known.len() < KNOWN_CHECK_MIN {
+            return;
+        }
         let mut ids = Vec::new();
         self.known.retain(|id| {
             let there = ids::is_there(id);
@@ -364,11 +375,7 @@ impl Process {
         if !ids.is_empty() {
             let _ = self.outgoing.append(&ToWorker::Forget { ids }, &[]);
         }
-    }
-
-    /// How many objects it has.
-    pub(super) fn knows(&self) -> usize {
-        self.known.len()
+        self.knows_long &= !self.known.is_empty();
     }
 
     /// The next frame, if it comes in time; None: whenever it comes. What the last one had in shared memory has

@@ -16,6 +16,7 @@ use super::{Extra, Header, RunningTask};
 use crate::error::Error;
 use crate::function::{Call, Hop};
 use crate::local::family::FamilyId;
+use crate::local::ids;
 use crate::local::queue::Entry;
 use crate::observe::Number;
 use crate::store::Struck;
@@ -207,6 +208,12 @@ impl AnyRef {
         WeakRef(self.0)
     }
 
+    /// Lets the complete object not be found by its id any more, if this is the only ref to it. False: it is not.
+    #[cold]
+    pub(super) fn hide_if_sole(&self) -> bool {
+        self.known_id().is_some_and(|id| ids::hide_if_sole(&id))
+    }
+
     /// Whether it was asked to stop, or the task that submitted it was; asking is noted.
     pub(crate) fn look_whether_cancelled(&self) -> bool {
         self.header().look_whether_cancelled()
@@ -278,6 +285,17 @@ impl WeakRef {
     pub(in crate::local) fn upgrade(&self) -> Option<AnyRef> {
         // SAFETY: the cell is forgotten before it is freed, under the lock that our caller holds.
         unsafe { self.0.as_ref() }.state.try_add_ref().then(|| AnyRef(self.0))
+    }
+
+    /// Lets no more refs be made from it, if there is only one. False: there are others.
+    pub(in crate::local) fn hide_if_sole(&self) -> bool {
+        // SAFETY: as above.
+        let state = unsafe { &self.0.as_ref().state };
+        let sole = state.load().is_sole_but_findable();
+        if sole {
+            state.clear_findable();
+        }
+        sole
     }
 
     /// Whether nobody has a ref.

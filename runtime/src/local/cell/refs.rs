@@ -185,7 +185,10 @@ impl<T: Send + Sync + 'static> Ref<T> {
 
     /// Takes the value out if this is the only ref to it; else gives the ref back.
     pub(crate) fn take_if_sole(self) -> Result<Value<T>, Self> {
-        let state = self.any.header().state.load();
+        let mut state = self.any.header().state.load();
+        if state.is_sole_but_findable() && self.any.hide_if_sole() {
+            state = self.any.header().state.load();
+        }
         let sole = state.is_sole_and_complete() || (state.is_stored() && self.strike_if_sole());
         if !sole {
             return Err(self);
