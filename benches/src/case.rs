@@ -16,15 +16,19 @@ pub(crate) struct Case {
     pub(crate) about: &'static str,
     pub(crate) unit: Unit,
     /// Makes the contenders ready to run: whatever is not to be timed happens
-    /// here. One of them is called [`MOBULA`](crate::contender::MOBULA).
+    /// here. One of them is called [`MOBULA`](crate::contender::MOBULA). There
+    /// are none where the case needs a Python, and there is none.
     pub(crate) contenders: fn(&Setting) -> Result<Vec<Contender>>,
 }
 
 impl Case {
-    /// Measures all contenders of this case in alternation.
-    pub(crate) fn run(&self, setting: &Setting) -> Result<Outcome> {
+    /// Measures all contenders of this case in alternation, if there are any.
+    pub(crate) fn run(&self, setting: &Setting) -> Result<Option<Outcome>> {
         let contenders = (self.contenders)(setting).context("failed to prepare")?;
-        measure::alternate(contenders, setting.rounds())
+        if contenders.is_empty() {
+            return Ok(None);
+        }
+        measure::alternate(contenders, setting.rounds()).map(Some)
     }
 }
 

@@ -14,8 +14,8 @@ use crate::case::{Case, Setting};
 use crate::contender::Contender;
 use crate::guarded;
 
-/// Longer than any such round takes by far.
-const LIMIT: Duration = Duration::from_secs(120);
+/// Longer than any such round takes by far, the start of a cluster included.
+const LIMIT: Duration = Duration::from_secs(300);
 
 impl Setting {
     /// A contender of the case called `case` whose `round` runs in a process of
@@ -30,11 +30,16 @@ impl Setting {
         if self.alone {
             return Contender::reported(name, rounds_max, round);
         }
-        let (cpus, quick) = (self.cpus, self.quick);
+        let (cpus, quick, python) = (self.cpus, self.quick, self.python.clone());
         Contender::reported(name, rounds_max, move || {
             let mut command = Command::new(std::env::current_exe()?);
             command.args([case, "--alone", name, "--num-cpus", &cpus.to_string()]);
             command.args(quick.then_some("--quick"));
+            if let Some(python) = &python {
+                // A cluster's processes take it, too.
+                command.arg("--python").arg(python.interpreter());
+                command.env("MOBULA_PYTHON", python.interpreter());
+            }
             let output = guarded::run(command, LIMIT)?;
             let cost = output.trim();
             cost.parse().with_context(|| format!("failed to read the cost `{cost}`"))

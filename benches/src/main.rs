@@ -127,10 +127,11 @@ fn run(arguments: &Arguments, chosen: &[&Case]) -> Result<()> {
         // With Python a case takes minutes.
         eprintln!("measuring {}", case.name);
         match case.run(&setting) {
-            Ok(outcome) => {
+            Ok(Some(outcome)) => {
                 failures += outcome.failures.len();
                 report.add(case, &outcome);
             }
+            Ok(None) => eprintln!("{} is left out: it needs `--python`", case.name),
             Err(error) => {
                 failures += 1;
                 eprintln!("{}: {error:#}", case.name);

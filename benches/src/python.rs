@@ -44,6 +44,10 @@ impl Python {
         })
     }
 
+    pub(crate) fn interpreter(&self) -> &Path {
+        &self.interpreter
+    }
+
     /// Runs `work` once on `engine`; seconds for all of it.
     fn run(&self, engine: &str, work: &Work, cpus: usize) -> Result<f64> {
         let mut command = Command::new(&self.interpreter);

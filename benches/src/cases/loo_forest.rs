@@ -14,6 +14,7 @@ use mobula_examples::random;
 use ndarray::{Array1, Array2};
 
 use crate::case::{Case, Setting};
+use crate::cases::clusters;
 use crate::contender::{Contender, MOBULA};
 use crate::python::Work;
 use crate::start;
@@ -52,16 +53,49 @@ fn loo_fit(held_out: usize, x: &Array2<f64>, y: &Array1<f64>) -> f64 {
     Forest::fit(x, y, &rows, TREES, &mut stream).predict(x.row(held_out))
 }
 
+/// The same forests wherever Mobula runs them; the processes first, which the others are compared with.
+pub(super) const ON_CLUSTERS: Case = Case {
+    name: "loo_forest_engines",
+    about: "leave-one-out prediction of 200 rows by forests of 100 trees, on each engine in other processes",
+    unit: Unit::Seconds,
+    contenders: on_engines,
+};
+
+fn on_engines(setting: &Setting) -> Result<Vec<Contender>> {
+    if setting.python.is_none() {
+        return Ok(Vec::new());
+    }
+    let rows = setting.size(ROWS, ROWS_QUICK);
+    let on = |name, engine| {
+        let cpus = setting.cpus;
+        setting.isolated(ON_CLUSTERS.name, name, setting.size(ROUNDS, 1), move || {
+            let data = synthetic();
+            let seconds_a_row = clusters::round(engine, cpus, rows, |rows| predict(&data, rows))?;
+            Ok(seconds_a_row * rows as f64)
+        })
+    };
+    Ok(vec![
+        on(MOBULA, Engine::Processes),
+        on("mobula_on_ray", Engine::Ray),
+        on("mobula_on_dask", Engine::Dask),
+        on("mobula_on_ipyparallel", Engine::Ipyparallel),
+    ])
+}
+
+fn predict(data: &Dataset, rows: usize) -> Result<()> {
+    let (x, y) = (mobula::put(data.x.clone()), mobula::put(data.y.clone()));
+    let refs: Vec<ObjectRef<f64>> = (0..rows).map(|row| loo_fit::remote(row, &x, &y)).collect();
+    std::hint::black_box(mobula::get(refs)?);
+    Ok(())
+}
+
 /// Starts its runtime in each round, since two cannot be there at once. That
 /// counts, but takes microseconds.
 fn on_mobula(name: &str, cpus: usize, data: &Rc<Dataset>, rows: usize) -> Contender {
     let data = Rc::clone(data);
     let work = move || {
         let _alive = start::mobula(cpus)?;
-        let (x, y) = (mobula::put(data.x.clone()), mobula::put(data.y.clone()));
-        let refs: Vec<ObjectRef<f64>> = (0..rows).map(|row| loo_fit::remote(row, &x, &y)).collect();
-        std::hint::black_box(mobula::get(refs)?);
-        Ok(())
+        predict(&data, rows)
     };
     Contender::timed(name, 1, work).cold(ROUNDS)
 }

@@ -12,6 +12,8 @@ pub(crate) struct Group {
     pub(crate) cases: &'static [Case],
 }
 
+mod away;
+
 /// Declares the modules of single cases and those of groups, and lists what is
 /// in them.
 macro_rules! cases {
@@ -42,6 +44,7 @@ cases! {
     groups {
         actors,
         processes,
+        clusters,
         microbenchmark,
         envelope,
         put_get,

@@ -1,11 +1,11 @@
 //! The engine `processes`: what it costs that a task, or an actor, is in another process. Beside it the engines in
 //! Python, all of which have processes, too.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use mobula::prelude::*;
 
 use crate::case::{Case, Setting};
-use crate::cases::Group;
+use crate::cases::{Group, away};
 use crate::contender::{Contender, MOBULA};
 use crate::python::Work;
 use crate::unit::Unit;
@@ -60,33 +60,6 @@ const OPS_PYTHON_QUICK: usize = 50;
 
 const ALL: &[&str] = &["ray", "dask", "ipyparallel"];
 
-#[remote]
-fn empty() {}
-
-#[remote]
-fn last(values: &[f64]) -> f64 {
-    values.last().copied().unwrap_or_default()
-}
-
-#[remote]
-fn ones(count: usize) -> Vec<f64> {
-    vec![1.0; count]
-}
-
-struct Counter(u64);
-
-#[remote]
-impl Counter {
-    pub fn new() -> Self {
-        Self(0)
-    }
-
-    pub fn add(&mut self, by: u64) -> u64 {
-        self.0 += by;
-        self.0
-    }
-}
-
 /// Starts the engine for `work`, of `ops` operations a call.
 fn on_mobula(
     cpus: usize,
@@ -107,23 +80,14 @@ fn on_python(setting: &Setting, engines: &[&'static str], name: &'static str) ->
 
 fn batch(setting: &Setting) -> Result<Vec<Contender>> {
     let tasks = setting.size(TASKS, QUICK);
-    let mut all = vec![on_mobula(setting.cpus, tasks, move || {
-        let refs: Vec<ObjectRef<()>> = (0..tasks).map(|_| empty::remote()).collect();
-        mobula::get(refs)?;
-        Ok(())
-    })?];
+    let mut all = vec![on_mobula(setting.cpus, tasks, move || away::batch(tasks))?];
     all.extend(on_python(setting, ALL, "tasks_batch"));
     Ok(all)
 }
 
 fn roundtrip(setting: &Setting) -> Result<Vec<Contender>> {
     let trips = setting.size(TRIPS, QUICK);
-    let mut all = vec![on_mobula(setting.cpus, trips, move || {
-        for _ in 0..trips {
-            mobula::get(empty::remote())?;
-        }
-        Ok(())
-    })?];
+    let mut all = vec![on_mobula(setting.cpus, trips, move || away::round_trips(trips))?];
     all.extend(on_python(setting, ALL, "roundtrip"));
     Ok(all)
 }
@@ -143,17 +107,9 @@ fn arrays_on_python(setting: &Setting, name: &'static str) -> Vec<Contender> {
 
 fn array_there(setting: &Setting) -> Result<Vec<Contender>> {
     let (arrays, numbers, gigabytes) = arrays(setting);
-    // It moves in and out again, so that no copy of it is timed that the engine does not make.
     let mut values = vec![1.0; numbers];
-    let mobula = on_mobula(setting.cpus, arrays, move || {
-        for _ in 0..arrays {
-            let object = mobula::put(std::mem::take(&mut values));
-            // Another object each time: what is borrowed is sent to a worker once.
-            ensure!(mobula::get(last::remote(&object))? == 1.0, "the array is wrong");
-            values = mobula::get(object)?;
-        }
-        Ok(())
-    })?;
+    let mobula =
+        on_mobula(setting.cpus, arrays, move || away::arrays_there(arrays, &mut values))?;
     let mut all = vec![mobula.divided_by(gigabytes)];
     all.extend(arrays_on_python(setting, "array_there"));
     Ok(all)
@@ -161,12 +117,8 @@ fn array_there(setting: &Setting) -> Result<Vec<Contender>> {
 
 fn array_back(setting: &Setting) -> Result<Vec<Contender>> {
     let (arrays, numbers, gigabytes) = arrays(setting);
-    let mobula = on_mobula(setting.cpus, arrays, move || {
-        for _ in 0..arrays {
-            ensure!(mobula::get(ones::remote(numbers))?.len() == numbers, "the array is wrong");
-        }
-        Ok(())
-    })?;
+    let mobula =
+        on_mobula(setting.cpus, arrays, move || away::arrays_back(arrays, numbers))?;
     let mut all = vec![mobula.divided_by(gigabytes)];
     all.extend(arrays_on_python(setting, "array_back"));
     Ok(all)
@@ -174,12 +126,7 @@ fn array_back(setting: &Setting) -> Result<Vec<Contender>> {
 
 fn actor_batch(setting: &Setting) -> Result<Vec<Contender>> {
     let calls = setting.size(CALLS, QUICK);
-    let mut all = vec![on_mobula(setting.cpus, calls, move || {
-        let counter = Counter::remote();
-        let totals: Vec<ObjectRef<u64>> = (0..calls).map(|_| counter.add(1)).collect();
-        ensure!(mobula::get(totals)?.last() == Some(&(calls as u64)), "a call is lost");
-        Ok(())
-    })?];
+    let mut all = vec![on_mobula(setting.cpus, calls, move || away::actor_calls(calls))?];
     all.extend(on_python(setting, &["ray", "dask"], "actor_batch"));
     Ok(all)
 }

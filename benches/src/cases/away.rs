@@ -1,0 +1,72 @@
+//! What is done in other processes, on this machine (`processes`) or on a cluster (`clusters`).
+
+use anyhow::{Result, ensure};
+use mobula::prelude::*;
+
+#[remote]
+fn empty() {}
+
+#[remote]
+fn last(values: &[f64]) -> f64 {
+    values.last().copied().unwrap_or_default()
+}
+
+#[remote]
+fn ones(count: usize) -> Vec<f64> {
+    vec![1.0; count]
+}
+
+struct Counter(u64);
+
+#[remote]
+impl Counter {
+    pub fn new() -> Self {
+        Self(0)
+    }
+
+    pub fn add(&mut self, by: u64) -> u64 {
+        self.0 += by;
+        self.0
+    }
+}
+
+/// Empty tasks, all of which are got at the end.
+pub(super) fn batch(tasks: usize) -> Result<()> {
+    let refs: Vec<ObjectRef<()>> = (0..tasks).map(|_| empty::remote()).collect();
+    mobula::get(refs)?;
+    Ok(())
+}
+
+/// Empty tasks, each of which is got before the next.
+pub(super) fn round_trips(trips: usize) -> Result<()> {
+    (0..trips).try_for_each(|_| mobula::get(empty::remote()))?;
+    Ok(())
+}
+
+/// The values as an argument, so often.
+pub(super) fn arrays_there(arrays: usize, values: &mut Vec<f64>) -> Result<()> {
+    for _ in 0..arrays {
+        // They move in and out again, so that no copy is timed that the engine does not make.
+        let object = mobula::put(std::mem::take(values));
+        // Another object each time: what is borrowed is sent to a worker once.
+        ensure!(mobula::get(last::remote(&object))? == 1.0, "the array is wrong");
+        *values = mobula::get(object)?;
+    }
+    Ok(())
+}
+
+/// So many numbers as a result, so often.
+pub(super) fn arrays_back(arrays: usize, numbers: usize) -> Result<()> {
+    for _ in 0..arrays {
+        ensure!(mobula::get(ones::remote(numbers))?.len() == numbers, "the array is wrong");
+    }
+    Ok(())
+}
+
+/// Calls of one actor, all of which are got at the end.
+pub(super) fn actor_calls(calls: usize) -> Result<()> {
+    let counter = Counter::remote();
+    let totals: Vec<ObjectRef<u64>> = (0..calls).map(|_| counter.add(1)).collect();
+    ensure!(mobula::get(totals)?.last() == Some(&(calls as u64)), "a call is lost");
+    Ok(())
+}
