@@ -119,7 +119,9 @@ fn round_trip(setting: &Setting, case: &'static str, engine: Engine) -> Result<V
 fn actor_batch(setting: &Setting, case: &'static str, engine: Engine) -> Result<Vec<Contender>> {
     let calls = setting.size(CALLS, QUICK);
     let python = (Work::new("actor_batch", calls), calls);
-    Ok(both(setting, case, engine, calls, away::actor_calls, python))
+    let mut counter = None;
+    let work = move |calls| away::actor_calls(&mut counter, calls);
+    Ok(both(setting, case, engine, calls, work, python))
 }
 
 fn array_there(setting: &Setting, case: &'static str, engine: Engine) -> Result<Vec<Contender>> {

@@ -126,7 +126,8 @@ fn array_back(setting: &Setting) -> Result<Vec<Contender>> {
 
 fn actor_batch(setting: &Setting) -> Result<Vec<Contender>> {
     let calls = setting.size(CALLS, QUICK);
-    let mut all = vec![on_mobula(setting.cpus, calls, move || away::actor_calls(calls))?];
+    let mut counter = None;
+    let mut all = vec![on_mobula(setting.cpus, calls, move || away::actor_calls(&mut counter, calls))?];
     all.extend(on_python(setting, &["ray", "dask"], "actor_batch"));
     Ok(all)
 }
