@@ -113,6 +113,7 @@ pub(in crate::cluster) fn serve(channel: OwnedFd) -> ! {
 }
 
 fn serve_until_the_end(stream: UnixStream) -> Result<()> {
+    worker::memory::keep();
     let failed = |error: std::io::Error| message::garbled(error);
     // The host's engine, and what it asks for, do not matter here: the pool of this process runs nothing.
     let settings = Config::new().num_cpus(1).resolve(|name| std::env::var(name).ok())?;

@@ -16,13 +16,9 @@ use crate::cluster::arena::{self, PAGE_BYTES};
 /// The variable that marks a worker: whether it serves before `main` or from `init` on, and the numbers of
 /// the descriptors that it inherited.
 const VARIABLE: &str = "MOBULA_WORKER";
-/// What glibc's `malloc` does in a worker: https://www.gnu.org/software/libc/manual/html_node/Memory-Allocation-Tunables.html.
-/// Fresh pages are most of what a long array costs. So it asks for large ones, and what one array leaves is there for
-/// the next: no allocation has pages of its own (`mmap_max`), and up to 256 MiB stay at the end of the heap. The
-/// worker gives back what it has not used for a while (`worker/mod.rs`, `hear`).
+/// Lets glibc ask for large pages where it allocates much: https://www.gnu.org/software/libc/manual/html_node/Memory-Allocation-Tunables.html.
 const TUNABLES: &str = "GLIBC_TUNABLES";
-const KEEP_PAGES: &str =
-    "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=268435456";
+const LARGE_PAGES: &str = "glibc.malloc.hugetlb=1";
 
 /// What a worker and the driver share.
 pub(crate) struct Ends {
@@ -128,7 +124,7 @@ fn spawn_here(serves: Serves, piped: bool) -> io::Result<(Child, Ends)> {
         // A Ctrl-C at the terminal is the driver's to hear; when it ends, so do its workers.
         .process_group(0);
     if std::env::var_os(TUNABLES).is_none() {
-        command.env(TUNABLES, KEEP_PAGES);
+        command.env(TUNABLES, LARGE_PAGES);
     }
     let before_exec = move || {
         for descriptor in descriptors {

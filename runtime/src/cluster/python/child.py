@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 
-from . import frames
+from . import frames, memory
 
 # Tells the program that it is a worker of a cluster, when it begins to serve, and by which descriptor.
 VARIABLE = "MOBULA_WORKER"
@@ -31,6 +31,7 @@ class Child:
     """A started child, to which calls are sent."""
 
     def __init__(self, path, job):
+        memory.keep()
         ours, theirs = socket.socketpair()
         environment = {**os.environ, **job["environment"], VARIABLE: f"{job['serves']}:{theirs.fileno()}"}
         with theirs:

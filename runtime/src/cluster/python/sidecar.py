@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 
-from . import frames
+from . import frames, memory
 from .bridge import Bridge
 
 # How long the farewell to the cluster may take.
@@ -30,6 +30,7 @@ class Refused(Exception):
 
 
 def main():
+    memory.keep()
     source, target = os.fdopen(os.dup(0), "rb"), os.dup(1)
     # What prints to standard output would be in the middle of our frames.
     os.dup2(2, 1)

@@ -9,12 +9,11 @@ use std::ffi::{c_char, c_int};
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
 use uuid::Uuid;
 
 use crate::cluster::arena::{Page, Reader, Writer};
-use crate::cluster::channel::{Incoming, NoFrame, Outgoing};
+use crate::cluster::channel::{Incoming, Outgoing};
 use crate::cluster::frame::{self, Bytes, Part, TaskHead, ToDriver, ToWorker};
 use crate::cluster::processes::spawn::{self, Ends, Inherited, Serves};
 use crate::cluster::turn;
@@ -28,6 +27,7 @@ use crate::local::cell::AnyRef;
 use crate::local::{abroad, default};
 
 pub(crate) mod home;
+pub(in crate::cluster) mod memory;
 pub(crate) mod state;
 pub(crate) mod task;
 
@@ -126,6 +126,7 @@ fn serve(ends: Ends) -> ! {
 
 fn serve_until_the_end(ends: Ends) -> std::io::Result<()> {
     let Ends { tasks, urgent, page, to_worker, to_driver } = ends;
+    memory::keep();
     let page = Arc::new(Page::map(&page)?);
     let outgoing = Outgoing::new(tasks.try_clone()?);
     let connection = Connection::new(
@@ -146,37 +147,10 @@ fn serve_until_the_end(ends: Ends) -> std::io::Result<()> {
     }
 }
 
-/// How long the memory that tasks have left stays with the process.
-const KEEP: Duration = Duration::from_secs(10);
-
-#[cfg(target_env = "gnu")]
-unsafe extern "C" {
-    /// Gives free pages of the heap back to the system, beside so many bytes at its end.
-    fn malloc_trim(pad: usize) -> c_int;
-}
-
-/// Gives memory that nobody uses back to the system.
-#[cfg(target_env = "gnu")]
-fn give_back_memory() {
-    // SAFETY: any thread may call it at any time.
-    let _ = unsafe { malloc_trim(0) };
-}
-
-#[cfg(not(target_env = "gnu"))]
-fn give_back_memory() {}
-
 /// Hears what is urgent, until the driver is gone.
 fn hear(urgent: UnixStream, connection: &'static Connection) {
     let mut incoming = Incoming::new(urgent);
-    loop {
-        let frame = match incoming.receive::<ToWorker>(Some(KEEP)) {
-            Ok(frame) => frame,
-            Err(NoFrame::Late) => {
-                give_back_memory();
-                continue;
-            }
-            Err(NoFrame::Gone | NoFrame::Garbled(_)) => break,
-        };
+    while let Ok(frame) = incoming.receive::<ToWorker>(None) {
         let body = incoming.body(&frame);
         match frame.head {
             ToWorker::Cancel { ticket } => connection.running().cancel(ticket),
