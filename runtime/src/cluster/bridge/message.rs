@@ -5,8 +5,10 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::{self, Formatter};
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_bytes::ByteBuf;
 use uuid::Uuid;
 
@@ -150,13 +152,54 @@ pub(super) enum Incoming {
 struct RawNews(Id, u8, Vec<Id>, Payload);
 
 /// What is told with a status, which says what it is.
-#[derive(Deserialize)]
-#[serde(untagged)]
 enum Payload {
-    Bytes(ByteBuf),
-    Size(#[expect(dead_code, reason = "only that it is one matters")] u64),
+    Bytes(Vec<u8>),
+    Size,
     Failed(String, String),
     Lost(bool, String),
+}
+
+/// Each is of a type of its own in MessagePack. Long bytes are copied once.
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_any(PayloadVisitor)
+    }
+}
+
+struct PayloadVisitor;
+
+/// What the first of two says what they are.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum First {
+    Kind(String),
+    Begun(bool),
+}
+
+impl<'de> Visitor<'de> for PayloadVisitor {
+    type Value = Payload;
+
+    fn expecting(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.write_str("bytes, a size, or a pair that ends with a text")
+    }
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> std::result::Result<Payload, E> {
+        Ok(Payload::Bytes(bytes.to_vec()))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> std::result::Result<Payload, E> {
+        Ok(Payload::Size)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut pair: A) -> std::result::Result<Payload, A::Error> {
+        let missing = |length| move || A::Error::invalid_length(length, &PayloadVisitor);
+        let first = pair.next_element()?.ok_or_else(missing(0))?;
+        let text = pair.next_element()?.ok_or_else(missing(1))?;
+        Ok(match first {
+            First::Kind(kind) => Payload::Failed(kind, text),
+            First::Begun(begun) => Payload::Lost(begun, text),
+        })
+    }
 }
 
 impl RawNews {
@@ -164,11 +207,11 @@ impl RawNews {
         let Self(id, code, carries, payload) = self;
         let status = Status::from_code(code).ok_or_else(|| garbled("an unknown status"))?;
         let outcome = match (status, payload) {
-            (Status::Value, Payload::Bytes(bytes)) => Told::Value(bytes.into_vec()),
-            (Status::Remote, Payload::Size(_)) => Told::Remote,
+            (Status::Value, Payload::Bytes(bytes)) => Told::Value(bytes),
+            (Status::Remote, Payload::Size) => Told::Remote,
             (Status::Error | Status::Retry | Status::Upstream, Payload::Bytes(bytes)) => {
                 let (upstream, retry) = (status == Status::Upstream, status == Status::Retry);
-                Told::Error { encoded: bytes.into_vec(), upstream, retry }
+                Told::Error { encoded: bytes, upstream, retry }
             }
             (Status::Failed, Payload::Failed(kind, text)) => {
                 Told::Failed { kind: self::kind(&kind), text }

@@ -79,7 +79,7 @@ class Child:
         if not ready:
             return None
         try:
-            return frames.read(self.socket.recv)
+            return frames.read(self.socket.recv_into)
         except (frames.Closed, OSError, ValueError) as error:
             self.process.poll()
             why = f" ({error})" if isinstance(error, ValueError) else ""

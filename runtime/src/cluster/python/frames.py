@@ -9,8 +9,6 @@ import msgpack
 LENGTH = struct.Struct("<I")
 # The most bytes in a frame; a longer one is surely a stream out of step.
 FRAME_BYTES_MAX = (1 << 32) - 1
-# How much is read or copied at a time.
-CHUNK_BYTES = 1 << 20
 # From here on the last part of a frame is written from where it lies.
 LARGE_BYTES = 1 << 16
 
@@ -19,24 +17,22 @@ class Closed(Exception):
     """The other side closed the stream, between frames or within one."""
 
 
-def read_exactly(read, count):
-    """`count` bytes, from a function that reads up to so many."""
-    data = read(min(count, CHUNK_BYTES))
-    if len(data) == count:
-        return data
-    whole = bytearray(data)
-    while len(whole) < count:
-        if not data:
+def read_exactly(read_into, count):
+    """`count` bytes, from a function that fills a part of what it is given, and tells how much of it."""
+    data = bytearray(count)
+    rest = memoryview(data)
+    while rest:
+        got = read_into(rest)
+        if not got:
             raise Closed
-        data = read(min(count - len(whole), CHUNK_BYTES))
-        whole += data
-    return whole
+        rest = rest[got:]
+    return data
 
 
-def read(source):
-    """The next message from a function that reads up to so many bytes."""
-    (length,) = LENGTH.unpack(read_exactly(source, LENGTH.size))
-    return decode(read_exactly(source, length))
+def read(read_into):
+    """The next message from such a function."""
+    (length,) = LENGTH.unpack(read_exactly(read_into, LENGTH.size))
+    return decode(read_exactly(read_into, length))
 
 
 def decode(body):

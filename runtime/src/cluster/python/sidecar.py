@@ -37,7 +37,7 @@ def main():
     parent = os.getppid()
     signal.signal(signal.SIGTERM, _end_of_input)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    serve(source.read, frames.Writer(lambda data: _write_all(target, data)))
+    serve(source.readinto, frames.Writer(lambda data: _write_all(target, data)))
     os._exit(0)
 
 
@@ -62,10 +62,10 @@ def _end_soon():
     threading.Timer(END_SECONDS, os._exit, args=(0,)).start()
 
 
-def serve(read, writer):
+def serve(read_into, writer):
     """Serves the driver until its input ends."""
     try:
-        name, settings = frames.read(read)
+        name, settings = frames.read(read_into)
         if name != "start":
             raise ValueError(f"the first message is {name!r}")
         engine = _start(settings, writer)
@@ -74,7 +74,7 @@ def serve(read, writer):
         bridge = Bridge(engine, writer)
         try:
             while True:
-                bridge.handle(frames.read(read))
+                bridge.handle(frames.read(read_into))
         finally:
             _end_soon()
             engine.close()

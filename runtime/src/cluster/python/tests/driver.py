@@ -31,7 +31,7 @@ class Driver:
             "program": sys.executable, "arguments": [sys.executable, program], "environment": {}, "resources": {}, "serves": "before-main",
             **settings,
         }])
-        self.started = frames.read(self.process.stdout.read)
+        self.started = frames.read(self.process.stdout.readinto)
         self.news = {}
         self.changed = threading.Condition()
         threading.Thread(target=self._listen, daemon=True).start()
@@ -43,7 +43,7 @@ class Driver:
     def _listen(self):
         try:
             while True:
-                message = frames.read(self.process.stdout.read)
+                message = frames.read(self.process.stdout.readinto)
                 with self.changed:
                     items = message[1] if message[0] == "done" else [message[1:]]
                     for item in items:

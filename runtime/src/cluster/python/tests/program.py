@@ -37,7 +37,7 @@ def ask(message, name):
     """Sends a message and waits for the news of that name."""
     writer.send(message)
     while True:
-        news = frames.read(channel.recv)
+        news = frames.read(channel.recv_into)
         if news[0] == name:
             return news
 
@@ -74,7 +74,7 @@ def die_once(path):
 
 def wait_for_cancel():
     while True:
-        message = frames.read(channel.recv)
+        message = frames.read(channel.recv_into)
         if message[0] == "cancel":
             raise Failed("cancelled")
 
@@ -111,7 +111,7 @@ FUNCTIONS = {
 writer.send(["ready"])
 while True:
     try:
-        message = frames.read(channel.recv)
+        message = frames.read(channel.recv_into)
     except frames.Closed:
         break
     if message[0] != "run":
