@@ -14,6 +14,7 @@ use mobula::{ActorEnd, EventKind, RetryDelay};
 use serde::{Deserialize, Serialize};
 
 mod actors;
+mod streams;
 mod tasks;
 
 const ENGINES: [Engine; 6] = [
@@ -68,7 +69,9 @@ const PIECES: &[Piece] = &[
     ("`cancel(..).force()`", tasks::kills),
     ("`f::map`", tasks::maps),
     ("events", tasks::events),
-    ("`#[remote(stream)]`", tasks::streams),
+    ("`#[remote(stream)]`", streams::streams),
+    ("`#[remote(stream)]`: `max_unread`, `cancel`, not read to the end", streams::bounds),
+    ("`#[remote(stream)]` in tasks", streams::nested),
     ("actors: calls in order, `&self` and `&mut self`, errors", actors::actors),
     ("actors: `stop`, `watch`, `kill`, `exit_actor`", actors::actor_ends),
     ("actors: restarts, `checkpoint`, `max_task_retries`", actors::actor_restarts),

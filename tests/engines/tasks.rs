@@ -15,7 +15,7 @@ fn shifted(point: Point, by: f64) -> Point {
 }
 
 #[remote]
-fn total(values: &[f64]) -> f64 {
+pub(crate) fn total(values: &[f64]) -> f64 {
     values.iter().sum()
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn square(x: u64) -> u64 {
 }
 
 #[remote]
-fn sum(values: Vec<u64>) -> u64 {
+pub(crate) fn sum(values: Vec<u64>) -> u64 {
     values.iter().sum()
 }
 
@@ -486,17 +486,6 @@ pub(crate) fn events(engine: Engine) -> mobula::Result<()> {
     for kind in [EventKind::Submitted, EventKind::Started, EventKind::Finished] {
         assert_eq!(events.iter().filter(|event| count(kind)(event)).count(), 3, "{kind:?}");
     }
-    Ok(())
-}
-
-#[remote(stream)]
-fn squares(n: u64) -> impl Iterator<Item = u64> {
-    (0..n).map(square)
-}
-
-pub(crate) fn streams(_: Engine) -> mobula::Result<()> {
-    let items: Vec<u64> = squares::remote(5).map(mobula::get).collect::<mobula::Result<_>>()?;
-    assert_eq!(items, [0, 1, 4, 9, 16]);
     Ok(())
 }
 

@@ -23,7 +23,7 @@ use crate::cluster::argument::{
 use crate::cluster::coder::Stored;
 use crate::cluster::frame;
 use crate::cluster::registry::{Nature, Registered};
-use crate::cluster::upstream::{Departure, Pending, Upstream};
+use crate::cluster::upstream::{Departure, Pending, Streaming, Upstream};
 use crate::cluster::worker::task::{self, Ended, Here, Start};
 use crate::cluster::{self, Answer, Cargo, Parcel, coder};
 use crate::error::{Error, ErrorKind, Failed, Result};
@@ -317,6 +317,20 @@ fn submit_upstream<F: RemoteFn>(
     send_upstream(upstream, registered, pack, way, options, call, place)
 }
 
+/// As `send_upstream`, for a call that gives a stream: the ref is complete at its end.
+pub(crate) fn send_stream_upstream(
+    upstream: &dyn Upstream,
+    registered: &'static Registered,
+    pack: impl Fn(&mut Packing<'_>) -> Result<()>,
+    options: Asked,
+    call: Call,
+    streaming: Streaming,
+) -> Result<Ref<()>> {
+    let place = default::with_current(current::next_place);
+    let way = Way::new();
+    send_with(upstream, registered, pack, way, Some(options), call, &place, Some(streaming))
+}
+
 /// Has whoever runs calls do what stands under this name, and gives a ref to what comes of it.
 pub(crate) fn send_upstream<T: Send + Sync + 'static>(
     upstream: &dyn Upstream,
@@ -326,6 +340,20 @@ pub(crate) fn send_upstream<T: Send + Sync + 'static>(
     options: Option<Asked>,
     call: Call,
     place: &Place,
+) -> Result<Ref<T>> {
+    send_with(upstream, registered, pack, way, options, call, place, None)
+}
+
+#[expect(clippy::too_many_arguments, reason = "a call has all of them")]
+fn send_with<T: Send + Sync + 'static>(
+    upstream: &dyn Upstream,
+    registered: &'static Registered,
+    pack: impl Fn(&mut Packing<'_>) -> Result<()>,
+    way: Way<T>,
+    options: Option<Asked>,
+    call: Call,
+    place: &Place,
+    streaming: Option<Streaming>,
 ) -> Result<Ref<T>> {
     let (task, promise) = Ref::<T>::promise(call, 0);
     (way.note)(task.any());
@@ -341,6 +369,7 @@ pub(crate) fn send_upstream<T: Send + Sync + 'static>(
         options,
         stands_at: call.called_at.to_string(),
         place: default::with_current(|local| place.pool(local.tree().root()).to_words()),
+        streaming,
     };
     let noted = cluster::is_over_bridge();
     upstream.submit(departure, Box::new(Coming { promise, way, noted }))?;

@@ -47,8 +47,8 @@ const UNREAD_MAX: usize = 16;
 /// [`get`](crate::get) gives the failure; after a panic and the like it is the last one.
 ///
 /// The producer is at most `max_unread` items ahead (16, unless the option says otherwise). Then it waits, and
-/// holds no thread, no CPU and none of what it asked for. Dropped, the stream stops the producer, and cancels
-/// what that has submitted.
+/// holds no thread, no CPU and none of what it asked for; but with the engine `ray` it keeps what it asked for. Dropped,
+/// the stream stops the producer, and cancels what that has submitted.
 ///
 /// On a method of an actor `#[remote(stream)]` does the same. The actor is in the middle of that call until the
 /// stream has ended or is dropped, for its items may borrow from the state: calls made after it wait, but for
@@ -108,7 +108,11 @@ pub struct ObjectStream<T: Send + Sync + 'static> {
 
 impl<T: Send + Sync + 'static> ObjectStream<T> {
     pub(crate) fn new(shared: Arc<Shared<T>>, task: Ref<()>) -> Self {
-        Self { inlet: Inlet::new(shared, task.into_any()), later: None, given_up: false }
+        Self::of(Inlet::new(shared, task.into_any()))
+    }
+
+    fn of(inlet: Inlet<T>) -> Self {
+        Self { inlet, later: None, given_up: false }
     }
 
     pub(crate) fn failed(error: Error, call: Call) -> Self {
@@ -236,8 +240,15 @@ fn submit_call<F: StreamFn>(
     call: Call,
 ) -> ObjectStream<F::Item> {
     let leaves = crossing::leaves();
-    if leaves && let Err(why) = away::check::<F>() {
-        return ObjectStream::failed(why, call);
+    if leaves {
+        let way = match away::way::<F>() {
+            Ok(way) => way,
+            Err(why) => return ObjectStream::failed(why, call),
+        };
+        if let Some(upstream) = way {
+            return away::submit::<F>(upstream, &slots, config, call)
+                .unwrap_or_else(|why| ObjectStream::failed(why, call));
+        }
     }
     let claim = config.claim();
     let (claim, unread_max) = match claim {

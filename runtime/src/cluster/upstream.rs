@@ -4,7 +4,7 @@
 //! What comes back is an *import*: a cell whose promise is kept on the way until the value, or the reason why
 //! there is none, has come.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use uuid::Uuid;
 
@@ -16,6 +16,20 @@ use crate::error::{Failed, Result};
 pub(crate) trait Pending: Send {
     /// The value has come, or the reason why there is none, after so many tries.
     fn complete(self: Box<Self>, answer: std::result::Result<&[u8], Failed>, tries: u32);
+}
+
+/// The reader's end of a stream that is produced elsewhere.
+pub(crate) trait Items: Send + Sync {
+    /// An item is there, of that id: makes its cell, has `tell` say what came of it, and lets the reader have it.
+    fn came(&self, id: Uuid, tell: &mut dyn FnMut(Box<dyn Pending>));
+}
+
+/// What a call that gives a stream is told besides.
+#[derive(Clone)]
+pub(crate) struct Streaming {
+    pub(crate) items: Arc<dyn Items>,
+    /// How many items may lie over there that nobody has asked for.
+    pub(crate) unread_max: usize,
 }
 
 /// A call that leaves.
@@ -30,6 +44,8 @@ pub(crate) struct Departure<'a> {
     pub(crate) stands_at: String,
     /// Its place in the tree of random streams.
     pub(crate) place: Vec<u32>,
+    /// Where its items go, if it gives a stream. Its result then is the end of that.
+    pub(crate) streaming: Option<Streaming>,
 }
 
 /// The way to whoever runs the calls.
@@ -45,6 +61,8 @@ pub(crate) trait Upstream: Send + Sync {
     fn import_again(&self, id: Uuid);
     /// Notes that this process has let go of a handle that it was given by that id, and counts by itself.
     fn let_go_once(&self, id: Uuid);
+    /// So many more items of the stream of that id are wanted here.
+    fn want_items(&self, stream: Uuid, count: usize);
 }
 
 static UPSTREAM: OnceLock<&'static dyn Upstream> = OnceLock::new();

@@ -142,6 +142,11 @@ impl<T: Send + Sync + 'static> Shared<T> {
         Next::Later(later)
     }
 
+    /// An item has come from where they are produced. Nobody may want it any more.
+    pub(crate) fn came(&self, item: Ref<T>) {
+        let _ = self.add(item);
+    }
+
     /// Lets the reader have an item, unless the producer is to stop.
     fn push(&self, item: Result<T>) -> Result<()> {
         if look_whether_cancelled() {
@@ -381,6 +386,46 @@ pub(crate) struct Inlet<T: Send + Sync + 'static> {
     pub(crate) shared: Arc<Shared<T>>,
     /// Complete when the producer has ended.
     pub(crate) task: AnyRef,
+    /// None: the producer sees by itself how far the reader is.
+    feed: Option<Feed>,
+}
+
+/// Asks for the items of a producer that is out of sight, and produces as many as are asked for.
+pub(crate) struct Feed {
+    /// How many are asked for before the reader wants them.
+    ahead: usize,
+    taken: usize,
+    asked: usize,
+    ask: Box<dyn Fn(usize) + Send + Sync>,
+}
+
+impl Feed {
+    /// `ask` asks for so many more.
+    pub(crate) fn new(ahead: usize, ask: impl Fn(usize) + Send + Sync + 'static) -> Self {
+        let mut feed = Self { ahead, taken: 0, asked: 0, ask: Box::new(ask) };
+        feed.ask_for(ahead);
+        feed
+    }
+
+    /// The reader has taken one: asks for several at a time.
+    fn took(&mut self) {
+        self.taken += 1;
+        if self.taken + self.ahead >= self.asked + self.ahead.div_ceil(2).max(1) {
+            self.ask_for(self.taken + self.ahead);
+        }
+    }
+
+    /// The reader waits for one.
+    fn waits(&mut self) {
+        self.ask_for(self.taken + self.ahead.max(1));
+    }
+
+    fn ask_for(&mut self, whole: usize) {
+        if whole > self.asked {
+            (self.ask)(whole - self.asked);
+            self.asked = whole;
+        }
+    }
 }
 
 impl<T: Send + Sync + 'static> Inlet<T> {
@@ -391,11 +436,23 @@ impl<T: Send + Sync + 'static> Inlet<T> {
         let (producer, of_producer) = (task.clone(), Arc::clone(&shared));
         let finish = move || of_producer.finish(producer.failure());
         Awaited::when_ready(awaited, Then::Run(None, Box::new(finish)));
-        Self { shared, task }
+        Self { shared, task, feed: None }
     }
 
-    pub(crate) fn next(&self) -> Next<T> {
+    /// The same, of a producer that is out of sight.
+    pub(crate) fn fed(shared: Arc<Shared<T>>, task: AnyRef, feed: Feed) -> Self {
+        let mut inlet = Self::new(shared, task);
+        inlet.feed = Some(feed);
+        inlet
+    }
+
+    pub(crate) fn next(&mut self) -> Next<T> {
         let next = self.shared.next();
+        match (&next, &mut self.feed) {
+            (Next::Item(_), Some(feed)) => feed.took(),
+            (Next::Later(_), Some(feed)) => feed.waits(),
+            _ => {}
+        }
         if let Next::Later(later) = &next {
             // So that whoever asks why this is pending finds the producer.
             let _ = later.any().extra().producers.set(Box::new([self.task.clone()]));
@@ -576,6 +633,38 @@ impl Drop for Parked {
     fn drop(&mut self) {
         if let Some(entry) = self.entry.take() {
             let _ = entry.abandon(pool::shut_down_before("its stream was read to the end"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn items_are_asked_for_as_far_as_the_reader_may_be_ahead() {
+        for ahead in [0, 1, 2, 7, 8] {
+            let asked = Arc::new(AtomicUsize::new(0));
+            let here = Arc::clone(&asked);
+            let mut feed = Feed::new(ahead, move |count| {
+                here.fetch_add(count, Ordering::Relaxed);
+            });
+            let asked = || asked.load(Ordering::Relaxed);
+            assert_eq!(asked(), ahead);
+            for taken in 1..=50 {
+                if asked() < taken {
+                    feed.waits();
+                }
+                assert!((taken..taken + ahead.max(1)).contains(&asked()), "{ahead}: {}", asked());
+                feed.took();
+            }
+            // Who waits twice asks once.
+            feed.waits();
+            let before = asked();
+            feed.waits();
+            assert_eq!((asked(), before), (50 + ahead.max(1), 50 + ahead.max(1)));
         }
     }
 }

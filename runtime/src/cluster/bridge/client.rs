@@ -21,7 +21,7 @@ use crate::cluster::bridge::message::{self, Asks, News, Told};
 use crate::cluster::frame::{About, Body};
 use crate::cluster::registry::Registered;
 use crate::cluster::turn::Ticket;
-use crate::cluster::upstream::{Departure, Pending, Upstream};
+use crate::cluster::upstream::{Departure, Items, Pending, Streaming, Upstream};
 use crate::cluster::{coder, engine_error};
 use crate::error::{Error, ErrorKind, Failed, Result};
 use crate::local::abroad;
@@ -94,6 +94,8 @@ struct State {
     /// Why there is none any more.
     ended: Option<Error>,
     imports: HashMap<Uuid, Import>,
+    /// The readers of streams that have not ended, by the ids of those.
+    streams: HashMap<Uuid, Arc<dyn Items>>,
     /// The places of actors, for the news that one is gone.
     places: HashMap<Uuid, Weak<Place>>,
     /// Those that are there and nobody has asked for, and how many looks at them are due.
@@ -140,7 +142,9 @@ impl Client {
         state.ended = Some(why.clone());
         state.unasked.clear();
         let imports = std::mem::take(&mut state.imports);
+        let streams = std::mem::take(&mut state.streams);
         drop(state);
+        drop(streams);
         for pending in imports.into_values().filter_map(|import| import.pending) {
             match pending {
                 Wait::Cell(pending) => pending.complete(Err(Failed::from(why)), 1),
@@ -176,9 +180,33 @@ impl Client {
         self.changed.notify_all();
     }
 
+    /// A stream has an item.
+    pub(super) fn item_came(&'static self, stream: Uuid, news: News) {
+        let reader = self.lock().streams.get(&stream).map(Arc::clone);
+        let id = news.id;
+        let mut news = Some(news);
+        let mut tell = |pending: Option<Box<dyn Pending>>| {
+            let Some(news) = news.take() else { return };
+            // It was told just now, and is there.
+            let pending = pending.map(Wait::Cell);
+            let import = Import { count: 1, pending, watched: true, ..Import::default() };
+            self.lock().imports.insert(id, import);
+            self.told_one(news);
+        };
+        match reader {
+            Some(reader) => reader.came(id, &mut |pending| tell(Some(pending))),
+            None => {
+                tell(None);
+                abroad::Home::let_go(self, &id);
+            }
+        }
+        self.changed.notify_all();
+    }
+
     fn told_one(&'static self, News { id, carries, outcome }: News) {
         self.deliver(&carries);
         let mut state = self.lock();
+        let stream = state.streams.remove(&id);
         let Some(import) = state.imports.get_mut(&id) else {
             drop(state);
             return self.drop_undecoded(&carries);
@@ -210,6 +238,7 @@ impl Client {
         let needs = std::mem::take(&mut import.needs);
         let tries_max = import.tries_max.max(1);
         drop(state);
+        drop(stream);
         if let Some(pending) = pending {
             match outcome {
                 Told::Value(bytes) => pending.complete(Ok(&bytes), 1),
@@ -572,14 +601,23 @@ impl Drop for Carried {
 
 impl Upstream for Client {
     fn submit(&self, call: Departure<'_>, pending: Box<dyn Pending>) -> Result<()> {
-        let Departure { id, registered, pack, options, stands_at, place } = call;
+        let Departure { id, registered, pack, options, stands_at, place, streaming } = call;
         let engine = self.lock().engine;
-        let asks = asks(engine, options.as_ref(), (registered.nature)().waits)?;
+        let mut asks = asks(engine, options.as_ref(), (registered.nature)().waits)?;
+        if let Some(Streaming { items, unread_max }) = streaming {
+            asks.stream = Some(unread_max);
+            self.lock().streams.insert(id, items);
+        }
         let tries_max = 1 + asks.max_retries.unwrap_or(0);
         let import = Import { tries_max, ..Import::new(Wait::Cell(pending)) };
         let name = registered.name().to_owned();
         let head = Head { name, options, stands_at, place, of_actor: None };
-        self.send_call(id, head, pack, asks, import)
+        let sent = self.send_call(id, head, pack, asks, import);
+        if sent.is_err() {
+            let stream = self.lock().streams.remove(&id);
+            drop(stream);
+        }
+        sent
     }
 
     fn import(&self, id: Uuid, pending: Box<dyn Pending>) {
@@ -592,6 +630,10 @@ impl Upstream for Client {
 
     fn let_go_once(&self, _: Uuid) {
         unreachable!("no handle comes over the bridge")
+    }
+
+    fn want_items(&self, stream: Uuid, count: usize) {
+        self.send(&("more", message::id(stream), count));
     }
 }
 
@@ -679,6 +721,7 @@ fn asks(engine: &str, options: Option<&Asked>, waits: bool) -> Result<Asks> {
         actor: None,
         placement: options.placement.clone(),
         group: options.reservation.clone(),
+        stream: None,
         python: options.python,
     })
 }

@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender as Queue, channel};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_bytes::ByteBuf;
 use uuid::Uuid;
@@ -19,18 +19,18 @@ use crate::cluster::argument::{Argument, unfit};
 use crate::cluster::bridge::actor::Answered;
 use crate::cluster::bridge::client::{CallHead, Client, OfActor};
 use crate::cluster::bridge::kept::Kept;
-use crate::cluster::bridge::link::{Reader, Sender};
+use crate::cluster::bridge::link::{self, Sender};
 use crate::cluster::bridge::message::{self, Incoming, Run};
-use crate::cluster::frame::{self, About, Body, Bytes, Part};
+use crate::cluster::frame::{self, About, Body, Bytes, Outcome, Part};
 use crate::cluster::registry::{self, Registered};
 use crate::cluster::turn::Ticket;
-use crate::cluster::worker::task::{Ended, Replier, Running, Start};
+use crate::cluster::worker::task::{Ended, Reader, Replier, Running, Start};
 use crate::cluster::worker::{self, Object, Objects};
 use crate::config::Config;
 use crate::error::{Failed, Result};
 use crate::local::cell::AnyRef;
 use crate::local::default;
-use crate::wire;
+use crate::wire::{self, Held};
 
 /// The engines by the names that the host gives.
 static HOSTED: OnceLock<Hosted> = OnceLock::new();
@@ -38,8 +38,11 @@ static HOSTED: OnceLock<Hosted> = OnceLock::new();
 /// What the reading thread and the one that runs calls share.
 struct Hosted {
     client: &'static Client,
+    sender: Sender,
     running: Running,
     now: Mutex<Now>,
+    /// Told when the stream that is produced here may go on, or is to end.
+    room: Condvar,
     /// The actor that lives here ends itself: the next answer tells so.
     exits: AtomicBool,
 }
@@ -53,6 +56,9 @@ struct Now {
     /// Calls of an actor that are under way side by side.
     beside: HashMap<Uuid, Ticket>,
     last_ticket: Ticket,
+    /// If the call that runs gives a stream: whether another item is wanted, or none any more.
+    wants_item: bool,
+    stops: bool,
     /// Calls that have come and not begun, each with whether it was asked to stop.
     queued: HashMap<Uuid, bool>,
 }
@@ -70,14 +76,68 @@ impl Hosted {
         } else if let Some((_, ticket)) = now.call.filter(|(running, _)| running == id) {
             // Under the lock, so that no other call has begun whose children would be hit.
             self.client.cancel_children();
+            now.stops = true;
             drop(now);
             self.running.cancel(ticket);
+            self.room.notify_all();
         } else if let Some(ticket) = now.beside.get(id).copied() {
             // What those call is nobody's children.
             drop(now);
             self.running.cancel(ticket);
         }
     }
+}
+
+impl Hosted {
+    /// The stream of that id, which is produced here, may go on.
+    fn wants_item(&self, id: &Uuid) {
+        let mut now = self.now();
+        if now.call.is_some_and(|(running, _)| running == *id) {
+            now.wants_item = true;
+            drop(now);
+            self.room.notify_all();
+        }
+    }
+
+    /// Sends an item of the stream that is produced here.
+    fn send_item(&self, outcome: Outcome, held: Vec<Held>, body: Body) -> Result<()> {
+        let mut now = self.now();
+        now.wants_item = false;
+        let (id, _) = now.call.ok_or_else(|| unfit("an item of no stream"))?;
+        drop(now);
+        let (status, payload) = match outcome.map(|part| bytes_of(part, body)) {
+            Ok(bytes) => (0, bytes),
+            Err(failed) => (1, wire::encode(&failed)?.bytes),
+        };
+        self.client.export_held(&held)?;
+        let inside: Vec<_> = held.iter().map(|held| message::id(held.id)).collect();
+        self.sender.send_with(5, &("item", message::id(id), status, inside), payload);
+        Ok(())
+    }
+}
+
+/// Sends an item of the stream that this process produces, and waits. False: no more are wanted.
+pub(in crate::cluster) fn send_item(outcome: Outcome, held: Vec<Held>, body: Body) -> bool {
+    let Some(hosted) = HOSTED.get() else { return false };
+    if let Err(error) = hosted.send_item(outcome, held, body) {
+        let failed = Err(Failed::from(&error));
+        if hosted.send_item(failed, Vec::new(), Body::new(None)).is_err() {
+            return false;
+        }
+    }
+    let now = hosted.now();
+    let waits = |now: &mut Now| !now.wants_item && !now.stops;
+    let now = hosted.room.wait_while(now, waits).unwrap_or_else(PoisonError::into_inner);
+    !now.stops
+}
+
+/// The bytes of a value that was packed.
+fn bytes_of(part: Part, mut body: Body) -> Vec<u8> {
+    let Part::Inline { start, end } = part else { unreachable!("there is no shared memory") };
+    let mut bytes = body.take();
+    bytes.truncate(end as usize);
+    bytes.drain(..start as usize);
+    bytes
 }
 
 /// The id of the result of the call that runs here as `task`.
@@ -125,8 +185,10 @@ fn serve_until_the_end(stream: UnixStream) -> Result<()> {
     super::set_client(client);
     let hosted = HOSTED.get_or_init(|| Hosted {
         client,
+        sender: sender.clone(),
         running: Running::default(),
         now: Mutex::default(),
+        room: Condvar::new(),
         exits: AtomicBool::new(false),
     });
     let (queue, calls) = channel();
@@ -143,7 +205,7 @@ fn serve_until_the_end(stream: UnixStream) -> Result<()> {
 
 /// Hears the host until it is gone.
 fn hear(stream: UnixStream, hosted: &'static Hosted, calls: &Queue<Run>) -> Result<()> {
-    let mut reader = Reader::new(stream);
+    let mut reader = link::Reader::new(stream);
     while let Some(message) = reader.next()? {
         match message {
             Incoming::Run(run) => {
@@ -155,6 +217,8 @@ fn hear(stream: UnixStream, hosted: &'static Hosted, calls: &Queue<Run>) -> Resu
             Incoming::Done(news) => hosted.client.told(news),
             Incoming::Fetched(news) => hosted.client.told(vec![news]),
             Incoming::Cancel(id) => hosted.cancel(&id),
+            Incoming::More(id) => hosted.wants_item(&id),
+            Incoming::Item(stream, news) => hosted.client.item_came(stream, news),
             Incoming::Started { .. } | Incoming::Refused { .. } | Incoming::Lost(..) => {
                 return Err(message::garbled("it came at the wrong time"));
             }
@@ -189,7 +253,8 @@ fn begin(hosted: &Hosted, id: Uuid) -> Ticket {
         now.last_ticket += 1;
         hosted.running.begin(now.last_ticket);
         (now.call, now.known_as) = (Some((id, now.last_ticket)), id);
-        (now.last_ticket, now.queued.remove(&id) == Some(true))
+        now.stops = now.queued.remove(&id) == Some(true);
+        (now.last_ticket, now.stops)
     };
     if stops {
         hosted.client.cancel_children();
@@ -216,7 +281,7 @@ fn run_one(mut report: Report, unpacked: Unpacked, kept: &mut Kept) -> Result<()
         objects: &objects,
         running: &hosted.running,
         ticket: report.ticket,
-        connection: None,
+        reader: Reader::Host,
     };
     if let Some(later) = registered.later.filter(|_| report.of_actor) {
         let begin = later(start, arguments);
@@ -280,18 +345,9 @@ impl Report {
         let _ = self.end(ended, out);
     }
 
-    fn tell(self, ended: Ended, mut out: Body) -> Result<()> {
+    fn tell(self, ended: Ended, out: Body) -> Result<()> {
         let Ended { outcome, held, how, retry } = ended;
-        let value = outcome.map(|part| {
-            let Part::Inline { start, end } = part else {
-                unreachable!("there is no shared memory")
-            };
-            let mut bytes = out.take();
-            bytes.truncate(end as usize);
-            bytes.drain(..start as usize);
-            bytes
-        });
-        let (status, payload) = match value {
+        let (status, payload) = match outcome.map(|part| bytes_of(part, out)) {
             value if self.of_actor => {
                 let exits = self.hosted.exits.swap(false, Ordering::Relaxed);
                 let answered = Answered { how, exits, outcome: value.map(ByteBuf::from) };
@@ -338,7 +394,7 @@ fn unpack(run: Run, kept: &Kept) -> Result<Unpacked> {
     let mut body = rest[head_bytes..].to_vec();
     let ends = head.of_actor.is_some() && head.function.is_empty();
     let registered = (!ends).then(|| registry::find(&head.function)).transpose()?;
-    let value_of = |id: &Uuid| {
+    let value_with = |id: &Uuid| {
         let place = head.needs.iter().position(|need| need == id);
         place
             .and_then(|place| values.get(place))
@@ -354,7 +410,7 @@ fn unpack(run: Run, kept: &Kept) -> Result<Unpacked> {
         arguments.push(match argument {
             Argument::Value(part) => Argument::Value(part),
             Argument::Object(id) if borrows => {
-                let bytes = value_of(&id)?;
+                let bytes = value_with(&id)?;
                 let object = kept.get(&id);
                 objects.set(id, object.unwrap_or_else(|| Object::Bytes(Arc::new(bytes.clone()))));
                 // Where refs came along, they may be inside of it.
@@ -363,10 +419,10 @@ fn unpack(run: Run, kept: &Kept) -> Result<Unpacked> {
                 }
                 Argument::Object(id)
             }
-            Argument::Object(id) => Argument::Value(append(&mut body, value_of(&id)?)?),
+            Argument::Object(id) => Argument::Value(append(&mut body, value_with(&id)?)?),
             Argument::List(ids) => {
                 let values =
-                    ids.iter().map(|id| value_of(id).cloned()).collect::<Result<Vec<_>>>()?;
+                    ids.iter().map(|id| value_with(id).cloned()).collect::<Result<Vec<_>>>()?;
                 Argument::Value(append(&mut body, &wire::sequence(&values)?)?)
             }
         });

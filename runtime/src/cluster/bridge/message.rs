@@ -62,6 +62,9 @@ pub(super) struct Asks {
     /// Resources are asked for instead of a call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) group: Option<Reservation>,
+    /// It gives a stream, of which so many items may lie over there that nobody has asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stream: Option<usize>,
     /// It is one of a Python function.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) python: bool,
@@ -139,12 +142,21 @@ pub(super) struct Run {
 /// What comes over a bridge.
 #[derive(Debug, PartialEq)]
 pub(super) enum Incoming {
-    Started { cpus: f64 },
-    Refused { kind: ErrorKind, text: String },
+    Started {
+        cpus: f64,
+    },
+    Refused {
+        kind: ErrorKind,
+        text: String,
+    },
     Done(Vec<News>),
     Fetched(News),
     Run(Run),
     Cancel(Uuid),
+    /// An item of a stream.
+    Item(Uuid, News),
+    /// Another item of the stream is wanted.
+    More(Uuid),
     Lost(Uuid, String),
 }
 
@@ -283,6 +295,14 @@ impl Incoming {
             "cancel" => {
                 let (_, id): (&str, _) = read(bytes)?;
                 Self::Cancel(uuid(id))
+            }
+            "item" => {
+                let (_, stream, id, status, carries, payload): (&str, _, _, _, _, _) = read(bytes)?;
+                Self::Item(uuid(stream), RawNews(id, status, carries, payload).read()?)
+            }
+            "more" => {
+                let (_, id): (&str, _) = read(bytes)?;
+                Self::More(uuid(id))
             }
             "lost" => {
                 let (_, id, text): (&str, _, _) = read(bytes)?;

@@ -123,6 +123,7 @@ fn read(mut reader: Reader<impl std::io::Read>, client: &'static Client) -> Resu
         match message {
             Incoming::Done(news) => client.told(news),
             Incoming::Fetched(news) => client.told(vec![news]),
+            Incoming::Item(stream, news) => client.item_came(stream, news),
             Incoming::Lost(actor, text) => client.lost(actor, &text),
             _ => return Err(message::garbled("it came at the wrong time")),
         }

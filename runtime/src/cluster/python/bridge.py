@@ -5,6 +5,7 @@ The program is told of completions, without asking, in batches: while one batch 
 gathers. Nothing here waits for the cluster, so a program that asks for much is read all the same.
 """
 
+import os
 import queue
 import sys
 import threading
@@ -148,6 +149,12 @@ class Bridge:
         self.refused.pop(id, None)
         self.engine.unhost(id)
 
+    def on_more(self, id, count):
+        held = self.objects.get(id)
+        # A stream that was refused has ended already.
+        if held is not None:
+            held.handle.more(count)
+
     def on_put(self, id, carries, payload):
         try:
             self.adopt(id, self.engine.put(payload, self.handles(carries)))
@@ -211,7 +218,11 @@ class Bridge:
 
     def close(self):
         """The program is gone: nobody is told any more, and its refs are dropped."""
-        self.objects.clear()
+        with self.lock:
+            objects, self.objects = self.objects, {}
+        for held in objects.values():
+            if hasattr(held.handle, "close"):
+                held.handle.close()
         self.news.put((None, None))
 
     def is_blocked(self):
@@ -235,6 +246,15 @@ class Bridge:
 
     def completed(self, id, result):
         self._tell("done", id, result)
+
+    def item(self, stream, handle, result):
+        """A stream has an item, of which the program is told with a new id."""
+        id = os.urandom(16)
+        self.adopt(id, handle)
+        status, payload, carries, _ = result
+        for carried, handle in carries.items():
+            self.adopt(carried, handle)
+        self._say("item", [stream, id, status, list(carries), payload])
 
     def fetched(self, id, result):
         self._tell("fetched", id, result)

@@ -7,6 +7,7 @@ task has ended. `payload` is a ref to a pair of bytes and handles carried in the
 """
 
 import asyncio
+import math
 import mmap
 import os
 import pickle
@@ -54,10 +55,14 @@ INLINE_BYTES = 64 * 1024
 CONNECT_SECONDS = 5
 # Marks what a host raises so that Ray tries the call again.
 MARK = "mobula"
+# Follows the outcome of a stream that has ended.
+END = "end"
 # How many calls of an actor may be under way in Ray; how many there are in fact, the driver sees to.
 ACTOR_CALLS_MAX = 1_000_000
 # After how long a task that was cancelled is cancelled again: a host gives a call some time to notice.
 CANCEL_AGAIN_SECONDS = 1.0 + host.GRACE_SECONDS
+# How often it is looked whether what waits for a stream goes on: Ray only says when all of it is there.
+STREAM_SECONDS = 0.02
 # For how long it is believed what nodes there are.
 NODES_SECONDS = 1.0
 
@@ -170,11 +175,13 @@ class Ray:
         """Makes the calls one task of Ray's, and gives their results' handles."""
         if group[0].actor is not None:
             return self._call_actor(group[0], sent)
+        if "stream" in group[0].options:
+            return [self._stream(group[0], sent)]
         if "group" in group[0].options:
             return [self._reserve(group[0].options["group"], sent)]
         split = len(group) == 1 and not sent.bridge.fuser.is_small(group[0].function)
         header, flat = self._pack(group, split, sent.bridge)
-        refs = self._function(group[0], split, sent.bridge).remote(header, *flat)
+        refs = self._function(group[0], 1 + split, sent.bridge).remote(header, *flat)
         meta, payload = refs if split else (refs, None)
         sent.task = meta
         meta._on_completed(lambda value: sent.ended(self.failure(value) if _failed(value) else value))
@@ -202,6 +209,15 @@ class Ray:
         meta._on_completed(ended)
         return [(meta, 0, payload)]
 
+    def _stream(self, task, sent):
+        """Makes the call one of Ray's generators, which a thread reads as far as items are wanted."""
+        header, flat = self._pack([task], True, sent.bridge)
+        generator = self._function(task, "streaming", sent.bridge).remote(header, *flat)
+        sent.task = Reading(generator, task.id, sent, self)
+        handle = Stream((generator.completed(), 0, None))
+        handle.reading = sent.task
+        return handle
+
     def _pack(self, group, split, bridge):
         """The calls, with positions in the arguments in the place of the objects that they need."""
         flat, positions = [], {}
@@ -221,18 +237,20 @@ class Ray:
             calls.append((task.id, _blob(task.call), needs, bridge.handles(task.carries)))
         return (calls, group[0].options.get("max_retries", 0), split), flat
 
-    def _function(self, task, split, bridge):
+    def _function(self, task, returns, bridge):
         """The remote function of these options; Ray sends it to a worker once."""
-        key = (task.options_key, split)
+        key = (task.options_key, returns)
         function = self.functions.get(key)
         if function is None:
-            if not self.functions:
-                ray.cloudpickle.register_pickle_by_value(shipping)
-                call = shipping.caller(*self.job["package"], "engine_ray", "run", self.job)
-                self.functions[None] = ray.remote(call)
             options = {**self._options(task.options), **_placement(task.options.get("placement"), bridge)}
-            function = self.functions[None].options(num_returns=1 + split, **options)
-            self.functions[key] = function
+            name, ship = "run", shipping.caller
+            if returns == "streaming":
+                name, ship = "stream", shipping.generator
+                options["_generator_backpressure_num_objects"] = task.options["stream"]
+            if name not in self.functions:
+                ray.cloudpickle.register_pickle_by_value(shipping)
+                self.functions[name] = ray.remote(ship(*self.job["package"], "engine_ray", name, self.job))
+            function = self.functions[key] = self.functions[name].options(num_returns=returns, **options)
         return function
 
     def _reserve(self, wanted, sent):
@@ -346,7 +364,11 @@ class Ray:
         if isinstance(task, tuple):
             actor, id = task
             actor.cancel.remote(id)
-        elif force:
+            return
+        if isinstance(task, Reading):
+            task.read_on()
+            task = task.generator.completed()
+        if force:
             ray.cancel(task, force=True)
         else:
             self.cancelling.add(task)
@@ -356,6 +378,9 @@ class Ray:
         refs = list({handle[0] for handle in handles if handle[0] is not None})
         if not refs:
             return True
+        for handle in handles:
+            if isinstance(handle, Stream):
+                seconds = STREAM_SECONDS
         enough = 1 if any else len(refs)
         ready, _ = ray.wait(refs, num_returns=enough, timeout=seconds, fetch_local=False)
         return len(ready) >= enough
@@ -428,6 +453,67 @@ class Cancelling:
                     ray.cancel(task)
 
 
+class Reading:
+    """Reads a stream, on a thread of its own, as far as items are wanted: what it has not read, the generator of Ray's
+    is behind with, and waits."""
+
+    def __init__(self, generator, id, sent, engine):
+        self.generator = generator
+        self.id = id
+        self.sent = sent
+        self.engine = engine
+        self.wanted = 0
+        # What came of the call, once that is known.
+        self.end = None
+        self.changed = threading.Condition()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def more(self, count):
+        with self.changed:
+            self.wanted += count
+            self.changed.notify()
+
+    def read_on(self):
+        """To the end, which comes soon."""
+        self.more(math.inf)
+
+    def close(self):
+        if self.end is None:
+            self.engine.cancel(self, [self.id], False)
+
+    def _read(self):
+        while self.end is None:
+            with self.changed:
+                self.changed.wait_for(lambda: self.wanted > 0)
+                self.wanted -= 1
+            try:
+                self.end = self._read_one()
+            except Exception as error:
+                self.end = self.engine.failure(error)
+        self.sent.ended(self.end)
+
+    def _read_one(self):
+        """Reads an item, or the end, which it gives."""
+        meta = next(self.generator)
+        result, *end = ray.get(meta)
+        if end == [END]:
+            return result
+        payload = next(self.generator) if result[0] == outcome.REMOTE else None
+        self.sent.bridge.item(self.id, (meta, 0, payload), result)
+        return None
+
+
+class Stream(tuple):
+    """The handle of a stream: its end's, and what reads it."""
+
+    def more(self, count):
+        self.reading.more(count)
+
+    def close(self):
+        """Nobody has it any more."""
+        self.reading.close()
+
+
 class Group(tuple):
     """The handle of a placement group."""
 
@@ -498,6 +584,27 @@ def run(job, header, *flat):
         status, payload, _, _ = results[0]
         raise RuntimeError(MARK, status, payload)
     return _meta_and_payload(results[0]) if split else results
+
+
+def stream(job, header, *flat):
+    """A task of Ray's that gives a stream: for each item its outcomes, and its value apart where that is large. What comes
+    last is the end of it."""
+    ((id, call, needs, carries),), _, _ = header
+    call = (id, _bytes(call), [_needed(*need, flat) for need in needs], carries)
+    items = host.stream(job, call, 1, lambda: _content(job), lambda child: _bridge(job, child))
+    while True:
+        try:
+            result = next(items)
+        except StopIteration as ended:
+            result = ended.value
+            break
+        except host.Interrupted:
+            raise KeyboardInterrupt from None
+        meta, payload = _meta_and_payload(result)
+        yield meta
+        if payload is not None:
+            yield payload
+    yield [result, END]
 
 
 def nothing():

@@ -101,6 +101,28 @@ def _try(job, calls, content, bridge):
         return _on_children(job, calls, content, bridge, interrupts)
 
 
+def stream(job, call, attempt, content, bridge):
+    """Runs a call that gives a stream: gives the outcome of each item, and returns that of the call."""
+    failed = outcome.failure_of(call[2])
+    if failed is not None:
+        return failed
+    child, outcomes = None, []
+    with Interrupts() as interrupts:
+        try:
+            child = take(job, content)
+            if child.bridge is None:
+                child.bridge = bridge(child)
+            result = yield from Run(child, [resolved(*call, attempt)], outcomes, interrupts).items()
+        except Died as died:
+            _end(child)
+            return outcome.failed("WorkerCrashed", str(died))
+        except BaseException:
+            _end(child)
+            raise
+    _give_back(job, child)
+    return result
+
+
 def _on_children(job, calls, content, bridge, interrupts):
     outcomes = []
     while len(outcomes) < len(calls):
@@ -169,16 +191,7 @@ class Run:
         self.deadline = None
 
     def go(self):
-        with _lock:
-            _running.update((id, self.child) for id, *_ in self.calls)
-            cancelled = [id for id, *_ in self.calls if _cancelled.pop(id, self) is None]
-        try:
-            for id, attempt, call, values, carries in self.calls:
-                for carried, handle in carries.items():
-                    self.bridge.adopt(carried, handle)
-                self.child.send(["run", id, attempt, call, values, list(carries)])
-            for id in cancelled:
-                self.child.send(["cancel", id])
+        with self._sent():
             began = time.monotonic()
             while self.done < len(self.calls):
                 message = self._receive()
@@ -190,6 +203,41 @@ class Run:
                 now = time.monotonic()
                 self._done(message, now - began)
                 began = now
+
+    def items(self):
+        """Gives the outcome of each item of the one call that is there, and returns that of the call. The child goes on
+        when whoever takes them does."""
+        ((id, *_),) = self.calls
+        with self._sent():
+            while not self.done:
+                message = self._receive()
+                if message is None:
+                    continue
+                if message[0] == "done":
+                    self._done(message, 0.0)
+                elif message[0] == "item":
+                    _, _, status, carries, payload = message
+                    yield (status, payload, self.bridge.handles(carries), 0.0)
+                    if not self.interrupts.came:
+                        self.child.send(["more", id])
+                else:
+                    self.bridge.handle(message)
+        return self.outcomes[0]
+
+    @contextlib.contextmanager
+    def _sent(self):
+        """The calls are with the child, where they can be cancelled."""
+        with _lock:
+            _running.update((id, self.child) for id, *_ in self.calls)
+            cancelled = [id for id, *_ in self.calls if _cancelled.pop(id, self) is None]
+        try:
+            for id, attempt, call, values, carries in self.calls:
+                for carried, handle in carries.items():
+                    self.bridge.adopt(carried, handle)
+                self.child.send(["run", id, attempt, call, values, list(carries)])
+            for id in cancelled:
+                self.child.send(["cancel", id])
+            yield
         finally:
             with _lock:
                 for id, *_ in self.calls:

@@ -50,6 +50,16 @@ def caller(package, texts, module, function, *first):
     return call
 
 
+def generator(package, texts, module, function, *first):
+    """As `caller`, of a function that yields: Ray looks whether what it is given does."""
+
+    def generate(*arguments):
+        install(package, texts)
+        yield from getattr(importlib.import_module(f"{package}.{module}"), function)(*first, *arguments)
+
+    return generate
+
+
 def actor(package, texts, module, name, *first):
     """A class whose methods are those of the class `name` of `module` wherever it is sent, made with `first` before
     its arguments. Methods that wait for others run side by side."""

@@ -25,4 +25,4 @@ class Task:
         self.options_key = repr(sorted(options.items())) if options else ""
 
     def may_be_fused(self):
-        return not self.actor and not self.needs and not self.options.get("max_retries")
+        return not (self.actor or self.needs or self.options.get("max_retries") or "stream" in self.options)

@@ -459,4 +459,8 @@ impl Upstream for Connection {
     fn let_go_once(&self, id: Uuid) {
         lock(&self.let_go).push((id, 1));
     }
+
+    fn want_items(&self, _: Uuid, _: usize) {
+        unreachable!("a worker's tasks have no streams")
+    }
 }

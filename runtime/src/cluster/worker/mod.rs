@@ -12,13 +12,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use uuid::Uuid;
 
-use crate::cluster::arena::{Page, Reader, Writer};
+use crate::cluster::arena::{self, Page, Writer};
 use crate::cluster::channel::{Incoming, Outgoing};
 use crate::cluster::frame::{self, Bytes, Part, TaskHead, ToDriver, ToWorker};
 use crate::cluster::processes::spawn::{self, Ends, Inherited, Serves};
 use crate::cluster::turn;
 use crate::cluster::worker::home::Connection;
-use crate::cluster::worker::task::{Ended, Replier, Start};
+use crate::cluster::worker::task::{Ended, Reader, Replier, Start};
 use crate::cluster::{bridge, registry, upstream};
 use crate::config::{Config, Engine};
 use crate::error::{Failed, Result};
@@ -133,7 +133,7 @@ fn serve_until_the_end(ends: Ends) -> std::io::Result<()> {
         Incoming::new(tasks),
         outgoing,
         Writer::new(to_driver),
-        Reader::new(to_worker),
+        arena::Reader::new(to_worker),
         Arc::clone(&page),
     );
     let connection: &'static Connection = Box::leak(Box::new(connection));
@@ -307,7 +307,7 @@ impl Worker {
                 objects: &self.objects,
                 running,
                 ticket,
-                connection: Some(self.connection),
+                reader: Reader::Driver(self.connection),
             };
             let begin = later(start, arguments);
             self.keep(unread)?;
@@ -320,8 +320,8 @@ impl Worker {
             Ok(registered) => {
                 let bytes = self.connection.bytes(body);
                 let objects = &self.objects;
-                let connection = Some(self.connection);
-                let start = Start { about: &about, bytes, objects, running, ticket, connection };
+                let reader = Reader::Driver(self.connection);
+                let start = Start { about: &about, bytes, objects, running, ticket, reader };
                 (registered.run)(start, arguments, &mut lease.body)
             }
             Err(error) => {

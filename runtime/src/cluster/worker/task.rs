@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::cluster::bridge::hosted::Report;
+use crate::cluster::bridge::hosted::{self, Report};
 use crate::cluster::frame::{self, About, Body, Bytes, Outcome};
 use crate::cluster::turn::Ticket;
 use crate::cluster::worker::Objects;
@@ -29,8 +29,8 @@ pub struct Start<'a> {
     pub(crate) objects: &'a Objects,
     pub(in crate::cluster) running: &'a Running,
     pub(in crate::cluster) ticket: Ticket,
-    /// None: it is a cluster's worker.
-    pub(in crate::cluster) connection: Option<&'static Connection>,
+    /// If it is a stream's beginning, where its items go.
+    pub(in crate::cluster) reader: Reader,
 }
 
 /// How it ended.
@@ -49,26 +49,44 @@ pub(crate) struct Here {
     pub(crate) task: Task,
 }
 
+/// Who takes the items of a stream that this process produces.
+#[derive(Clone, Copy)]
+pub(in crate::cluster) enum Reader {
+    /// The driver, whose worker this is.
+    Driver(&'static Connection),
+    /// The host, where this is a program on a cluster.
+    Host,
+}
+
 /// Where the items of a stream go that this process produces.
 #[derive(Clone, Copy)]
 pub(crate) struct Items {
-    connection: &'static Connection,
+    reader: Reader,
     ticket: Ticket,
 }
 
 impl Items {
     /// Sends what `pack` packs, and waits. False: no more are wanted.
     pub(crate) fn send(self, pack: impl FnOnce(&mut Body) -> (Outcome, Vec<Held>)) -> bool {
-        let mut lease = self.connection.borrow_writer();
-        let (outcome, held) = pack(&mut lease.body);
-        self.connection.send_item(self.ticket, outcome, &held, lease)
+        match self.reader {
+            Reader::Driver(connection) => {
+                let mut lease = connection.borrow_writer();
+                let (outcome, held) = pack(&mut lease.body);
+                connection.send_item(self.ticket, outcome, &held, lease)
+            }
+            Reader::Host => {
+                let mut body = Body::new(None);
+                let (outcome, held) = pack(&mut body);
+                hosted::send_item(outcome, held, body)
+            }
+        }
     }
 }
 
 impl Start<'_> {
-    /// If this is a stream's beginning, where its items go. None: nobody here takes items.
-    pub(crate) fn items(&self) -> Option<Items> {
-        Some(Items { connection: self.connection?, ticket: self.ticket })
+    /// If this is a stream's beginning, where its items go.
+    pub(crate) fn items(&self) -> Items {
+        Items { reader: self.reader, ticket: self.ticket }
     }
 
     /// As `here`, of one that is under way among others.

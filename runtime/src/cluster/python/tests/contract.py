@@ -127,6 +127,65 @@ class Nested:
         self.assertEqual([self.get(id) for id in ids], [(0, 2 * (i + 1)) for i in range(6)])
 
 
+class Streams:
+    """Calls that give streams."""
+
+    def numbers(self, items):
+        return [msgpack.unpackb(payload)[0] for _, status, payload in items if status == 0]
+
+    def test_stream(self):
+        a = self.submit("count", 5, 1, options={"stream": 2})
+        self.send(["more", a, 2])
+        self.assertEqual(self.numbers(self.driver.items(a, 2)), [0, 1])
+        time.sleep(0.3)
+        self.assertEqual(self.driver.items(a, 0), [], "no more than is wanted")
+        self.send(["more", a, 100])
+        items = self.driver.items(a, 3)
+        self.assertEqual(self.numbers(items), [2, 3, 4])
+        self.assertEqual(self.get(a), (0, 5))
+        self.assertEqual(self.get(self.submit("echo", needs=[items[1][0]])), (0, [3, "x"]))
+
+    def test_stream_of_large_items(self):
+        a = self.submit("count", 4, 300_000, options={"stream": 1})
+        self.send(["more", a, 5])
+        items = self.driver.items(a, 4)
+        self.assertEqual([status for _, status, _ in items], [2] * 4)
+        self.assertEqual(self.get(a), (0, 4))
+        self.assertEqual(self.get(self.submit("length", needs=[items[3][0]])), (0, 2))
+        self.send(["fetch", items[2][0]])
+        _, _, payload = self.driver.wait(items[2][0], "fetched")
+        self.assertEqual(msgpack.unpackb(payload), [2, "x" * 300_000])
+
+    def test_stream_that_breaks(self):
+        a = self.submit("count", 2000, 1, options={"stream": 100})
+        self.send(["more", a, 2000])
+        self.assertEqual(self.numbers(self.driver.items(a, 1000)), list(range(1000)))
+        self.assertEqual(self.get(a), (1, b"too far"))
+
+    def test_stream_that_is_stopped(self):
+        for wanted in (0, 3):
+            a = self.submit("count", 10**9, 1, options={"stream": 4})
+            self.send(["more", a, wanted])
+            self.driver.items(a, wanted)
+            # By now it waits, or has not begun.
+            time.sleep(1)
+            self.send(["cancel", a, False])
+            status, payload = self.get(a)
+            self.assertIn((status, payload), [(1, b"stopped"), (3, ["Cancelled", payload[1]])])
+            self.assertLess(len(self.driver.items(a, 0)), 100)
+        self.assertEqual([self.get(self.submit("add", i, 1)) for i in range(2)], [(0, 1), (0, 2)])
+
+    def test_stream_that_dies(self):
+        a = self.submit("count", 3, "no length", options={"stream": 4})
+        self.send(["more", a, 1])
+        self.fails(a, "WorkerCrashed")
+
+    def test_stream_of_what_failed(self):
+        a = self.submit("count", 3, needs=[self.submit("fail", "root")], options={"stream": 4})
+        self.send(["more", a, 1])
+        self.assertEqual(self.get(a), (4, b"root"))
+
+
 class Carried:
     """Refs travel inside of values."""
 

@@ -45,6 +45,10 @@ class Driver:
             while True:
                 message = frames.read(self.process.stdout.readinto)
                 with self.changed:
+                    if message[0] == "item":
+                        self.news.setdefault(("item", message[1]), []).append(message[2:])
+                        self.changed.notify_all()
+                        continue
                     items = message[1] if message[0] == "done" else [message[1:]]
                     for item in items:
                         self.news[(message[0], item[0])] = item[1:]
@@ -66,6 +70,12 @@ class Driver:
         with self.changed:
             assert self.changed.wait_for(lambda: (name, id) in self.news, seconds), "no news in time"
             return self.news.pop((name, id))
+
+    def items(self, stream, count, seconds=20):
+        """As many items of a stream as are there, once there are so many: for each its id, status and payload."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: len(self.news.get(("item", stream), [])) >= count, seconds), "too few"
+            return [(id, status, payload) for id, status, _, payload in self.news.pop(("item", stream), [])]
 
     def get(self, id):
         status, carries, payload = self.wait(id)

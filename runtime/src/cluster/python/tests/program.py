@@ -92,7 +92,20 @@ def slowly(x):
     return x, int(os.environ["RAY_RAYLET_PID"])
 
 
+def count(to, length):
+    """Gives the numbers up to one, each with a text so long; breaks at 1000."""
+    for number in range(to):
+        if number == 1000:
+            raise Failed("too far")
+        writer.send(["item", id, 0, [], msgpack.packb([number, "x" * length])])
+        while (news := frames.read(channel.recv_into))[0] != "more":
+            if news[0] == "cancel":
+                raise Failed("stopped")
+    return to
+
+
 FUNCTIONS = {
+    "count": count,
     "slowly": slowly,
     "add": lambda a, b: a + b,
     "pid": os.getpid,

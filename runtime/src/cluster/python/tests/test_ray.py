@@ -4,11 +4,11 @@ import tempfile
 import time
 import unittest
 
-from contract import Carried, Nested, Running, Tasks
+from contract import Carried, Nested, Running, Streams, Tasks
 from driver import Driver
 
 
-class OnRay(Tasks, Running, Nested, Carried, unittest.TestCase):
+class OnRay(Tasks, Running, Nested, Carried, Streams, unittest.TestCase):
     engine = "ray"
 
     def test_deaf(self):
