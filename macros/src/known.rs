@@ -63,6 +63,7 @@ pub(crate) const KNOWN: &[Known] = &[
     known(ACTORS, "max_concurrency", Kind::Count(1), "max_concurrency = 8"),
     known(ACTORS, "max_pending_calls", Kind::Count(1), "max_pending_calls = 1000"),
     known(ACTORS, "block_when_full", Kind::Flag, "block_when_full"),
+    known(ACTORS, "detached", Kind::Flag, "detached"),
     known(FUNCTIONS, "num_returns", Kind::Returns, "num_returns = 2"),
     STREAM,
     MAX_UNREAD,

@@ -145,6 +145,7 @@ mod types;
 /// | `max_concurrency = 8` | actors | how many of its calls may run at once |
 /// | `max_pending_calls = 1000` | actors | how many of its calls may wait |
 /// | `block_when_full` | actors | a call waits for its place among those instead of failing |
+/// | `detached` | actors | it outlives the program, on a cluster |
 /// | `every = "1s"` | methods of actors | how often it is called beside calls by handles: see below |
 /// | `num_returns = 2` | functions | how many refs a call returns |
 /// | `stream` | functions, methods of actors | its results come one after the other, each with a ref |

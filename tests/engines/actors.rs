@@ -227,6 +227,74 @@ pub(crate) fn actor_names(_: Engine) -> mobula::Result<()> {
     Ok(())
 }
 
+/// The address of the cluster that another program of this suite has started.
+const ADDRESS: &str = "MOBULA_TEST_ADDRESS";
+
+pub(crate) fn detached_actors(_: Engine) -> mobula::Result<()> {
+    let name = || mobula::ActorName::new("kept").namespace("lab");
+    let kept = || Counter::options().name("kept").namespace("lab").detached();
+    let counter = kept().remote(1);
+    assert_eq!(mobula::get(counter.add(1))?, 2);
+    assert_eq!(mobula::get_actor::<Counter>(name())?, counter);
+    let end = counter.watch();
+    drop(counter);
+    assert!(matches!(mobula::get(end)?, ActorEnd::Unreachable));
+
+    // Nobody here has it, and it lives.
+    let error = mobula::get(kept().remote(1).value()).unwrap_err();
+    assert!(error.to_string().contains("kept"), "{error}");
+    let same = mobula::get_actor::<Counter>(name())?;
+    assert_eq!(mobula::get(same.add(1))?, 3);
+    drop(same);
+    assert_eq!(mobula::get_actor::<Beats>(name()).unwrap_err().kind(), ErrorKind::Value);
+    assert_eq!(mobula::get_actor::<Counter>("kept").unwrap_err().kind(), ErrorKind::ActorDied);
+    assert_eq!(mobula::get(kept().get_or_create(50).value())?, 3);
+
+    // So it is for another program, and for this one what that has left.
+    let address = "__import__('ray').get_runtime_context().gcs_address";
+    let address: String = mobula::get(mobula::python("builtins:eval").remote((address,)))?;
+    let same = kept().get_or_create(50);
+    let mut other = process::Command::new(std::env::current_exe().expect("this is a program"));
+    other.args(["actors::another_program", "--exact", "--nocapture"]).env(ADDRESS, address);
+    assert!(other.status().expect("it starts").success());
+    assert_eq!(mobula::get(same.value())?, 13);
+    let left = mobula::get_actor::<Gate>(mobula::ActorName::new("left").namespace("lab"))?;
+    assert_eq!(mobula::get(left.passed())?, 0);
+
+    // It ends where somebody ends it.
+    mobula::get(same.stop())?;
+    mobula::kill(&left);
+    assert_eq!(mobula::get_actor::<Counter>(name()).unwrap_err().kind(), ErrorKind::ActorDied);
+    let panics = kept().remote(0);
+    assert_eq!(mobula::get(panics.panics("no more")).unwrap_err().kind(), ErrorKind::Panic);
+    assert_eq!(mobula::get(panics.value()).unwrap_err().kind(), ErrorKind::ActorDied);
+    drop(panics);
+    assert_eq!(mobula::get(kept().get_or_create(7).value())?, 7);
+    mobula::get(kept().get_or_create(7).stop())?;
+
+    let beats = Beats::options().name("beats").detached().remote();
+    assert_eq!(mobula::get(beats.count()).unwrap_err().kind(), ErrorKind::Config);
+    let nameless = Counter::options().detached().remote(1);
+    assert!(mobula::get(nameless.value()).unwrap_err().to_string().contains("name"));
+    Ok(())
+}
+
+/// Is started by `detached_actors`.
+#[test]
+fn another_program() {
+    let Ok(address) = std::env::var(ADDRESS) else { return };
+    let config = Config::new().engine(Engine::Ray).address(address);
+    let runtime = Runtime::new(config).unwrap();
+    let _entered = runtime.enter();
+    let counter =
+        mobula::get_actor::<Counter>(mobula::ActorName::new("kept").namespace("lab")).unwrap();
+    let totals: Vec<u64> =
+        mobula::get((0..10).map(|_| counter.add(1)).collect::<Vec<_>>()).unwrap();
+    assert!(totals.into_iter().eq(4..14));
+    let gate = Gate::options().name("left").namespace("lab").detached().remote();
+    assert_eq!(mobula::get(gate.passed()).unwrap(), 0);
+}
+
 struct Beats(u64);
 
 #[remote]

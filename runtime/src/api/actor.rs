@@ -17,9 +17,12 @@ use uuid::Uuid;
 
 use crate::api::crossing::{self, Arguments};
 use crate::api::object::ObjectRef;
+use crate::api::options::Options;
 use crate::api::parameter::{Arg, Awaiting, Borrowed, Lent, Owned, Params, Slot};
+use crate::api::port::Way;
 use crate::cluster;
-use crate::cluster::argument::unfit;
+use crate::cluster::argument::{Packing, unfit};
+use crate::cluster::detached::{Detached, Found};
 use crate::cluster::upstream;
 use crate::config::Engine;
 use crate::error::{Error, ErrorKind, Result};
@@ -34,7 +37,7 @@ use crate::local::names::Claimed;
 use crate::local::place::Place;
 pub use crate::local::strand::Body;
 use crate::local::strand::{Access, HostedCall, HostedHandle, Method, Strand, StrandHandle, Waits};
-use crate::local::{Local, current, default, pool};
+use crate::local::{Local, current, default, pool, waiting};
 use crate::wire;
 
 mod away;
@@ -48,8 +51,8 @@ mod tick;
 
 pub use self::shareable::{IsShareable, NotShareable, Shareable, Sharing};
 
-use self::away::Away;
 pub use self::away::{ActorCrossing, MethodCrossing};
+use self::away::{Away, Plan};
 pub use self::control::{ActorControl, exit_actor, kill};
 pub use self::deliver::deliver;
 use self::far::Far;
@@ -212,13 +215,16 @@ impl<A: Actor> ActorCell<A> {
         taken: Taken,
         call: Call,
     ) -> Result<Self> {
+        let found = if taken == Taken::Share { Found::Share } else { Found::Refuse };
+        let detached = config.map(|config| config.as_detached::<A>(found)).transpose()?.flatten();
         if crossing::leaves() {
             if let Some(upstream) = cluster::way_to_actors(call.function.name())? {
                 let started = far::start::<A>(upstream, &slots, config, taken, call)?;
                 return Ok(started.cell().clone());
             }
             let seed = Arguments::Slots(slots);
-            return Self::start_away(seed, config, taken, call, current::next_place);
+            let place = current::next_place;
+            return Self::start_away(seed, detached, config, taken, call, place);
         }
         let (local, terms) = Self::terms(config, taken)?;
         let terms = terms.map(|terms| match local.settings().engine {
@@ -246,6 +252,7 @@ impl<A: Actor> ActorCell<A> {
     /// In the driver: starts an actor whose state is to live in another process.
     fn start_away(
         seed: Arguments<A::Params>,
+        detached: Option<Detached>,
         config: Option<&ActorConfig>,
         taken: Taken,
         call: Call,
@@ -257,7 +264,7 @@ impl<A: Actor> ActorCell<A> {
         }
         let runtime = Arc::clone(&local);
         if A::ASYNC {
-            let (arguments, seed) = (awaited_here(&seed), Arc::new(Mutex::new(seed)));
+            let (arguments, seed) = (awaited_here(&seed), Plan::new(seed, detached));
             let claimed = Strand::start(local, seed, terms, arguments, call, place);
             let (handle, is_new) = taken.settle(claimed)?;
             return Ok(Self(Kind::AwayWaits(handle)).begun(is_new, &runtime));
@@ -266,7 +273,7 @@ impl<A: Actor> ActorCell<A> {
         let terms = terms.map(|terms| Terms { max_concurrency: None, ..terms });
         let arguments = awaited_here(&seed);
         let claimed =
-            Strand::start(local, Arc::new(Mutex::new(seed)), terms, arguments, call, place);
+            Strand::start(local, Plan::new(seed, detached), terms, arguments, call, place);
         let (handle, is_new) = taken.settle(claimed)?;
         Ok(Self(Kind::Away(handle)).begun(is_new, &runtime))
     }
@@ -312,14 +319,52 @@ impl<A: Actor> ActorCell<A> {
                 Kind::Computes(local.names().find::<Weak<Strand<A>>>(name)?)
             }))
         };
-        default::with_current_if_any(|local| match local {
+        let found = default::with_current_if_any(|local| match local {
             Some(local) => find(local),
             None => {
                 let message =
                     format!("no actor with the name {name} lives: no runtime was started");
                 Err(Error::new(ErrorKind::ActorDied, message))
             }
-        })
+        });
+        match found {
+            Err(error) if error.kind() == ErrorKind::ActorDied && is_on_ray() => {
+                Self::find_detached(name)?.ok_or(error)
+            }
+            found => found,
+        }
+    }
+
+    /// The actor of that name which outlives programs, if there is one.
+    #[track_caller]
+    fn find_detached(name: &ActorName) -> Result<Option<Self>> {
+        let Some(crossing) = A::crossing() else { return Ok(None) };
+        let upstream = cluster::way_to_ray("detached actors")?;
+        let call = Call { function: A::function(), called_at: Location::caller() };
+        let config = ActorConfig::of_detached(name);
+        let detached = config.as_detached::<A>(Found::Expect)?;
+        let mut asked = Options::new().into_asked(None)?;
+        asked.detached.clone_from(&detached);
+        let place = Place::ROOT;
+        let (pack, way) = (|_: &mut Packing<'_>| Ok(()), Way::<()>::new());
+        let is_there = crossing::send_upstream(
+            upstream,
+            crossing.registered,
+            pack,
+            way,
+            Some(asked),
+            call,
+            &place,
+        )?;
+        let _ = waiting::wait(is_there.any(), None);
+        match is_there.into_owned() {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::ActorDied => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let seed = Arguments::Forwarded(Vec::new(), Vec::new());
+        let place = current::next_place;
+        Self::start_away(seed, detached, Some(&config), Taken::Share, call, place).map(Some)
     }
 
     /// Calls a method.
@@ -412,6 +457,13 @@ fn awaiting<P: Params>(slots: &P::Slots) -> Refs {
 /// itself, and gives their values to the actor without a way through here.
 fn awaited_here<P: Params>(arguments: &Arguments<P>) -> Refs {
     if cluster::is_over_bridge() { Refs::default() } else { arguments.awaited().refs }
+}
+
+/// Whether there is a runtime, on the engine `ray`.
+fn is_on_ray() -> bool {
+    default::with_current_if_any(|local| {
+        local.is_some_and(|local| local.settings().engine == Engine::Ray)
+    })
 }
 
 /// The call of an actor that could not begin.

@@ -128,6 +128,7 @@ impl Options {
             priority,
             placement,
             reservation: None,
+            detached: None,
             python: false,
         })
     }
@@ -151,6 +152,7 @@ impl Options {
             priority,
             placement,
             reservation: _,
+            detached: _,
             python: _,
         } = asked;
         let retry_if = declared.filter(|_| retries_as_declared);

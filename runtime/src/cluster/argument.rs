@@ -9,6 +9,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::cluster::coder;
+use crate::cluster::detached::Detached;
 use crate::cluster::frame::{Body, Part};
 use crate::cluster::placement::{Placement, Reservation};
 use crate::error::{Error, ErrorKind, Result};
@@ -188,6 +189,8 @@ pub(crate) struct Asked {
     pub(crate) placement: Option<Placement>,
     /// Resources are asked for instead of a call.
     pub(crate) reservation: Option<Reservation>,
+    /// It is asked whether this actor lives, and nothing is called.
+    pub(crate) detached: Option<Detached>,
     /// The function is one of Python's.
     pub(crate) python: bool,
 }

@@ -9,7 +9,7 @@
 //! and finds deadlocks.
 //!
 //! - `registry` which functions there are, by name;
-//! - `placement` what a call may ask for of the nodes of a cluster;
+//! - `placement` what a call may ask for of the nodes of a cluster; `detached` actors that outlive their programs;
 //! - `argument`, `coder`, `frame`, `channel` what crosses, and how; `arena`, `turn` the memory that both see;
 //! - `calls` those of an actor that are under way;
 //! - `processes` the engine whose workers are children of this process, and the process of each actor;
@@ -25,6 +25,7 @@ use std::time::Duration;
 pub(crate) mod argument;
 pub(crate) mod channel;
 pub(crate) mod coder;
+pub(crate) mod detached;
 pub(crate) mod frame;
 pub(crate) mod placement;
 pub(crate) mod registry;
@@ -38,6 +39,7 @@ mod processes;
 mod turn;
 
 use crate::cluster::argument::{Packing, What};
+use crate::cluster::detached::Detached;
 use crate::cluster::processes::Processes;
 use crate::cluster::registry::Registered;
 use crate::cluster::upstream::Upstream;
@@ -152,6 +154,8 @@ pub(crate) trait Host: Send + Sync {
     fn poll(&self, sent: u64, waker: &Waker) -> Poll<Result<Reply>>;
     /// Nobody waits for the call any more: it is to stop.
     fn give_up(&self, sent: u64);
+    /// Dropped from now on, the actor goes on without this program, if it is one of those that can.
+    fn leave(&self) {}
 }
 
 /// The engine of a runtime whose tasks run in other processes.
@@ -167,13 +171,19 @@ pub(crate) fn engine(local: &Arc<Local>) -> Result<&dyn Engine> {
     Ok(processes.expect("a runtime has one engine"))
 }
 
-/// Makes an actor in another process, by a call that this thread runs as the task `task`.
+/// Makes an actor in another process, by a call that this thread runs as the task `task`; or finds it, where it is
+/// `detached`.
 ///
 /// # Errors
 /// Those of [`Engine::call`].
-pub(crate) fn host(local: &Arc<Local>, cargo: &dyn Cargo, task: &Task) -> Result<Box<dyn Host>> {
+pub(crate) fn host(
+    local: &Arc<Local>,
+    cargo: &dyn Cargo,
+    task: &Task,
+    detached: Option<&Detached>,
+) -> Result<Box<dyn Host>> {
     if local.settings().engine.is_cluster() {
-        return bridge::host(local, cargo, task);
+        return bridge::host(local, cargo, task, detached);
     }
     engine(local)?.host(cargo, task)
 }

@@ -210,6 +210,8 @@ pub(crate) trait Life: Sized + Send + 'static {
     fn lost(&self) -> Option<Error> {
         None
     }
+    /// The life ends so, and this is about to be dropped.
+    fn ends(&self, _: &ActorEnd) {}
 }
 
 #[cfg(test)]

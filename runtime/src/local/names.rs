@@ -36,6 +36,11 @@ impl ActorName {
         Self { name: name.into().into(), namespace: Box::default() }
     }
 
+    /// Name and namespace; empty: none is named.
+    pub(crate) fn parts(&self) -> (&str, &str) {
+        (&self.name, &self.namespace)
+    }
+
     /// The same name in this namespace.
     pub fn namespace(self, namespace: impl Into<String>) -> Self {
         Self { namespace: namespace.into().into(), ..self }

@@ -20,14 +20,15 @@ use crate::api::crossing::{self, Arguments};
 use crate::api::parameter::Params;
 use crate::api::port::{FailureWay, Way};
 use crate::cluster::argument::{Argument, Packing, unfit};
+use crate::cluster::detached::{Detached, Found};
 use crate::cluster::frame::Body;
 use crate::cluster::registry::{Later, Nature, Registered};
 use crate::cluster::worker::state;
 use crate::cluster::worker::task::{Ended, Start};
 use crate::cluster::{self, Answer, Cargo, Host};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::local::current::{self, Task};
-use crate::local::life::Life;
+use crate::local::life::{ActorEnd, Life};
 use crate::local::strand::Body as MethodBody;
 use crate::local::{Local, default, panics};
 use crate::wire;
@@ -99,8 +100,8 @@ fn decode_failure(way: Option<FailureWay>, bytes: &[u8]) -> Option<Error> {
 /// What is done with an actor over there, beside its calls: the first argument says.
 #[derive(Serialize, Deserialize)]
 enum Step {
-    /// Make it, of the other arguments.
-    Make,
+    /// Make it, of the other arguments, or see that it is there.
+    Make(Found),
     /// Give what `checkpoint` gives.
     Save,
     /// `restore` what that gave.
@@ -124,7 +125,39 @@ impl<P: Fn(&mut Packing<'_>) -> Result<()>> Cargo for Load<P> {
 }
 
 /// What an actor is made of, as often as need be.
-type Seed<A> = Arc<Mutex<Arguments<<A as Actor>::Params>>>;
+pub(crate) type Seed<A> = Arc<Plan<A>>;
+
+/// The constructor's arguments, and what the cluster is told of an actor that outlives this program.
+pub(crate) struct Plan<A: Actor> {
+    arguments: Mutex<Arguments<A::Params>>,
+    detached: Option<Detached>,
+}
+
+impl<A: Actor> Plan<A> {
+    pub(super) fn new(arguments: Arguments<A::Params>, detached: Option<Detached>) -> Seed<A> {
+        Arc::new(Self { arguments: Mutex::new(arguments), detached })
+    }
+}
+
+/// In a worker: whether the actor is there already; `there`: whether one is, and whether it is of this type.
+///
+/// # Errors
+/// `Value`: it is of another type; `ActorDied`: it is expected, and is not there.
+fn is_found<A: Actor>(found: Found, there: Option<bool>) -> Result<bool> {
+    let name = A::function().name();
+    let (kind, message) = match (found, there) {
+        (Found::Refuse, _) | (Found::Share, None) => return Ok(false),
+        (_, Some(true)) => return Ok(true),
+        (_, Some(false)) => (
+            ErrorKind::Value,
+            format!("the name is that of an actor of another type than `{name}`"),
+        ),
+        (Found::Expect, None) => {
+            (ErrorKind::ActorDied, format!("the actor `{name}` of that name was not made yet"))
+        }
+    };
+    Err(Error::new(kind, message))
+}
 
 /// An actor's state, in the process that made it.
 pub(crate) struct Away<A: Actor> {
@@ -154,10 +187,11 @@ impl<A: Actor> Away<A> {
         let ActorCrossing { registered, ports, .. } =
             A::crossing().expect("what is away can cross");
         let pack = |packing: &mut Packing<'_>| {
-            packing.value(&Step::Make)?;
-            seed.lock().unwrap_or_else(PoisonError::into_inner).pack(&ports, packing)
+            let found = seed.detached.as_ref().map_or(Found::Refuse, |detached| detached.found);
+            packing.value(&Step::Make(found))?;
+            seed.arguments.lock().unwrap_or_else(PoisonError::into_inner).pack(&ports, packing)
         };
-        let host = cluster::host(local, &Load { registered, pack }, task)?;
+        let host = cluster::host(local, &Load { registered, pack }, task, seed.detached.as_ref())?;
         Ok(Self { host, actor: PhantomData })
     }
 
@@ -213,6 +247,12 @@ impl<A: Actor> Life for Away<A> {
 
     fn lost(&self) -> Option<Error> {
         self.host.lost()
+    }
+
+    fn ends(&self, how: &ActorEnd) {
+        if matches!(how, ActorEnd::Unreachable | ActorEnd::ShutDown) {
+            self.host.leave();
+        }
     }
 }
 
@@ -273,7 +313,13 @@ fn run_step<A: Actor>(start: Start<'_>, arguments: Vec<Argument>, body: &mut Bod
             });
             crossing::end(here, result, false, body, Way::new().encode, registered, failure)
         }
-        Ok(Step::Make) => {
+        Ok(Step::Make(found)) => {
+            let there = is_found::<A>(found, state::is_there::<A>());
+            if !matches!(there, Ok(false)) {
+                let encode = Way::new().encode;
+                let found = there.map(drop);
+                return crossing::end(here, found, false, body, encode, registered, failure);
+            }
             let mut construct = None;
             let begun = current::in_task(here.task, || {
                 let slots = A::Params::unpack(&mut arguments, &ports, &start)?;

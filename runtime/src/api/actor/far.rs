@@ -215,7 +215,7 @@ pub(super) fn wish<A: Actor>(forwarded: Forwarded) -> AnyRef {
     let granted = match first::<Wish<A>>(&mut arguments) {
         Ok(Wish::Start { config, taken }) => {
             let seed = Arguments::Forwarded(arguments, keep);
-            let cell = ActorCell::start_away(seed, config.as_ref(), taken, call, |_| place);
+            let cell = ActorCell::start_away(seed, None, config.as_ref(), taken, call, |_| place);
             handle(cell.map(ActorHandle::from))
         }
         Ok(Wish::Find(name)) => handle(ActorCell::find(&name).map(ActorHandle::from)),

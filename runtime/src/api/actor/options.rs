@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::api::actor::{Actor, ActorCell, ActorHandle, ActorName, Taken};
 use crate::api::builder::{for_each_arity, pass_on};
 use crate::api::parameter::{Arg, Param};
+use crate::cluster;
+use crate::cluster::detached::{Detached, Found};
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::Call;
 use crate::local::life::Terms;
@@ -27,6 +29,7 @@ pub struct ActorConfig {
     max_concurrency: Option<u32>,
     max_pending_calls: Option<usize>,
     block_when_full: bool,
+    detached: bool,
 }
 
 impl ActorConfig {
@@ -89,6 +92,34 @@ impl ActorConfig {
         self
     }
 
+    /// It outlives the program.
+    pub fn detached(mut self) -> Self {
+        self.detached = true;
+        self
+    }
+
+    /// What is said to the cluster of an actor of type `A` that is to outlive the program; None: it is not to.
+    ///
+    /// # Errors
+    /// `Engine`, by name, where no engine can do that.
+    pub(crate) fn as_detached<A: Actor>(&self, found: Found) -> Result<Option<Detached>> {
+        if !self.detached {
+            return Ok(None);
+        }
+        cluster::way_to_ray("detached actors")?;
+        let name = self.name.clone().unwrap_or_default();
+        let namespace = self.namespace.clone().unwrap_or_default();
+        let kind = A::crossing().map_or("", |crossing| crossing.registered.name()).to_owned();
+        Ok(Some(Detached { name, namespace, kind, found }))
+    }
+
+    /// The options of an actor that lives already, by its name.
+    pub(crate) fn of_detached(name: &ActorName) -> Self {
+        let (name, namespace) = name.parts();
+        let config = Self::new().name(name).detached();
+        if namespace.is_empty() { config } else { config.namespace(namespace) }
+    }
+
     /// What an actor of type `A` is promised; None: nothing.
     ///
     /// # Errors
@@ -149,6 +180,18 @@ impl ActorConfig {
             (
                 self.max_task_retries.is_some_and(|max| max > 0) && !anew,
                 "max_task_retries is given without max_restarts: nothing is there to run the call again",
+            ),
+            (
+                self.detached && self.name.is_none(),
+                "detached is given without a name, by which other programs find the actor",
+            ),
+            (
+                self.detached && anew,
+                "detached is given with max_restarts: no program is sure to be there to make the actor anew",
+            ),
+            (
+                self.detached && !A::ticks().is_empty(),
+                "detached is given for an actor with `every`: no program is sure to be there to call it",
             ),
             (self.checkpoint_every == Some(0), "checkpoint_every is 0; it takes 1 or more"),
             (
@@ -252,6 +295,12 @@ pass_on! {
         /// A call that finds `max_pending_calls` waiting waits, too, until there is a place: it returns no ref
         /// before. A task that does so lays its CPU down.
         block_when_full();
+        /// The actor outlives this program, on a cluster: it lives until `stop`, [`kill`](crate::kill),
+        /// [`exit_actor`](crate::exit_actor) or a crash, or until the cluster ends. It needs a name, by which
+        /// [`get_actor`] and `get_or_create` find it in other runs of the program. Its calls keep their order within
+        /// each program. Where a constructor fails that `get_or_create` called, the name stays taken until another
+        /// `get_or_create` succeeds. Only on the engine `ray`.
+        detached();
     }
 }
 
@@ -283,7 +332,7 @@ macro_rules! arities {
 
 for_each_arity!(arities);
 
-/// A handle of the actor of that name, in the current runtime. An [`ActorName`] also names a namespace:
+/// A handle of the actor of that name, in the current runtime, or of a detached one of the cluster. An [`ActorName`] also names a namespace:
 /// `get_actor::<Counter>(ActorName::new("c").namespace("lab"))`.
 ///
 /// # Errors

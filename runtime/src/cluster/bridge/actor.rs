@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::cluster::argument::{Packing, What};
 use crate::cluster::bridge::client::{ActorCall, Carried, Client, OfActor};
 use crate::cluster::calls::{self, Calls, End};
+use crate::cluster::detached::{Detached, Found};
 use crate::cluster::frame::{About, Ended};
 use crate::cluster::registry::Registered;
 use crate::cluster::turn::Ticket;
@@ -124,6 +125,10 @@ impl Place {
 struct ActorHost {
     client: &'static Client,
     place: Arc<Place>,
+    /// The actor may go on without this program,
+    detached: bool,
+    /// and is to, when this drops.
+    left: AtomicBool,
 }
 
 /// Makes an actor by this call of its constructor.
@@ -132,6 +137,7 @@ pub(super) fn start(
     local: &Arc<Local>,
     cargo: &dyn Cargo,
     task: &Task,
+    detached: Option<&Detached>,
 ) -> Result<Box<dyn Host>> {
     let mut kept = Vec::new();
     let Some(Owner::Actor(actor)) = runtimes::owner(task.actor, &mut kept) else {
@@ -146,8 +152,11 @@ pub(super) fn start(
         is_made: AtomicBool::new(false),
         lost: Mutex::default(),
     });
-    client.host(&place)?;
-    let host = ActorHost { client, place };
+    client.host(&place, detached)?;
+    // What others may have made is left to them, unless it ends here.
+    let left = detached.is_some_and(|detached| detached.found != Found::Refuse);
+    let detached = detached.is_some();
+    let host = ActorHost { client, place, detached, left: AtomicBool::new(left) };
     let mut made = Ok(());
     let called = host.call(cargo, task, &mut |answer| {
         made = answer.map(drop).map_err(error_of);
@@ -157,6 +166,7 @@ pub(super) fn start(
     drop(life::take_lost_now());
     called.and(made)?;
     host.place.is_made.store(true, Ordering::Relaxed);
+    host.left.store(false, Ordering::Relaxed);
     Ok(Box::new(host))
 }
 
@@ -297,13 +307,20 @@ impl Host for ActorHost {
             self.client.cancel_call(self.place.id_of(sent));
         }
     }
+
+    fn leave(&self) {
+        self.left.store(self.detached, Ordering::Relaxed);
+    }
 }
 
 impl Drop for ActorHost {
     fn drop(&mut self) {
+        if *self.left.get_mut() {
+            return self.client.unhost(self.place.id, false);
+        }
         if !self.is_lost() && self.place.is_made.load(Ordering::Relaxed) {
             self.end();
         }
-        self.client.unhost(self.place.id);
+        self.client.unhost(self.place.id, true);
     }
 }

@@ -18,6 +18,7 @@ use crate::cluster::argument::{Argument, Asked, Packing};
 use crate::cluster::bridge::actor::Place;
 use crate::cluster::bridge::link::Sender;
 use crate::cluster::bridge::message::{self, Asks, News, Told};
+use crate::cluster::detached::Detached;
 use crate::cluster::frame::{About, Body};
 use crate::cluster::registry::Registered;
 use crate::cluster::turn::Ticket;
@@ -284,17 +285,18 @@ impl Client {
     }
 
     /// A place for an actor is wanted.
-    pub(super) fn host(&self, place: &Arc<Place>) -> Result<()> {
+    pub(super) fn host(&self, place: &Arc<Place>, detached: Option<&Detached>) -> Result<()> {
         let sender = self.sender()?;
         self.lock().places.insert(place.id, Arc::downgrade(place));
-        sender.send(&("host", message::id(place.id), Asks::default()));
+        let asks = Asks { detached: detached.cloned(), ..Asks::default() };
+        sender.send(&("host", message::id(place.id), asks));
         Ok(())
     }
 
-    /// The actor has ended.
-    pub(super) fn unhost(&self, id: Uuid) {
+    /// The actor has ended, or goes on without this program.
+    pub(super) fn unhost(&self, id: Uuid, ends: bool) {
         let place = self.lock().places.remove(&id);
-        self.send(&("unhost", message::id(id)));
+        self.send(&("unhost", message::id(id), ends));
         drop(place);
     }
 
@@ -722,6 +724,7 @@ fn asks(engine: &str, options: Option<&Asked>, waits: bool) -> Result<Asks> {
         placement: options.placement.clone(),
         group: options.reservation.clone(),
         stream: None,
+        detached: options.detached.clone(),
         python: options.python,
     })
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_bytes::ByteBuf;
 use uuid::Uuid;
 
+use crate::cluster::detached::Detached;
 use crate::cluster::placement::{Placement, Reservation};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -62,6 +63,9 @@ pub(super) struct Asks {
     /// Resources are asked for instead of a call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) group: Option<Reservation>,
+    /// An actor that outlives the programs which call it: to be made, or looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) detached: Option<Detached>,
     /// It gives a stream, of which so many items may lie over there that nobody has asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) stream: Option<usize>,
@@ -239,7 +243,7 @@ impl RawNews {
 fn kind(name: &str) -> ErrorKind {
     use ErrorKind::{
         ActorDied, Cancelled, Config, Engine, Infeasible, ObjectLost, PendingCallsLimit, StoreFull,
-        Task, Timeout, WorkerCrashed,
+        Task, Timeout, Value, WorkerCrashed,
     };
     let kinds = [
         ActorDied,
@@ -251,6 +255,7 @@ fn kind(name: &str) -> ErrorKind {
         StoreFull,
         Task,
         Timeout,
+        Value,
         WorkerCrashed,
     ];
     kinds.into_iter().find(|kind| format!("{kind:?}") == name).unwrap_or(Engine)

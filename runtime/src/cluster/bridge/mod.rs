@@ -34,6 +34,7 @@ use self::client::Client;
 use self::link::Reader;
 use self::message::Incoming;
 use self::sidecar::{Cluster, Sidecar};
+use crate::cluster::detached::Detached;
 use crate::cluster::{Cargo, Host, engine_error, upstream};
 use crate::config::Settings;
 use crate::error::{Error, ErrorKind, Result};
@@ -135,8 +136,13 @@ fn read(mut reader: Reader<impl std::io::Read>, client: &'static Client) -> Resu
 ///
 /// # Errors
 /// Those of its constructor; `Engine`, if there is no cluster any more.
-pub(super) fn host(local: &Arc<Local>, cargo: &dyn Cargo, task: &Task) -> Result<Box<dyn Host>> {
-    actor::start(client(), local, cargo, task)
+pub(super) fn host(
+    local: &Arc<Local>,
+    cargo: &dyn Cargo,
+    task: &Task,
+    detached: Option<&Detached>,
+) -> Result<Box<dyn Host>> {
+    actor::start(client(), local, cargo, task, detached)
 }
 
 /// The runtime is about to end: actors that were not made yet are not waited for.

@@ -139,15 +139,15 @@ class Bridge:
         refused = self.engine.refusal(Task(id, "", b"", [], [], options))
         if refused is None:
             try:
-                self.engine.host(id, options, lambda text: self._say("lost", [id, text]))
+                refused = self.engine.host(id, options, lambda text: self._say("lost", [id, text]))
             except Exception as error:
                 refused = self.engine.failure(error)
         if refused is not None:
             self.refused[id] = refused
 
-    def on_unhost(self, id):
+    def on_unhost(self, id, ends):
         self.refused.pop(id, None)
-        self.engine.unhost(id)
+        self.engine.unhost(id, ends)
 
     def on_more(self, id, count):
         held = self.objects.get(id)

@@ -7,6 +7,7 @@ task has ended. `payload` is a ref to a pair of bytes and handles carried in the
 """
 
 import asyncio
+import collections
 import math
 import mmap
 import os
@@ -101,18 +102,21 @@ def connect(settings):
     except ConnectionError as error:
         raise _unreachable(address, error) from None
     program = binary.describe(settings["program"])
-    with open(program["path"], "rb") as file:
-        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        kept = ray.put(pickle.PickleBuffer(content))
     job = {
         "binary": program,
-        "content": [kept],
+        "content": [_put_file(program["path"])],
         "arguments": settings["arguments"],
         "environment": settings["environment"],
         "serves": settings["serves"],
         "package": shipping.package_of(__name__),
     }
     return Ray(job, own.get("_temp_dir"))
+
+
+def _put_file(path):
+    with open(path, "rb") as file:
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return ray.put(pickle.PickleBuffer(content))
 
 
 def _own(settings):
@@ -177,6 +181,8 @@ class Ray:
             return self._call_actor(group[0], sent)
         if "stream" in group[0].options:
             return [self._stream(group[0], sent)]
+        if "detached" in group[0].options:
+            return [self._look_for(group[0].options["detached"], sent)]
         if "group" in group[0].options:
             return [self._reserve(group[0].options["group"], sent)]
         split = len(group) == 1 and not sent.bridge.fuser.is_small(group[0].function)
@@ -192,7 +198,7 @@ class Ray:
         hosted = self.actors[task.actor]
         ((call,), _, _), flat = self._pack([task], True, sent.bridge)
         number, actor = hosted.calls, hosted.actor
-        meta, payload = actor.call.options(num_returns=2).remote(number, call, *flat)
+        meta, payload = actor.call.options(num_returns=2).remote(hosted.caller, number, call, *flat)
         hosted.calls += 1
         sent.task = (actor, task.id)
 
@@ -201,7 +207,7 @@ class Ray:
                 sent.ended(outcome.lost(True, _first_lines(value)))
             elif _failed(value):
                 # It may have failed on its way, and those after it would wait for it.
-                actor.passes.remote(number)
+                actor.passes.remote(hosted.caller, number)
                 sent.ended(self.failure(value))
             else:
                 sent.ended(value)
@@ -272,9 +278,20 @@ class Ray:
         if self.actor_class is None:
             ray.cloudpickle.register_pickle_by_value(shipping)
             self.actor_class = ray.remote(shipping.actor(*self.job["package"], "engine_ray", "Host", self.job))
-        # Where nothing is asked for, it is as Ray has it: one CPU to start with, and none while it lives.
-        chosen = self._resources(options) if options else {}
-        hosted = Hosted(self.actor_class.options(max_concurrency=ACTOR_CALLS_MAX, **chosen).remote())
+        # As nothing is asked for, it is as Ray has it: one CPU to start with, and none while it lives.
+        chosen = {"max_concurrency": ACTOR_CALLS_MAX}
+        detached = options.get("detached")
+        if detached is not None:
+            shares = detached["found"] == "share"
+            chosen |= {"lifetime": "detached", "get_if_exists": shares, **_name(detached)}
+        if detached is not None and detached["found"] == "expect":
+            actor = _named(detached)
+        else:
+            try:
+                actor = self.actor_class.options(**chosen).remote(detached and detached["kind"])
+            except ValueError as error:
+                return outcome.failed("Config", _first_lines(error))
+        hosted = Hosted(actor)
         self.actors[id] = hosted
 
         def ended(value):
@@ -282,11 +299,19 @@ class Ray:
                 then(_first_lines(value) if _failed(value) else value)
 
         hosted.end._on_completed(ended)
+        return None
 
-    def unhost(self, id):
+    def unhost(self, id, ends):
         hosted = self.actors.pop(id, None)
-        if hosted is not None:
+        if hosted is not None and ends:
             ray.kill(hosted.actor)
+
+    def _look_for(self, detached, sent):
+        """Sees whether the actor of that name lives, and gives the handle of what is there if it does."""
+        meta = _named(detached).kind.remote(detached["kind"])
+        sent.task = meta
+        meta._on_completed(lambda value: sent.ended(self.failure(value) if _failed(value) else value))
+        return (meta, 0, None)
 
     def _resources(self, options):
         resources = options.get("resources", {})
@@ -308,7 +333,7 @@ class Ray:
     def refusal(self, task):
         """Why no node that there is can ever run the call."""
         options = task.options
-        if not options or "group" in options:
+        if not options or "group" in options or "detached" in options:
             return None
         wanted = {"CPU": options.get("num_cpus", 1)}
         for name, amount in options.get("resources", {}).items():
@@ -390,6 +415,8 @@ class Ray:
 
     def failure(self, error):
         """The outcome of a task that Ray says has failed."""
+        if isinstance(error, Failure):
+            return error.args[0]
         cause = error
         while isinstance(cause, exceptions.RayTaskError) and cause.cause is not None:
             cause = cause.cause
@@ -402,11 +429,30 @@ class Ray:
         return outcome.failed("Engine", f"{type(cause).__name__}: {_first_lines(cause)}")
 
 
+def _name(detached):
+    """Name and namespace of an actor, as Ray takes them; where none is told it is in that of the program."""
+    return {"name": detached["name"], "namespace": detached["namespace"] or None}
+
+
+def _named(detached):
+    """The actor of that name."""
+    try:
+        return ray.get_actor(**_name(detached))
+    except ValueError as error:
+        raise Failure(outcome.failed("ActorDied", _first_lines(error))) from None
+
+
+class Failure(Exception):
+    """A failure by its outcome."""
+
+
 class Hosted:
     """An actor of Ray's in which one of the program's lives."""
 
     def __init__(self, actor):
         self.actor = actor
+        # Tells our calls from those of other programs.
+        self.caller = os.urandom(8)
         # A ref to how it ends.
         self.end = actor.ended.remote()
         # How many calls were made.
@@ -615,29 +661,44 @@ def nothing():
 class Host:
     """What an actor of Ray's does, on its event loop."""
 
-    def __init__(self, job):
+    def __init__(self, job, kind):
+        """`kind`: the type of an actor that outlives the program which starts it."""
+        if kind is not None:
+            # What its calls send to the cluster needs the program, which goes with whoever has put it there.
+            path = binary.locate(job["binary"], lambda: _content(job))
+            job = {**job, "content": [_put_file(path)]}
+        self.of_kind = kind
         self.hosting = Hosting(job, lambda: _content(job), lambda child: _bridge(job, child))
-        self.order = Order()
+        # By who calls.
+        self.orders = collections.defaultdict(Order)
 
-    async def call(self, number, call, *flat):
+    async def call(self, caller, number, call, *flat):
         # Ray lets calls of what waits overtake each other.
-        await self.order.turn(number)
+        order = self.orders[caller]
+        await order.turn(number)
         try:
             id, call, needs, carries = call
             needed = [_needed(*need, flat) for need in needs]
             answer = self.hosting.call(id, _bytes(call), needed, carries)
         finally:
-            self.order.passes(number)
+            order.passes(number)
         return _meta_and_payload(await asyncio.wrap_future(answer))
 
-    def passes(self, number):
-        self.order.passes(number)
+    def passes(self, caller, number):
+        self.orders[caller].passes(number)
 
     def cancel(self, id):
         self.hosting.cancel(id)
 
     async def ended(self):
-        return await asyncio.wrap_future(self.hosting.end)
+        # Several programs may wait for it.
+        return await asyncio.shield(asyncio.wrap_future(self.hosting.end))
+
+    def kind(self, wanted):
+        """Nothing, as the program has it, or why this is not what is looked for."""
+        if self.of_kind == wanted:
+            return nothing()
+        return [outcome.failed("Value", f"the name is that of an actor of another type, `{self.of_kind}`")]
 
 
 def _needed(meta, index, payload, flat):

@@ -79,6 +79,9 @@ def actor(package, texts, module, name, *first):
         async def cancel(self, *arguments):
             return self.inner.cancel(*arguments)
 
+        async def kind(self, *arguments):
+            return self.inner.kind(*arguments)
+
         async def ended(self):
             return await self.inner.ended()
 

@@ -3,6 +3,10 @@
 from . import python
 
 
+# What calls ask for that go to the cluster by themselves.
+ALONE = {"max_retries", "stream", "detached"}
+
+
 class Task:
     """A call: what it is, what it needs, what it asks for."""
 
@@ -25,4 +29,4 @@ class Task:
         self.options_key = repr(sorted(options.items())) if options else ""
 
     def may_be_fused(self):
-        return not (self.actor or self.needs or self.options.get("max_retries") or "stream" in self.options)
+        return not (self.actor or self.needs or self.options.keys() & ALONE)

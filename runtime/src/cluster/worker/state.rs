@@ -64,6 +64,17 @@ pub(crate) fn end_shared() {
     panics::drop_quietly(SHARED.take());
 }
 
+/// Whether one lives here, and whether it is of this type.
+pub(crate) fn is_there<A: 'static>() -> Option<bool> {
+    let state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+    state.as_ref().map(|state| state.is::<A>())
+}
+
+/// The same, of one whose calls wait.
+pub(crate) fn is_shared_there<A: 'static>() -> Option<bool> {
+    SHARED.with_borrow(|state| state.as_ref().map(|state| state.is::<Rc<RwLock<A>>>()))
+}
+
 /// The actor has ended, or crashed.
 pub(crate) fn end() {
     let state = STATE.lock().unwrap_or_else(PoisonError::into_inner).take();

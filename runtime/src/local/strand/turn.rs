@@ -277,7 +277,10 @@ impl<A: Life> Hold<A> {
         if matches!(state, State::Ended) {
             return;
         }
-        strand.ends(how);
+        let how = strand.ends(how);
+        if let State::Alive(actor) = &*state {
+            actor.ends(how);
+        }
         panics::drop_quietly(std::mem::replace(state, State::Ended));
         panics::drop_quietly(self.supervised.take());
         self.birth.give_up();

@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Away, Load, Seed, Step, task};
+use super::{Away, Load, Seed, Step, is_found, task};
 use crate::api::actor::{Actor, ActorCrossing, ActorMethod, Construct, MethodCrossing};
 use crate::api::crossing::{self, Arguments};
 use crate::api::parameter::Params;
@@ -168,10 +168,13 @@ pub(super) fn step<A: Actor>(
     };
     let plain = Outcome { encode: Way::<()>::new().encode, registered, failure };
     match next("no step").and_then(wire::decode) {
-        Ok(Step::Make) => {
+        Ok(Step::Make(found)) => {
             let slots = panics::catch(|| A::Params::unpack(&mut arguments, &ports, &start));
             Box::new(move |replier| {
                 let future = async move {
+                    if is_found::<A>(found, state::is_shared_there::<A>())? {
+                        return Ok(());
+                    }
                     let actor = match A::construct(A::Params::resolve(slots?)?) {
                         Construct::Now(made) => made?,
                         Construct::Later(making) => making.await?,

@@ -60,6 +60,48 @@ class OnTwoNodes(unittest.TestCase):
         self.assertEqual([self.driver.get(id)[1][0] for id in ids[10:]], list(range(10, 30)))
         self.assertEqual(self.driver.end(), 0)
 
+    def test_detached(self):
+        """An actor is there for a program when the one that started it is gone."""
+
+        def host(driver, found, kind="A"):
+            id = os.urandom(16)
+            detached = {"name": "kept", "namespace": "lab", "kind": kind, "found": found}
+            driver.writer.send(["host", id, {"detached": detached}])
+            return id
+
+        def call(driver, id, name, *arguments):
+            return driver.get(driver.submit(name, *arguments, options={"actor": id}))
+
+        def look_for(driver, kind):
+            detached = {"name": "kept", "namespace": "lab", "kind": kind, "found": "expect"}
+            status, _, payload = driver.wait(driver.submit("A", options={"detached": detached}))
+            return "there" if status == 0 else payload[0]
+
+        first = self.driver
+        self.assertEqual(look_for(first, "A"), "ActorDied")
+        self.assertEqual(call(first, host(first, "expect"), "pid")[1][0], "ActorDied")
+        a = host(first, "refuse")
+        status, pid = call(first, a, "pid")
+        self.assertEqual(status, 0, pid)
+        self.assertEqual(call(first, host(first, "refuse"), "pid")[1][0], "Config")
+        self.assertEqual(first.end(), 0)
+
+        second = Driver("ray", self.cluster.address)
+        self.assertEqual(look_for(second, "A"), "there")
+        self.assertEqual(look_for(second, "B"), "Value")
+        a, b = host(second, "expect"), host(second, "share")
+        self.assertEqual([call(second, id, "pid") for id in (a, b)], [(0, pid)] * 2)
+        # What it calls needs the program, on either node.
+        for x in range(4):
+            self.assertEqual(call(second, a, "nested", x), (0, 2 * (x + 1)))
+        second.writer.send(["unhost", b, False])
+        self.assertEqual(call(second, a, "pid"), (0, pid))
+        second.writer.send(["unhost", a, True])
+        while (found := look_for(second, "A")) == "there":
+            pass
+        self.assertEqual(found, "ActorDied")
+        self.assertEqual(second.end(), 0)
+
     def test_placement(self):
         (raylet,) = self.second.all_processes["raylet"]
         second = raylet.process.pid

@@ -302,7 +302,11 @@ impl<A: Life> Waits<A> {
         if matches!(self.state, State::Ended) {
             return;
         }
-        strand.ends(how);
+        let how = strand.ends(how);
+        if let State::Alive(state) = &self.state {
+            // SAFETY: as in `lost`.
+            unsafe { state.shared() }.ends(how);
+        }
         panics::drop_quietly(mem::replace(&mut self.state, State::Ended));
         panics::drop_quietly(self.supervised.take());
         self.birth.give_up();
