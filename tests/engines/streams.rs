@@ -73,7 +73,7 @@ pub(crate) fn streams(engine: Engine) -> mobula::Result<()> {
         .collect();
     assert_eq!(mobula::get(sums)?, [100_000.0; 4]);
     assert_eq!(all(windows::remote(&values, 100_001))?[2], vec![1.0; 100_001]);
-    // A driver's workers keep what a stream stores until its items are read, and a cluster for good.
+    // What a stream stores goes along with its items.
     for (x, part) in (0..).zip(stored::remote(3)) {
         assert_eq!(mobula::get(first_of::remote(part))?, x);
     }

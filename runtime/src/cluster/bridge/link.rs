@@ -175,6 +175,20 @@ mod tests {
     }
 
     #[test]
+    fn streams_and_their_items_are_told_apart() {
+        let [stream, item] = [7, 9].map(|id| message::id(Uuid::from_u128(id)));
+        let told = ("item", stream, item, 2, [stream], 100);
+        let mut bytes = framed(&message::encode(&told));
+        bytes.extend(framed(&message::encode(&("more", stream))));
+        let mut reader = Reader::new(&bytes[..]);
+        let [stream, id] = [7, 9].map(Uuid::from_u128);
+        let news = News { id, carries: vec![stream], outcome: Told::Remote };
+        assert_eq!(reader.next().unwrap(), Some(Incoming::Item(stream, news)));
+        assert_eq!(reader.next().unwrap(), Some(Incoming::More(stream)));
+        assert_eq!(reader.next().unwrap(), None);
+    }
+
+    #[test]
     fn an_announced_length_costs_nothing_until_the_bytes_come() {
         let bytes = [0xff, 0xff, 0xff, 0xff, 0x91];
         assert!(Reader::new(&bytes[..]).next().is_err());
