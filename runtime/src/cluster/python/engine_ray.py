@@ -8,7 +8,6 @@ task has ended. `payload` is a ref to a pair of bytes and handles carried in the
 
 import asyncio
 import collections
-import math
 import mmap
 import os
 import pickle
@@ -64,6 +63,8 @@ ACTOR_CALLS_MAX = 1_000_000
 CANCEL_AGAIN_SECONDS = 1.0 + host.GRACE_SECONDS
 # How often it is looked whether what waits for a stream goes on: Ray only says when all of it is there.
 STREAM_SECONDS = 0.02
+# How often an item of a stream is read that nobody wants, so that it sees that it is to stop.
+STOPPING_SECONDS = 0.02
 # For how long it is believed what nodes there are.
 NODES_SECONDS = 1.0
 
@@ -509,6 +510,7 @@ class Reading:
         self.sent = sent
         self.engine = engine
         self.wanted = 0
+        self.stops = False
         # What came of the call, once that is known.
         self.end = None
         self.changed = threading.Condition()
@@ -520,8 +522,9 @@ class Reading:
             self.changed.notify()
 
     def read_on(self):
-        """To the end, which comes soon."""
-        self.more(math.inf)
+        """To the end, which comes soon; but no faster than that, if Ray has not told the task that it is to stop."""
+        self.stops = True
+        self.more(1)
 
     def close(self):
         if self.end is None:
@@ -530,8 +533,10 @@ class Reading:
     def _read(self):
         while self.end is None:
             with self.changed:
-                self.changed.wait_for(lambda: self.wanted > 0)
-                self.wanted -= 1
+                self.changed.wait_for(lambda: self.wanted > 0, STOPPING_SECONDS if self.stops else None)
+                if self.wanted == 0 and not self.stops:
+                    continue
+                self.wanted = max(0, self.wanted - 1)
             try:
                 self.end = self._read_one()
             except Exception as error:
