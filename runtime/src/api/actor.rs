@@ -356,7 +356,9 @@ impl<A: Actor> ActorCell<A> {
             call,
             &place,
         )?;
-        let _ = waiting::wait(is_there.any(), None);
+        if let Err(waiting::Ended::Never(why)) = waiting::wait(is_there.any(), None) {
+            return Err(why);
+        }
         match is_there.into_owned() {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::ActorDied => return Ok(None),

@@ -42,7 +42,8 @@ const UNREAD_MAX: usize = 16;
 
 /// The refs that a call with `#[remote(stream)]` gives, one for each item, as they are produced.
 ///
-/// It is an iterator, which waits for the next ref, and a `futures::Stream`. Each ref is ready when it comes.
+/// It is an iterator, which waits for the next ref, and a `futures::Stream`. Each ref is ready when it comes;
+/// with the engine `ray` the value of a large item comes when it is asked for.
 /// Where an item is an `Err`, or the producer panics or is cancelled, a ref comes in its place of which
 /// [`get`](crate::get) gives the failure; after a panic and the like it is the last one.
 ///
@@ -268,8 +269,7 @@ fn submit_call<F: StreamFn>(
         StreamBody::Await(body) => (body, true),
     };
     if waits && claim.request().asks_for_cpus() {
-        let message = "a stream that waits computes on no CPU of the pool; leave num_cpus out";
-        return ObjectStream::failed(Error::new(ErrorKind::Engine, message), call);
+        return ObjectStream::failed(no_cpus(), call);
     }
     if leaves {
         let make = move || Ok(away::producer::<F>(slots, outlet));
@@ -289,6 +289,11 @@ fn submit_call<F: StreamFn>(
         submit_task(job, awaiting, call, Some(claim), current::next_place)
     };
     ObjectStream::new(shared, task)
+}
+
+fn no_cpus() -> Error {
+    let message = "a stream that waits computes on no CPU of the pool; leave num_cpus out";
+    Error::new(ErrorKind::Engine, message)
 }
 
 /// Options of a stream by their names. Unset ones are left to the attribute, then to the default.

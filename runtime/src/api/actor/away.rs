@@ -139,14 +139,18 @@ impl<A: Actor> Plan<A> {
     }
 }
 
-/// In a worker: whether the actor is there already; `there`: whether one is, and whether it is of this type.
+/// In a worker: whether the actor is there already.
 ///
 /// # Errors
-/// `Value`: it is of another type; `ActorDied`: it is expected, and is not there.
-fn is_found<A: Actor>(found: Found, there: Option<bool>) -> Result<bool> {
+/// `Config`: it is there, and somebody else's; `Value`: it is of another type; `ActorDied`: it is expected, and is not
+/// there.
+fn is_found<A: Actor>(found: Found) -> Result<bool> {
     let name = A::function().name();
-    let (kind, message) = match (found, there) {
-        (Found::Refuse, _) | (Found::Share, None) => return Ok(false),
+    let (kind, message) = match (found, state::is_there::<A>()) {
+        (Found::Refuse | Found::Share, None) => return Ok(false),
+        (Found::Refuse, Some(_)) => {
+            (ErrorKind::Config, "the name was taken by another program meanwhile".to_owned())
+        }
         (_, Some(true)) => return Ok(true),
         (_, Some(false)) => (
             ErrorKind::Value,
@@ -314,7 +318,7 @@ fn run_step<A: Actor>(start: Start<'_>, arguments: Vec<Argument>, body: &mut Bod
             crossing::end(here, result, false, body, Way::new().encode, registered, failure)
         }
         Ok(Step::Make(found)) => {
-            let there = is_found::<A>(found, state::is_there::<A>());
+            let there = is_found::<A>(found);
             if !matches!(there, Ok(false)) {
                 let encode = Way::new().encode;
                 let found = there.map(drop);

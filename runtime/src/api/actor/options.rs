@@ -332,11 +332,12 @@ macro_rules! arities {
 
 for_each_arity!(arities);
 
-/// A handle of the actor of that name, in the current runtime, or of a detached one of the cluster. An [`ActorName`] also names a namespace:
+/// A handle of the actor of that name, in the current runtime, or of a detached one of the cluster, which is asked then: one
+/// that has no room there yet is waited for. An [`ActorName`] also names a namespace:
 /// `get_actor::<Counter>(ActorName::new("c").namespace("lab"))`.
 ///
 /// # Errors
-/// `ActorDied`: no actor of that name lives; `Value`: it is of another type.
+/// `ActorDied`: no actor of that name lives; `Value`: it is of another type; `Engine`: the cluster cannot be asked.
 pub fn get_actor<A: Actor>(name: impl Into<ActorName>) -> Result<ActorHandle<A>> {
     ActorCell::find(&name.into()).map(ActorHandle::from)
 }

@@ -109,13 +109,18 @@ pub(super) fn submit<F: StreamFn>(
     let StreamCrossing { registered, ports, way, .. } =
         F::crossing().expect("what was checked can cross");
     let asked = config.options.into_asked(None)?;
+    if matches!(F::body(), StreamBody::Await(_)) && asked.num_cpus.is_some_and(|cpus| cpus > 0.0) {
+        return Err(super::no_cpus());
+    }
     let hop = match &asked.name {
         Some(name) => call.named(name.as_str().into()),
         None => call.into(),
     };
     let shared = Shared::new(call, hop.clone(), unread_max);
     let items = Arc::new(Coming { shared: Arc::clone(&shared), way, call, hop });
-    let streaming = Streaming { items, unread_max: unread_max - ahead };
+    // What Ray counts has a sign.
+    let there = (unread_max - ahead).min(i64::MAX as usize);
+    let streaming = Streaming { items, unread_max: there };
     let pack = |packing: &mut Packing<'_>| F::Params::pack(slots, &ports, packing);
     let task = crossing::send_stream_upstream(upstream, registered, pack, asked, call, streaming)?;
     let id = coder::id_of(task.any());

@@ -164,6 +164,10 @@ pub(super) fn start(
     });
     // There was no actor that could have been lost.
     drop(life::take_lost_now());
+    if detached && matches!(&made, Err(why) if why.kind() == ErrorKind::Config) {
+        // Somebody else has made it there meanwhile.
+        host.left.store(true, Ordering::Relaxed);
+    }
     called.and(made)?;
     host.place.is_made.store(true, Ordering::Relaxed);
     host.left.store(false, Ordering::Relaxed);
@@ -315,7 +319,8 @@ impl Host for ActorHost {
 
 impl Drop for ActorHost {
     fn drop(&mut self) {
-        if *self.left.get_mut() {
+        // Of one that others have, too, this program may just hear no more.
+        if *self.left.get_mut() || (self.detached && self.is_lost()) {
             return self.client.unhost(self.place.id, false);
         }
         if !self.is_lost() && self.place.is_made.load(Ordering::Relaxed) {

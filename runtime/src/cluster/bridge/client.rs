@@ -152,6 +152,13 @@ impl Client {
                 Wait::Call(place, ticket) => place.failed(ticket, Failed::from(why)),
             }
         }
+        self.wake_all();
+    }
+
+    /// Wakes who waits for cells, some of which are complete now.
+    fn wake_all(&self) {
+        // Who has looked at them before, under the lock, is asleep by now.
+        drop(self.lock());
         self.changed.notify_all();
     }
 
@@ -178,7 +185,7 @@ impl Client {
         for item in news {
             self.told_one(item);
         }
-        self.changed.notify_all();
+        self.wake_all();
     }
 
     /// A stream has an item.
@@ -201,7 +208,9 @@ impl Client {
                 abroad::Home::let_go(self, &id);
             }
         }
-        self.changed.notify_all();
+        self.wake_all();
+        // Of the items that came before, some may have been dropped unread.
+        self.sweep();
     }
 
     fn told_one(&'static self, News { id, carries, outcome }: News) {
@@ -239,6 +248,9 @@ impl Client {
         let needs = std::mem::take(&mut import.needs);
         let tries_max = import.tries_max.max(1);
         drop(state);
+        if stream.is_some() {
+            self.sweep();
+        }
         drop(stream);
         if let Some(pending) = pending {
             match outcome {
@@ -442,7 +454,7 @@ impl Client {
     }
 
     /// Ends imports that are there, that nobody asked for, and that nobody here has any more. Each look at one
-    /// is paid for by a call.
+    /// is paid for by a call, or an item.
     fn sweep(&self) {
         let mut state = self.lock();
         state.looks_due += 2;

@@ -202,8 +202,7 @@ class Bridge:
                 if held.count > 0:
                     continue
                 del self.objects[id]
-            if hasattr(held.handle, "close"):
-                held.handle.close()
+            _close(held.handle)
 
     def on_blocked(self, ids, any):
         self._needed_now(ids)
@@ -221,8 +220,7 @@ class Bridge:
         with self.lock:
             objects, self.objects = self.objects, {}
         for held in objects.values():
-            if hasattr(held.handle, "close"):
-                held.handle.close()
+            _close(held.handle)
         self.news.put((None, None))
 
     def is_blocked(self):
@@ -252,8 +250,8 @@ class Bridge:
         id = os.urandom(16)
         self.adopt(id, handle)
         status, payload, carries, _ = result
-        for carried, handle in carries.items():
-            self.adopt(carried, handle)
+        for carried, its_handle in carries.items():
+            self.adopt(carried, its_handle)
         self._say("item", [stream, id, status, list(carries), payload])
 
     def fetched(self, id, result):
@@ -296,3 +294,12 @@ class Bridge:
         if name not in ("done", None):
             self.writer.send([name, *item])
         return name is not None
+
+
+def _close(handle):
+    """Gives up what a handle stands for, where that is more than an object of the cluster's."""
+    if hasattr(handle, "close"):
+        try:
+            handle.close()
+        except Exception as error:
+            print(f"mobula: it was not given up on the cluster: {error}", file=sys.stderr)

@@ -37,6 +37,8 @@ def _choose_token():
 
 # What Ray reads when it is imported. How often it asks a cluster that does not let it in, once a second:
 os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "3")
+# A thread that asks for something after the farewell is to start no new cluster:
+os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
 _choose_token()
 
 import ray  # noqa: E402
@@ -304,8 +306,14 @@ class Ray:
 
     def unhost(self, id, ends):
         hosted = self.actors.pop(id, None)
-        if hosted is not None and ends:
+        if hosted is None:
+            return
+        if ends:
             ray.kill(hosted.actor)
+        else:
+            # It is no longer told how the actor ends, nor remembered there.
+            ray.cancel(hosted.end)
+            hosted.actor.leaves.remote(hosted.caller)
 
     def _look_for(self, detached, sent):
         """Sees whether the actor of that name lives, and gives the handle of what is there if it does."""
@@ -438,9 +446,12 @@ def _name(detached):
 def _named(detached):
     """The actor of that name."""
     try:
-        return ray.get_actor(**_name(detached))
+        actor = ray.get_actor(**_name(detached))
     except ValueError as error:
         raise Failure(outcome.failed("ActorDied", _first_lines(error))) from None
+    if not hasattr(actor, "kind"):
+        raise Failure(outcome.failed("Value", "the name is that of an actor of another program's"))
+    return actor
 
 
 class Failure(Exception):
@@ -549,7 +560,12 @@ class Reading:
         result, *end = ray.get(meta)
         if end == [END]:
             return result
-        payload = next(self.generator) if result[0] == outcome.REMOTE else None
+        payload = None
+        if result[0] == outcome.REMOTE:
+            payload = next(self.generator)
+            if payload == self.generator.completed():
+                # Not the value, but why the task ended before it.
+                ray.get(payload)
         self.sent.bridge.item(self.id, (meta, 0, payload), result)
         return None
 
@@ -691,6 +707,10 @@ class Host:
 
     def passes(self, caller, number):
         self.orders[caller].passes(number)
+
+    def leaves(self, caller):
+        """Who calls so calls no more."""
+        self.orders.pop(caller, None)
 
     def cancel(self, id):
         self.hosting.cancel(id)

@@ -32,7 +32,11 @@ def read_exactly(read_into, count):
 def read(read_into):
     """The next message from such a function."""
     (length,) = LENGTH.unpack(read_exactly(read_into, LENGTH.size))
-    return decode(read_exactly(read_into, length))
+    try:
+        body = read_exactly(read_into, length)
+    except MemoryError:
+        raise ValueError(f"a frame of {length} bytes, for which there is no memory") from None
+    return decode(body)
 
 
 def decode(body):

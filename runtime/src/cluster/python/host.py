@@ -119,7 +119,7 @@ def stream(job, call, attempt, content, bridge):
         except BaseException:
             _end(child)
             raise
-    _give_back(job, child)
+        _give_back(job, child)
     return result
 
 

@@ -4,10 +4,10 @@
 //! arbiter. Whoever sends them keeps `&mut self` calls apart from all others, but that is not believed here: each call
 //! has the state by a lock.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::{Mutex, PoisonError, TryLockError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use tokio::sync::RwLock;
 
@@ -19,6 +19,7 @@ static STATE: Mutex<Option<Box<dyn Any + Send>>> = Mutex::new(None);
 
 /// The actor was made.
 pub(crate) fn put<A: Send + 'static>(actor: A) {
+    *lives() = Some(TypeId::of::<A>());
     let before = STATE.lock().unwrap_or_else(PoisonError::into_inner).replace(Box::new(actor));
     panics::drop_quietly(before);
 }
@@ -45,6 +46,7 @@ thread_local! {
 
 /// The actor was made, whose calls wait.
 pub(crate) fn share<A: 'static>(actor: A) {
+    *lives() = Some(TypeId::of::<A>());
     let before = SHARED.replace(Some(Box::new(Rc::new(RwLock::new(actor)))));
     panics::drop_quietly(before);
 }
@@ -61,22 +63,32 @@ pub(crate) fn shared<A: 'static>() -> Result<Rc<RwLock<A>>> {
 
 /// It has ended, or crashed: it goes with the last call that has it.
 pub(crate) fn end_shared() {
-    panics::drop_quietly(SHARED.take());
+    let shared = SHARED.take();
+    if shared.is_some() {
+        *lives() = None;
+    }
+    panics::drop_quietly(shared);
+}
+
+/// The type of the actor that lives here.
+static LIVES: Mutex<Option<TypeId>> = Mutex::new(None);
+/// Held while an actor is made whose calls wait.
+pub(crate) static MAKING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+fn lives() -> MutexGuard<'static, Option<TypeId>> {
+    LIVES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether one lives here, and whether it is of this type.
 pub(crate) fn is_there<A: 'static>() -> Option<bool> {
-    let state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
-    state.as_ref().map(|state| state.is::<A>())
-}
-
-/// The same, of one whose calls wait.
-pub(crate) fn is_shared_there<A: 'static>() -> Option<bool> {
-    SHARED.with_borrow(|state| state.as_ref().map(|state| state.is::<Rc<RwLock<A>>>()))
+    lives().map(|lives| lives == TypeId::of::<A>())
 }
 
 /// The actor has ended, or crashed.
 pub(crate) fn end() {
     let state = STATE.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if state.is_some() {
+        *lives() = None;
+    }
     panics::drop_quietly(state);
 }

@@ -172,7 +172,9 @@ pub(super) fn step<A: Actor>(
             let slots = panics::catch(|| A::Params::unpack(&mut arguments, &ports, &start));
             Box::new(move |replier| {
                 let future = async move {
-                    if is_found::<A>(found, state::is_shared_there::<A>())? {
+                    // Several programs may ask for it at once, and it may take its time.
+                    let _making = state::MAKING.lock().await;
+                    if is_found::<A>(found)? {
                         return Ok(());
                     }
                     let actor = match A::construct(A::Params::resolve(slots?)?) {
