@@ -126,7 +126,7 @@ pub(crate) fn bounds(engine: Engine) -> mobula::Result<()> {
     stream.cancel();
     let mut rest: Vec<_> = stream.map(mobula::get).collect();
     let last = rest.pop().unwrap().unwrap_err();
-    assert_eq!(last.kind(), ErrorKind::Cancelled);
+    assert_eq!(last.kind(), ErrorKind::Cancelled, "{last}");
     let rest: Vec<_> = rest.into_iter().collect::<mobula::Result<_>>()?;
     assert!(rest.iter().copied().eq((2..).take(rest.len())) && rest.len() < 20, "{rest:?}");
     // None of them has a CPU any more.

@@ -554,15 +554,23 @@ class Reading:
                 self.end = self.engine.failure(error)
         self.sent.ended(self.end)
 
+    def _next(self):
+        """The next ref of the generator's; where there is none, raises why the task ended without telling the end."""
+        ref = next(self.generator, None)
+        if ref is None:
+            ray.get(self.generator.completed())
+            raise LookupError("the stream ended in the middle")
+        return ref
+
     def _read_one(self):
         """Reads an item, or the end, which it gives."""
-        meta = next(self.generator)
+        meta = self._next()
         result, *end = ray.get(meta)
         if end == [END]:
             return result
         payload = None
         if result[0] == outcome.REMOTE:
-            payload = next(self.generator)
+            payload = self._next()
             if payload == self.generator.completed():
                 # Not the value, but why the task ended before it.
                 ray.get(payload)

@@ -76,6 +76,9 @@ def actor(package, texts, module, name, *first):
         async def passes(self, *arguments):
             return self.inner.passes(*arguments)
 
+        async def leaves(self, *arguments):
+            return self.inner.leaves(*arguments)
+
         async def cancel(self, *arguments):
             return self.inner.cancel(*arguments)
 
