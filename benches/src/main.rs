@@ -11,6 +11,7 @@
 //! that needs a process of its own, run as processes: [`python`] and
 //! [`isolated`] ask for them, [`guarded`] and [`descendants`] see that they end.
 
+mod away;
 mod blocker;
 mod case;
 mod cases;

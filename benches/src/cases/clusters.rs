@@ -8,8 +8,9 @@ use std::time::Instant;
 use anyhow::Result;
 use mobula::prelude::*;
 
+use crate::away;
 use crate::case::{Case, Setting};
-use crate::cases::{Group, away, loo_forest};
+use crate::cases::{Group, loo_forest};
 use crate::contender::{Contender, MOBULA};
 use crate::python::Work;
 use crate::unit::Unit;

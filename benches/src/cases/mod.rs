@@ -12,8 +12,6 @@ pub(crate) struct Group {
     pub(crate) cases: &'static [Case],
 }
 
-mod away;
-
 /// Declares the modules of single cases and those of groups, and lists what is
 /// in them.
 macro_rules! cases {

@@ -4,8 +4,9 @@
 use anyhow::Result;
 use mobula::prelude::*;
 
+use crate::away;
 use crate::case::{Case, Setting};
-use crate::cases::{Group, away};
+use crate::cases::Group;
 use crate::contender::{Contender, MOBULA};
 use crate::python::Work;
 use crate::unit::Unit;

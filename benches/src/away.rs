@@ -1,4 +1,4 @@
-//! What is done in other processes, on this machine (`processes`) or on a cluster (`clusters`).
+//! What the cases `processes` and `clusters` do in other processes, on this machine or on a cluster.
 
 use anyhow::{Result, ensure};
 use mobula::prelude::*;
@@ -16,7 +16,7 @@ fn ones(count: usize) -> Vec<f64> {
     vec![1.0; count]
 }
 
-pub(super) struct Counter(u64);
+pub(crate) struct Counter(u64);
 
 #[remote]
 impl Counter {
@@ -31,20 +31,20 @@ impl Counter {
 }
 
 /// Empty tasks, all of which are got at the end.
-pub(super) fn batch(tasks: usize) -> Result<()> {
+pub(crate) fn batch(tasks: usize) -> Result<()> {
     let refs: Vec<ObjectRef<()>> = (0..tasks).map(|_| empty::remote()).collect();
     mobula::get(refs)?;
     Ok(())
 }
 
 /// Empty tasks, each of which is got before the next.
-pub(super) fn round_trips(trips: usize) -> Result<()> {
+pub(crate) fn round_trips(trips: usize) -> Result<()> {
     (0..trips).try_for_each(|_| mobula::get(empty::remote()))?;
     Ok(())
 }
 
 /// The values as an argument, so often.
-pub(super) fn arrays_there(arrays: usize, values: &mut Vec<f64>) -> Result<()> {
+pub(crate) fn arrays_there(arrays: usize, values: &mut Vec<f64>) -> Result<()> {
     for _ in 0..arrays {
         // They move in and out again, so that no copy is timed that the engine does not make.
         let object = mobula::put(std::mem::take(values));
@@ -56,7 +56,7 @@ pub(super) fn arrays_there(arrays: usize, values: &mut Vec<f64>) -> Result<()> {
 }
 
 /// So many numbers as a result, so often.
-pub(super) fn arrays_back(arrays: usize, numbers: usize) -> Result<()> {
+pub(crate) fn arrays_back(arrays: usize, numbers: usize) -> Result<()> {
     for _ in 0..arrays {
         ensure!(mobula::get(ones::remote(numbers))?.len() == numbers, "the array is wrong");
     }
@@ -64,7 +64,7 @@ pub(super) fn arrays_back(arrays: usize, numbers: usize) -> Result<()> {
 }
 
 /// Calls of one actor, all of which are got at the end. It is started by the first.
-pub(super) fn actor_calls(counter: &mut Option<ActorHandle<Counter>>, calls: usize) -> Result<()> {
+pub(crate) fn actor_calls(counter: &mut Option<ActorHandle<Counter>>, calls: usize) -> Result<()> {
     let counter = counter.get_or_insert_with(Counter::remote);
     let totals: Vec<ObjectRef<u64>> = (0..calls).map(|_| counter.add(1)).collect();
     let totals = mobula::get(totals)?;
