@@ -3,6 +3,13 @@
 use anyhow::{Result, ensure};
 use mobula::prelude::*;
 
+use crate::case::Setting;
+
+/// How long an array is: 100 MB, or 10.
+pub(crate) fn numbers(setting: &Setting) -> usize {
+    setting.size(12_500_000, 1_250_000)
+}
+
 #[remote]
 fn empty() {}
 

@@ -62,8 +62,6 @@ const CALLS: usize = 5_000;
 const QUICK: usize = 100;
 const ARRAYS: usize = 5;
 const ARRAYS_QUICK: usize = 2;
-const NUMBERS: usize = 12_500_000;
-const NUMBERS_QUICK: usize = NUMBERS / 10;
 const ROUNDS: usize = 3;
 
 /// A round on a cluster, or with processes, of its own. What it cost, in seconds for each of `ops`.
@@ -127,7 +125,7 @@ fn actor_batch(setting: &Setting, case: &'static str, engine: Engine) -> Result<
 
 fn array_there(setting: &Setting, case: &'static str, engine: Engine) -> Result<Vec<Contender>> {
     let mut values = Vec::new();
-    let numbers = setting.size(NUMBERS, NUMBERS_QUICK);
+    let numbers = away::numbers(setting);
     let work = move |arrays| {
         values.resize(numbers, 1.0);
         away::arrays_there(arrays, &mut values)
@@ -136,7 +134,7 @@ fn array_there(setting: &Setting, case: &'static str, engine: Engine) -> Result<
 }
 
 fn array_back(setting: &Setting, case: &'static str, engine: Engine) -> Result<Vec<Contender>> {
-    let numbers = setting.size(NUMBERS, NUMBERS_QUICK);
+    let numbers = away::numbers(setting);
     let work = move |arrays| away::arrays_back(arrays, numbers);
     arrays(setting, case, engine, "array_back", work)
 }
@@ -149,7 +147,7 @@ fn arrays(
     work: impl FnMut(usize) -> Result<()> + 'static,
 ) -> Result<Vec<Contender>> {
     let arrays = setting.size(ARRAYS, ARRAYS_QUICK);
-    let numbers = setting.size(NUMBERS, NUMBERS_QUICK);
+    let numbers = away::numbers(setting);
     let python = Work::new(name, arrays).argument("--numbers", numbers.to_string());
     let all = both(setting, case, engine, arrays, work, (python, arrays));
     if setting.alone {

@@ -54,8 +54,6 @@ const CALLS: usize = 20_000;
 const QUICK: usize = 500;
 const ARRAYS: usize = 10;
 const ARRAYS_QUICK: usize = 2;
-const NUMBERS: usize = 12_500_000;
-const NUMBERS_QUICK: usize = NUMBERS / 10;
 const OPS_PYTHON: usize = 2_000;
 const OPS_PYTHON_QUICK: usize = 50;
 
@@ -95,7 +93,7 @@ fn roundtrip(setting: &Setting) -> Result<Vec<Contender>> {
 
 /// How many arrays a round sends, and how long each is.
 fn arrays(setting: &Setting) -> (usize, usize, f64) {
-    let numbers = setting.size(NUMBERS, NUMBERS_QUICK);
+    let numbers = away::numbers(setting);
     (setting.size(ARRAYS, ARRAYS_QUICK), numbers, numbers as f64 * 8e-9)
 }
 

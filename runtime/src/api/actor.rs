@@ -17,11 +17,9 @@ use uuid::Uuid;
 
 use crate::api::crossing::{self, Arguments};
 use crate::api::object::ObjectRef;
-use crate::api::options::Options;
 use crate::api::parameter::{Arg, Awaiting, Borrowed, Lent, Owned, Params, Slot};
-use crate::api::port::Way;
 use crate::cluster;
-use crate::cluster::argument::{Packing, unfit};
+use crate::cluster::argument::unfit;
 use crate::cluster::detached::{Detached, Found};
 use crate::cluster::upstream;
 use crate::config::Engine;
@@ -37,12 +35,13 @@ use crate::local::names::Claimed;
 use crate::local::place::Place;
 pub use crate::local::strand::Body;
 use crate::local::strand::{Access, HostedCall, HostedHandle, Method, Strand, StrandHandle, Waits};
-use crate::local::{Local, current, default, pool, waiting};
+use crate::local::{Local, current, default, pool};
 use crate::wire;
 
 mod away;
 mod control;
 mod deliver;
+mod detached;
 mod far;
 mod options;
 mod shareable;
@@ -328,45 +327,11 @@ impl<A: Actor> ActorCell<A> {
             }
         });
         match found {
-            Err(error) if error.kind() == ErrorKind::ActorDied && is_on_ray() => {
+            Err(error) if error.kind() == ErrorKind::ActorDied && detached::is_on_ray() => {
                 Self::find_detached(name)?.ok_or(error)
             }
             found => found,
         }
-    }
-
-    /// The actor of that name which outlives programs, if there is one.
-    #[track_caller]
-    fn find_detached(name: &ActorName) -> Result<Option<Self>> {
-        let Some(crossing) = A::crossing() else { return Ok(None) };
-        let upstream = cluster::way_to_ray("detached actors")?;
-        let call = Call { function: A::function(), called_at: Location::caller() };
-        let config = ActorConfig::of_detached(name);
-        let detached = config.as_detached::<A>(Found::Expect)?;
-        let mut asked = Options::new().into_asked(None)?;
-        asked.detached.clone_from(&detached);
-        let place = Place::ROOT;
-        let (pack, way) = (|_: &mut Packing<'_>| Ok(()), Way::<()>::new());
-        let is_there = crossing::send_upstream(
-            upstream,
-            crossing.registered,
-            pack,
-            way,
-            Some(asked),
-            call,
-            &place,
-        )?;
-        if let Err(waiting::Ended::Never(why)) = waiting::wait(is_there.any(), None) {
-            return Err(why);
-        }
-        match is_there.into_owned() {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::ActorDied => return Ok(None),
-            Err(error) => return Err(error),
-        }
-        let seed = Arguments::Forwarded(Vec::new(), Vec::new());
-        let place = current::next_place;
-        Self::start_away(seed, detached, Some(&config), Taken::Share, call, place).map(Some)
     }
 
     /// Calls a method.
@@ -459,13 +424,6 @@ fn awaiting<P: Params>(slots: &P::Slots) -> Refs {
 /// itself, and gives their values to the actor without a way through here.
 fn awaited_here<P: Params>(arguments: &Arguments<P>) -> Refs {
     if cluster::is_over_bridge() { Refs::default() } else { arguments.awaited().refs }
-}
-
-/// Whether there is a runtime, on the engine `ray`.
-fn is_on_ray() -> bool {
-    default::with_current_if_any(|local| {
-        local.is_some_and(|local| local.settings().engine == Engine::Ray)
-    })
 }
 
 /// The call of an actor that could not begin.

@@ -209,6 +209,12 @@ impl Model {
         self.drop_ref();
     }
 
+    /// `ids::find`, with whether the cell is in the registry.
+    fn find(&self, registry: &Mutex<bool>) -> bool {
+        let here = registry.lock().unwrap();
+        *here && self.state.try_add_ref()
+    }
+
     fn assert_ended(&self) {
         self.memory.0.with(|freed| {
             // SAFETY: all other threads were joined.
@@ -373,11 +379,7 @@ fn loom_finding_by_id_against_the_last_ref() {
         let finder = {
             let (cell, registry) = (Arc::clone(&cell), Arc::clone(&registry));
             thread::spawn(move || {
-                let found = {
-                    let here = registry.lock().unwrap();
-                    *here && cell.state.try_add_ref()
-                };
-                if found {
+                if cell.find(&registry) {
                     cell.read();
                     drop_ref(&cell, &registry);
                 }
@@ -399,11 +401,7 @@ fn loom_finding_by_id_against_who_takes_the_value() {
         let finder = {
             let (cell, registry) = (Arc::clone(&cell), Arc::clone(&registry));
             thread::spawn(move || {
-                let found = {
-                    let here = registry.lock().unwrap();
-                    *here && cell.state.try_add_ref()
-                };
-                if found {
+                if cell.find(&registry) {
                     cell.read();
                     assert!(!cell.state.release_any_ref(), "the other one is never last to go");
                 }

@@ -16,7 +16,8 @@ use serde_bytes::ByteBuf;
 use uuid::Uuid;
 
 use crate::cluster::argument::{Packing, What};
-use crate::cluster::bridge::client::{ActorCall, Carried, Client, OfActor};
+use crate::cluster::bridge::call::{ActorCall, OfActor};
+use crate::cluster::bridge::client::{Carried, Client};
 use crate::cluster::calls::{self, Calls, End};
 use crate::cluster::detached::{Detached, Found};
 use crate::cluster::frame::{About, Ended};

@@ -6,20 +6,21 @@
 //!
 //! No lock is held while a value is decoded or dropped, which is the program's code.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_bytes::ByteBuf;
 use uuid::Uuid;
 
-use crate::cluster::argument::{Argument, Asked, Packing};
+use crate::cluster::argument::Packing;
 use crate::cluster::bridge::actor::Place;
+use crate::cluster::bridge::call::{ActorCall, CallHead, Head, asks};
 use crate::cluster::bridge::link::Sender;
 use crate::cluster::bridge::message::{self, Asks, News, Told};
 use crate::cluster::detached::Detached;
-use crate::cluster::frame::{About, Body};
+use crate::cluster::frame::Body;
 use crate::cluster::registry::Registered;
 use crate::cluster::turn::Ticket;
 use crate::cluster::upstream::{Departure, Items, Pending, Streaming, Upstream};
@@ -30,37 +31,6 @@ use crate::local::cell::AnyRef;
 use crate::local::ids;
 use crate::local::waiting::Ended;
 use crate::wire::{self, Held};
-
-/// A call as the program on the other side gets it, without the bytes of its arguments.
-#[derive(Serialize, Deserialize)]
-pub(super) struct CallHead {
-    pub(super) function: String,
-    pub(super) arguments: Vec<Argument>,
-    /// The objects whose values come with the call, in the order in which they come.
-    pub(super) needs: Vec<Uuid>,
-    pub(super) options: Option<Asked>,
-    /// Where it stands in the source.
-    pub(super) stands_at: String,
-    /// Its place in the tree of random streams.
-    pub(super) place: Vec<u32>,
-    pub(super) of_actor: Option<OfActor>,
-}
-
-/// What is told of a call of an actor besides. It has no function where the actor is to end.
-#[derive(Serialize, Deserialize)]
-pub(super) struct OfActor {
-    pub(super) about: About,
-    /// The id of the result, as the program knows it.
-    pub(super) id: Uuid,
-}
-
-/// A call of an actor on a cluster.
-pub(super) struct ActorCall {
-    pub(super) place: Arc<Place>,
-    pub(super) ticket: Ticket,
-    pub(super) of_actor: OfActor,
-    pub(super) stands_at: String,
-}
 
 /// Who waits for an object.
 enum Wait {
@@ -533,15 +503,6 @@ fn way_of(needs: &[AnyRef]) -> Option<Failed> {
     needs.iter().find_map(AnyRef::failure).map(|error| Failed::from(&error))
 }
 
-/// What a call is, without its arguments.
-struct Head {
-    name: String,
-    options: Option<Asked>,
-    stands_at: String,
-    place: Vec<u32>,
-    of_actor: Option<OfActor>,
-}
-
 impl Import {
     fn new(pending: Wait) -> Self {
         Self { count: 1, pending: Some(pending), watched: true, ..Self::default() }
@@ -705,43 +666,7 @@ impl abroad::Home for Client {
     }
 }
 
-/// What a call asks of the cluster.
-///
-/// # Errors
-/// `Engine`, by name, for what no engine over the bridge can do.
-fn asks(engine: &str, options: Option<&Asked>, waits: bool) -> Result<Asks> {
-    // What waits takes no CPU where the engine counts them; the others have a thread for each task.
-    let idle = (waits && engine == "ray").then_some(0.0);
-    let Some(options) = options else { return Ok(Asks { num_cpus: idle, ..Asks::default() }) };
-    let cannot = |what: &str| {
-        engine_error(format!("the engine `{engine}` cannot honour {what}: leave it out"))
-    };
-    if options.retry_delay.is_some() {
-        return Err(cannot("retry_delay"));
-    }
-    if options.priority.is_some_and(|priority| priority != 0) && engine != "dask" {
-        return Err(cannot("priority"));
-    }
-    if options.placement.is_some() && engine != "ray" {
-        return Err(cannot("placement"));
-    }
-    let resources = options.resources.iter().cloned().collect::<BTreeMap<_, _>>();
-    Ok(Asks {
-        name: options.name.clone(),
-        num_cpus: options.num_cpus.filter(|cpus| *cpus != 1.0).or(idle),
-        resources,
-        max_retries: options.max_retries.filter(|retries| *retries > 0),
-        priority: options.priority.filter(|priority| *priority != 0),
-        actor: None,
-        placement: options.placement.clone(),
-        group: options.reservation.clone(),
-        stream: None,
-        detached: options.detached.clone(),
-        python: options.python,
-    })
-}
-
-/// What the other side said makes no sense.
+/// Why the bridge is there no more: what went wrong, if that is known.
 pub(super) fn kind_of_end(error: Option<Error>) -> Error {
     error.unwrap_or_else(|| {
         Error::new(

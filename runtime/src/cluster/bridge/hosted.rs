@@ -17,7 +17,8 @@ use uuid::Uuid;
 
 use crate::cluster::argument::{Argument, unfit};
 use crate::cluster::bridge::actor::Answered;
-use crate::cluster::bridge::client::{CallHead, Client, OfActor};
+use crate::cluster::bridge::call::{CallHead, OfActor};
+use crate::cluster::bridge::client::Client;
 use crate::cluster::bridge::kept::Kept;
 use crate::cluster::bridge::link::{self, Sender};
 use crate::cluster::bridge::message::{self, Incoming, Run};

@@ -18,6 +18,7 @@
 //! - `../python/` all that is in Python, with `protocol.md`.
 
 mod actor;
+mod call;
 mod client;
 pub(super) mod hosted;
 mod kept;

@@ -1,0 +1,91 @@
+//! A call on its way to a cluster: what is told of it beside its arguments, and what it asks for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::cluster::argument::{Argument, Asked};
+use crate::cluster::bridge::actor::Place;
+use crate::cluster::bridge::message::Asks;
+use crate::cluster::engine_error;
+use crate::cluster::frame::About;
+use crate::cluster::turn::Ticket;
+use crate::error::Result;
+
+/// What a call is, without its arguments.
+pub(super) struct Head {
+    pub(super) name: String,
+    pub(super) options: Option<Asked>,
+    pub(super) stands_at: String,
+    pub(super) place: Vec<u32>,
+    pub(super) of_actor: Option<OfActor>,
+}
+
+/// A call as the program on the other side gets it, without the bytes of its arguments.
+#[derive(Serialize, Deserialize)]
+pub(super) struct CallHead {
+    pub(super) function: String,
+    pub(super) arguments: Vec<Argument>,
+    /// The objects whose values come with the call, in the order in which they come.
+    pub(super) needs: Vec<Uuid>,
+    pub(super) options: Option<Asked>,
+    /// Where it stands in the source.
+    pub(super) stands_at: String,
+    /// Its place in the tree of random streams.
+    pub(super) place: Vec<u32>,
+    pub(super) of_actor: Option<OfActor>,
+}
+
+/// What is told of a call of an actor besides. It has no function where the actor is to end.
+#[derive(Serialize, Deserialize)]
+pub(super) struct OfActor {
+    pub(super) about: About,
+    /// The id of the result, as the program knows it.
+    pub(super) id: Uuid,
+}
+
+/// A call of an actor on a cluster.
+pub(super) struct ActorCall {
+    pub(super) place: Arc<Place>,
+    pub(super) ticket: Ticket,
+    pub(super) of_actor: OfActor,
+    pub(super) stands_at: String,
+}
+
+/// What a call asks of the cluster.
+///
+/// # Errors
+/// `Engine`, by name, for what no engine over the bridge can do.
+pub(super) fn asks(engine: &str, options: Option<&Asked>, waits: bool) -> Result<Asks> {
+    // What waits takes no CPU where the engine counts them; the others have a thread for each task.
+    let idle = (waits && engine == "ray").then_some(0.0);
+    let Some(options) = options else { return Ok(Asks { num_cpus: idle, ..Asks::default() }) };
+    let cannot = |what: &str| {
+        engine_error(format!("the engine `{engine}` cannot honour {what}: leave it out"))
+    };
+    if options.retry_delay.is_some() {
+        return Err(cannot("retry_delay"));
+    }
+    if options.priority.is_some_and(|priority| priority != 0) && engine != "dask" {
+        return Err(cannot("priority"));
+    }
+    if options.placement.is_some() && engine != "ray" {
+        return Err(cannot("placement"));
+    }
+    let resources = options.resources.iter().cloned().collect::<BTreeMap<_, _>>();
+    Ok(Asks {
+        name: options.name.clone(),
+        num_cpus: options.num_cpus.filter(|cpus| *cpus != 1.0).or(idle),
+        resources,
+        max_retries: options.max_retries.filter(|retries| *retries > 0),
+        priority: options.priority.filter(|priority| *priority != 0),
+        actor: None,
+        placement: options.placement.clone(),
+        group: options.reservation.clone(),
+        stream: None,
+        detached: options.detached.clone(),
+        python: options.python,
+    })
+}
