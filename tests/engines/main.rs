@@ -14,6 +14,7 @@ use mobula::{ActorEnd, EventKind, RetryDelay};
 use serde::{Deserialize, Serialize};
 
 mod actors;
+mod queued;
 mod streams;
 mod tasks;
 
@@ -75,6 +76,12 @@ const PIECES: &[Piece] = &[
     ("actors: calls in order, `&self` and `&mut self`, errors", actors::actors),
     ("actors: `stop`, `watch`, `kill`, `exit_actor`", actors::actor_ends),
     ("actors: restarts, `checkpoint`, `max_task_retries`", actors::actor_restarts),
+    ("actors: calls that wait when one before them crashes", queued::crashes),
+    ("actors: calls that wait when the actor ends, or are cancelled", queued::ends),
+    (
+        "actors: a call that waits for what comes of those before it",
+        queued::waits_for_what_comes_of_another,
+    ),
     ("actors: names, `get_actor`, `get_or_create`", actors::actor_names),
     ("actors: `detached`", actors::detached_actors),
     (

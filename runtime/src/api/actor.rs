@@ -262,7 +262,13 @@ impl<A: Actor> ActorCell<A> {
             return Err(far::stays::<A>());
         }
         let runtime = Arc::clone(&local);
-        if A::ASYNC {
+        if away::calls_wait::<A>(&local) {
+            let terms = terms.map(|terms| match terms.max_pending_calls {
+                _ if A::ASYNC => terms,
+                // Calls that are counted wait here.
+                Some(_) => Terms { max_concurrency: Some(1), ..terms },
+                None => Terms { max_concurrency: None, ..terms },
+            });
             let (arguments, seed) = (awaited_here(&seed), Plan::new(seed, detached));
             let claimed = Strand::start(local, seed, terms, arguments, call, place);
             let (handle, is_new) = taken.settle(claimed)?;
@@ -308,7 +314,7 @@ impl<A: Actor> ActorCell<A> {
             return Ok(far::find::<A>(upstream, name)?.cell().clone());
         }
         let find = |local: &Arc<Local>| {
-            Ok(Self(if cluster::leaves(local) && A::ASYNC {
+            Ok(Self(if cluster::leaves(local) && away::calls_wait::<A>(local) {
                 Kind::AwayWaits(local.names().find::<Weak<Strand<Away<A>, Waits<Away<A>>>>>(name)?)
             } else if cluster::leaves(local) {
                 Kind::Away(local.names().find::<Weak<Strand<Away<A>>>>(name)?)

@@ -56,6 +56,13 @@ impl Calls {
         matches!(lock(&self.0).get(&ticket), Some(Call::Ended(_)))
     }
 
+    /// All of them, in the order in which they were sent.
+    pub(crate) fn tickets(&self) -> Vec<Ticket> {
+        let mut tickets: Vec<Ticket> = lock(&self.0).keys().copied().collect();
+        tickets.sort_unstable();
+        tickets
+    }
+
     /// True: it is under way.
     pub(crate) fn give_up(&self, ticket: Ticket) -> bool {
         let call = lock(&self.0).remove(&ticket);
@@ -75,8 +82,7 @@ impl Calls {
 
     /// The process is gone; `begun`: the last of them that had begun.
     pub(crate) fn end_all(&self, why: &Error, begun: Ticket) {
-        let tickets: Vec<Ticket> = lock(&self.0).keys().copied().collect();
-        for ticket in tickets {
+        for ticket in self.tickets() {
             self.end(ticket, End::Lost { why: why.clone(), begun: ticket <= begun });
         }
     }

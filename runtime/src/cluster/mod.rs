@@ -154,6 +154,10 @@ pub(crate) trait Host: Send + Sync {
     fn poll(&self, sent: u64, waker: &Waker) -> Poll<Result<Reply>>;
     /// Nobody waits for the call any more: it is to stop.
     fn give_up(&self, sent: u64);
+    /// Asks a call to stop that somebody waits for.
+    fn cancel(&self, _sent: u64) {}
+    /// Asks all calls to stop that were sent and have not begun.
+    fn take_back(&self) {}
     /// Dropped from now on, the actor goes on without this program, if it is one of those that can.
     fn leave(&self) {}
 }
@@ -294,7 +298,12 @@ pub(crate) fn finish(settings: &Settings) {
 /// Whether calls of this thread's runtime go over the bridge. Then who makes one notes it on the way of its failure;
 /// otherwise a driver does so for its workers.
 pub(crate) fn is_over_bridge() -> bool {
-    default::with_current(|local| local.settings().engine.is_cluster())
+    default::with_current(|local| is_bridged(local))
+}
+
+/// As `is_over_bridge`, of this runtime.
+pub(crate) fn is_bridged(local: &Local) -> bool {
+    local.settings().engine.is_cluster()
 }
 
 /// Fails what cannot leave this process, by name.

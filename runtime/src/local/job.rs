@@ -218,7 +218,7 @@ where
 
 pin_project_lite::pin_project! {
     /// A future that is polled as a task of its runtime, whose panics become errors, and which is dropped
-    /// at its next await when the task is cancelled.
+    /// at its next await when the task is cancelled; one that lasts is polled once more, and sees to that itself.
     pub(crate) struct AsTask<F> {
         task: Task,
         local: Arc<Local>,
@@ -229,6 +229,9 @@ pin_project_lite::pin_project! {
         wakes: Wakes,
         // Whether the last poll returned, and did not panic.
         returned: bool,
+        lasts: bool,
+        // One that lasts was polled since the task was cancelled, or will be.
+        told: bool,
     }
 }
 
@@ -241,7 +244,13 @@ impl<F> AsTask<F> {
     /// As `new`, of a future that was polled as that task already, with this of its own.
     pub(crate) fn begun(task: Task, local: Arc<Local>, future: F, own: Own) -> Self {
         let wakes = Wakes::new(task.running);
-        Self { task, local, future: Some(future), own, wakes, returned: false }
+        let future = Some(future);
+        Self { task, local, future, own, wakes, returned: false, lasts: false, told: false }
+    }
+
+    /// The same, which is not dropped before its end.
+    pub(crate) fn lasting(self) -> Self {
+        Self { lasts: true, ..self }
     }
 
     /// Whether the future has returned: if it is done and has not, it panicked, or was cancelled.
@@ -271,7 +280,12 @@ impl<T, F: Future<Output = Result<T>>> Future for AsTask<F> {
         *this.returned = returned;
         if matches!(done, Ok(None)) {
             this.wakes.renew(context.waker());
-            if this.wakes.is_cancelled() {
+            if *this.lasts {
+                if !*this.told && this.wakes.is_to_stop() {
+                    *this.told = true;
+                    context.waker().wake_by_ref();
+                }
+            } else if this.wakes.is_cancelled() {
                 done = Err(cancelling::cancelled_while_running());
             }
         }

@@ -210,6 +210,12 @@ pub(crate) trait Life: Sized + Send + 'static {
     fn lost(&self) -> Option<Error> {
         None
     }
+    /// If its calls wait, how many of them may be under way, unless it was asked for another number.
+    const CONCURRENCY: u32 = 1000;
+    /// Whether a call that waits goes on to its own end when it is cancelled: it sees to that itself.
+    const LASTS: bool = false;
+    /// The life is about to end: calls under way that have not begun over there are not to.
+    fn take_back(&self) {}
     /// The life ends so, and this is about to be dropped.
     fn ends(&self, _: &ActorEnd) {}
 }

@@ -35,6 +35,7 @@ use crate::wire;
 
 mod later;
 
+use self::later::AHEAD_MAX;
 pub(super) use self::later::body;
 
 /// How what makes an actor crosses to another process, and what it saves back.
@@ -163,6 +164,11 @@ fn is_found<A: Actor>(found: Found) -> Result<bool> {
     Err(Error::new(kind, message))
 }
 
+/// Whether the calls of such an actor are futures here: those that wait, and all that go to a cluster.
+pub(super) fn calls_wait<A: Actor>(local: &Local) -> bool {
+    A::ASYNC || cluster::is_bridged(local)
+}
+
 /// An actor's state, in the process that made it.
 pub(crate) struct Away<A: Actor> {
     host: Box<dyn Host>,
@@ -220,10 +226,13 @@ impl<A: Actor> Life for Away<A> {
     type Saved = A::Saved;
     const SAVES: bool = A::SAVES;
     const AWAY: bool = true;
+    // Those that compute wait where they go far.
+    const CONCURRENCY: u32 = if A::ASYNC { 1000 } else { AHEAD_MAX };
+    const LASTS: bool = !A::ASYNC;
 
     fn make(seed: Self::Seed) -> Result<Construct<Self>> {
         let local = default::current();
-        if A::ASYNC {
+        if calls_wait::<A>(&local) {
             return Ok(Construct::Later(Box::pin(later::make(local, task(), seed))));
         }
         Ok(Construct::Now(Self::make_now(&local, &task(), &seed)))
@@ -251,6 +260,12 @@ impl<A: Actor> Life for Away<A> {
 
     fn lost(&self) -> Option<Error> {
         self.host.lost()
+    }
+
+    fn take_back(&self) {
+        if Self::LASTS {
+            self.host.take_back();
+        }
     }
 
     fn ends(&self, how: &ActorEnd) {

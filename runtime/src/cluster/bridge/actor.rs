@@ -153,7 +153,7 @@ pub(super) fn start(
         is_made: AtomicBool::new(false),
         lost: Mutex::default(),
     });
-    client.host(&place, detached)?;
+    client.host(&place, cargo.function().later.is_none(), detached)?;
     // What others may have made is left to them, unless it ends here.
     let left = detached.is_some_and(|detached| detached.found != Found::Refuse);
     let detached = detached.is_some();
@@ -309,8 +309,19 @@ impl Host for ActorHost {
 
     fn give_up(&self, sent: u64) {
         if self.place.calls.give_up(sent) {
-            self.client.cancel_call(self.place.id_of(sent));
+            self.cancel(sent);
         }
+    }
+
+    fn cancel(&self, sent: u64) {
+        self.client.cancel_call(self.place.id_of(sent));
+    }
+
+    fn take_back(&self) {
+        // The first has begun by now.
+        let waiting = self.place.calls.tickets().into_iter().skip(1);
+        let waiting: Vec<_> = waiting.map(|sent| self.place.id_of(sent)).collect();
+        self.client.take_back(self.place.id, &waiting);
     }
 
     fn leave(&self) {

@@ -85,6 +85,7 @@ pub(super) fn asks(engine: &str, options: Option<&Asked>, waits: bool) -> Result
         placement: options.placement.clone(),
         group: options.reservation.clone(),
         stream: None,
+        in_turn: false,
         detached: options.detached.clone(),
         python: options.python,
     })

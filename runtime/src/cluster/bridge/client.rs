@@ -267,10 +267,18 @@ impl Client {
     }
 
     /// A place for an actor is wanted.
-    pub(super) fn host(&self, place: &Arc<Place>, detached: Option<&Detached>) -> Result<()> {
+    ///
+    /// # Errors
+    /// Why there is no cluster.
+    pub(super) fn host(
+        &self,
+        place: &Arc<Place>,
+        in_turn: bool,
+        detached: Option<&Detached>,
+    ) -> Result<()> {
         let sender = self.sender()?;
         self.lock().places.insert(place.id, Arc::downgrade(place));
-        let asks = Asks { detached: detached.cloned(), ..Asks::default() };
+        let asks = Asks { in_turn, detached: detached.cloned(), ..Asks::default() };
         sender.send(&("host", message::id(place.id), asks));
         Ok(())
     }
@@ -555,6 +563,12 @@ impl Client {
             self.end(&error);
         }
         Ok(())
+    }
+
+    /// Asks those of an actor's calls to stop that have not begun.
+    pub(super) fn take_back(&self, place: Uuid, calls: &[Uuid]) {
+        let calls: Vec<_> = calls.iter().copied().map(message::id).collect();
+        self.send(&("take_back", message::id(place), calls));
     }
 
     pub(super) fn cancel_call(&self, id: Uuid) {

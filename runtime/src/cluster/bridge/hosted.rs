@@ -3,6 +3,11 @@
 //! One thread reads what the host says: calls, what calls have asked for, who is to stop, and the end of the host,
 //! by which this process ends at once. The first thread runs the calls, one after the other; those of an actor whose
 //! calls wait it only begins, and they go on side by side on an arbiter.
+//!
+//! Calls of an actor that computes are sent ahead. None begins before the answer to the one before it is on its way for
+//! sure; so if this process dies, the first that was not answered may have begun, and no other has. After a crash of the
+//! actor the others are told not to have begun, and once it has ended itself, or where they were asked to stop before,
+//! to be cancelled.
 
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -28,7 +33,7 @@ use crate::cluster::turn::Ticket;
 use crate::cluster::worker::task::{Ended, Reader, Replier, Running, Start};
 use crate::cluster::worker::{self, Object, Objects};
 use crate::config::Config;
-use crate::error::{Failed, Result};
+use crate::error::{Error, ErrorKind, Failed, Result};
 use crate::local::cell::AnyRef;
 use crate::local::default;
 use crate::wire::{self, Held};
@@ -46,6 +51,8 @@ struct Hosted {
     room: Condvar,
     /// The actor that lives here ends itself: the next answer tells so.
     exits: AtomicBool,
+    /// An answer has told so.
+    exited: AtomicBool,
 }
 
 #[derive(Default)]
@@ -191,6 +198,7 @@ fn serve_until_the_end(stream: UnixStream) -> Result<()> {
         now: Mutex::default(),
         room: Condvar::new(),
         exits: AtomicBool::new(false),
+        exited: AtomicBool::new(false),
     });
     let (queue, calls) = channel();
     let hear = move || {
@@ -230,12 +238,16 @@ fn hear(stream: UnixStream, hosted: &'static Hosted, calls: &Queue<Run>) -> Resu
 
 fn run_all(hosted: &'static Hosted, sender: &Sender, calls: &Receiver<Run>) -> Result<()> {
     let mut kept = Kept::default();
+    let mut gone = None;
     while let Ok(run) = calls.recv() {
         let (id, carries, sender) = (run.id, run.carries.clone(), sender.clone());
-        let ticket = begin(hosted, id);
+        let (ticket, stops) = begin(hosted, id);
         let report = Report { hosted, sender, id, ticket, carries, of_actor: false };
         match unpack(run, &kept) {
-            Ok(unpacked) => run_one(report, unpacked, &mut kept)?,
+            Ok(unpacked) if unpacked.is_of_computing_actor() => {
+                run_in_turn(report, unpacked, &mut kept, stops, &mut gone)?;
+            }
+            Ok(unpacked) => run_one(report, unpacked, &mut kept).map(drop)?,
             Err(error) => {
                 let outcome = Err(Failed::from(&error));
                 let how = frame::Ended::default();
@@ -247,8 +259,8 @@ fn run_all(hosted: &'static Hosted, sender: &Sender, calls: &Receiver<Run>) -> R
     Ok(())
 }
 
-/// Lets a call begin, which may have been asked to stop.
-fn begin(hosted: &Hosted, id: Uuid) -> Ticket {
+/// Lets a call begin, and tells whether it was asked to stop.
+fn begin(hosted: &Hosted, id: Uuid) -> (Ticket, bool) {
     let (ticket, stops) = {
         let mut now = hosted.now();
         now.last_ticket += 1;
@@ -261,11 +273,47 @@ fn begin(hosted: &Hosted, id: Uuid) -> Ticket {
         hosted.client.cancel_children();
         hosted.running.cancel(ticket);
     }
-    ticket
+    (ticket, stops)
 }
 
-/// Runs one call, or begins it.
-fn run_one(mut report: Report, unpacked: Unpacked, kept: &mut Kept) -> Result<()> {
+/// How an actor that computes has gone.
+enum Gone {
+    Crashed,
+    Exited,
+}
+
+/// Runs a call of an actor that computes, if that is there.
+fn run_in_turn(
+    mut report: Report,
+    unpacked: Unpacked,
+    kept: &mut Kept,
+    stops: bool,
+    gone: &mut Option<Gone>,
+) -> Result<()> {
+    report.of_actor = true;
+    match gone {
+        Some(Gone::Crashed) => return Ok(report.not_begun("the actor has crashed before")),
+        Some(Gone::Exited) => {
+            // Answers may come in another order than they went.
+            report.hosted.exits.store(true, Ordering::Relaxed);
+            return report.cancelled();
+        }
+        None if stops => return report.cancelled(),
+        None => {}
+    }
+    let (hosted, sender) = (report.hosted, report.sender.clone());
+    let crashed = run_one(report, unpacked, kept)?;
+    sender.settle();
+    if crashed {
+        *gone = Some(Gone::Crashed);
+    } else if hosted.exited.load(Ordering::Relaxed) {
+        *gone = Some(Gone::Exited);
+    }
+    Ok(())
+}
+
+/// Runs one call, or begins it. True: it has crashed the actor whose call it was.
+fn run_one(mut report: Report, unpacked: Unpacked, kept: &mut Kept) -> Result<bool> {
     let Unpacked { registered, arguments, body, objects, borrowed, about, of_actor } = unpacked;
     let hosted = report.hosted;
     report.of_actor = of_actor.is_some();
@@ -274,7 +322,7 @@ fn run_one(mut report: Report, unpacked: Unpacked, kept: &mut Kept) -> Result<()
     }
     let Some(registered) = registered else {
         worker::end_state(move || report.end_actor());
-        return Ok(());
+        return Ok(false);
     };
     let start = Start {
         about: &about,
@@ -293,7 +341,7 @@ fn run_one(mut report: Report, unpacked: Unpacked, kept: &mut Kept) -> Result<()
         // What it calls nobody cancels with it.
         hosted.client.end_call();
         worker::arbiter().run(move || begin(Replier::ToHost(report)));
-        return Ok(());
+        return Ok(false);
     }
     let mut out = Body::new(None);
     let ended = (registered.run)(start, arguments, &mut out);
@@ -302,7 +350,8 @@ fn run_one(mut report: Report, unpacked: Unpacked, kept: &mut Kept) -> Result<()
             kept.keep(id, object, bytes);
         }
     }
-    report.end(ended, out)
+    let crashed = ended.how.crashed;
+    report.end(ended, out).map(|()| crashed)
 }
 
 /// What is to be told of a call.
@@ -319,10 +368,31 @@ pub(crate) struct Report {
 impl Report {
     /// The call has ended on this thread, the first.
     fn end(self, ended: Ended, out: Body) -> Result<()> {
+        self.leave();
+        self.tell(ended, out)
+    }
+
+    /// The call was not begun, for the actor is gone.
+    fn not_begun(self, why: &str) {
+        self.leave();
+        let Self { hosted, sender, id, carries, .. } = self;
+        let nothing: [message::Id; 0] = [];
+        sender.send(&("done", message::id(id), message::LOST, nothing, (false, why)));
+        hosted.client.drop_undecoded(&carries);
+    }
+
+    /// The call was asked to stop before it began.
+    fn cancelled(self) -> Result<()> {
+        let why = Error::new(ErrorKind::Cancelled, "it was cancelled before it ran");
+        let (outcome, how) = (Err(Failed::from(&why)), frame::Ended::default());
+        self.end(Ended { outcome, held: Vec::new(), how, retry: false }, Body::new(None))
+    }
+
+    /// The call is not that of this thread any more.
+    fn leave(&self) {
         self.hosted.running.end();
         self.hosted.now().call = None;
         self.hosted.client.end_call();
-        self.tell(ended, out)
     }
 
     /// The call has ended that went on beside others. `pack` packs what came of it.
@@ -351,6 +421,7 @@ impl Report {
         let (status, payload) = match outcome.map(|part| bytes_of(part, out)) {
             value if self.of_actor => {
                 let exits = self.hosted.exits.swap(false, Ordering::Relaxed);
+                self.hosted.exited.fetch_or(exits, Ordering::Relaxed);
                 let answered = Answered { how, exits, outcome: value.map(ByteBuf::from) };
                 (0, wire::encode(&answered)?.bytes)
             }
@@ -381,6 +452,13 @@ struct Unpacked {
     about: About,
     /// If it is a call of an actor, the id of its result.
     of_actor: Option<Uuid>,
+}
+
+impl Unpacked {
+    /// Whether it is a call, and not the end, of an actor whose calls run one after the other.
+    fn is_of_computing_actor(&self) -> bool {
+        self.of_actor.is_some() && self.registered.is_some_and(|entry| entry.later.is_none())
+    }
 }
 
 /// Puts the values that came with the call where its arguments are looked for.

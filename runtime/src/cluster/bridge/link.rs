@@ -25,6 +25,8 @@ enum Outgoing {
     Call(Box<Call>),
     /// A message but for the bytes that are its last part, where it has such.
     Message(Vec<u8>, Option<Vec<u8>>),
+    /// All before this is to be written, and then this dropped.
+    Settled(SyncSender<()>),
 }
 
 /// The end that sends. When the last one drops, the other side sees the end.
@@ -61,6 +63,13 @@ impl Sender {
         encoded[0] = 0x90 | parts;
         let _ = self.0.send(Outgoing::Message(encoded, Some(bytes)));
     }
+
+    /// Waits until all that was sent so far is written: from then on it gets there, whatever becomes of this process.
+    pub(super) fn settle(&self) {
+        let (settled, when_settled) = sync_channel(0);
+        let _ = self.0.send(Outgoing::Settled(settled));
+        let _ = when_settled.recv();
+    }
 }
 
 fn write_all(mut to: impl Write, from: &Receiver<Outgoing>) -> io::Result<()> {
@@ -72,6 +81,10 @@ fn write_all(mut to: impl Write, from: &Receiver<Outgoing>) -> io::Result<()> {
                 rmp::encode::write_bin_len(&mut message, length(bytes.len())?)
                     .map_err(io::Error::other)?;
                 frame(&mut to, &message, &bytes)?;
+            }
+            Outgoing::Settled(settled) => {
+                to.flush()?;
+                drop(settled);
             }
             Outgoing::Call(call) => {
                 let mut calls = vec![*call];

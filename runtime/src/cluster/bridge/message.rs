@@ -63,6 +63,9 @@ pub(super) struct Asks {
     /// Resources are asked for instead of a call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) group: Option<Reservation>,
+    /// A place is asked for, of an actor whose calls run one after the other.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) in_turn: bool,
     /// An actor that outlives the programs which call it: to be made, or looked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) detached: Option<Detached>,
@@ -82,6 +85,9 @@ pub(super) type Call = (Id, String, ByteBuf, Vec<Id>, Vec<Id>, Asks);
 pub(super) fn encode(message: &impl Serialize) -> Vec<u8> {
     rmp_serde::encode::to_vec_named(message).expect("a message is made of what can be encoded")
 }
+
+/// The code of [`Status::Lost`].
+pub(super) const LOST: u8 = 6;
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +110,7 @@ impl Status {
             2 => Self::Remote,
             3 => Self::Failed,
             4 => Self::Upstream,
-            6 => Self::Lost,
+            LOST => Self::Lost,
             _ => return None,
         })
     }

@@ -75,6 +75,9 @@ class Bridge:
                     continue
                 if not self.line.ids.isdisjoint(task.needs) or not self.line.ids.isdisjoint(task.carries):
                     groups += self.line.flush()
+                if groups and self.fuser.lets_join(task, groups[-1][0]):
+                    groups[-1][0].append(task)
+                    continue
                 groups.append(([task], False))
             groups += self.line.take()
             self._watch_line()
@@ -136,7 +139,8 @@ class Bridge:
 
     def on_host(self, id, options):
         """A place for an actor is wanted; its calls tell if there is none."""
-        refused = self.engine.refusal(Task(id, "", b"", [], [], options))
+        asked = {name: value for name, value in options.items() if name != "in_turn"}
+        refused = self.engine.refusal(Task(id, "", b"", [], [], asked))
         if refused is None:
             try:
                 refused = self.engine.host(id, options, lambda text: self._say("lost", [id, text]))
@@ -148,6 +152,13 @@ class Bridge:
     def on_unhost(self, id, ends):
         self.refused.pop(id, None)
         self.engine.unhost(id, ends)
+
+    def on_take_back(self, id, calls):
+        try:
+            self.engine.take_back(id, calls)
+        except Exception as error:
+            # As for what is cancelled.
+            print(f"mobula: calls were not taken back: {error}", file=sys.stderr)
 
     def on_more(self, id, count):
         held = self.objects.get(id)

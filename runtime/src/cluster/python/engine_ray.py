@@ -61,6 +61,8 @@ MARK = "mobula"
 END = "end"
 # How many calls of an actor may be under way in Ray; how many there are in fact, the driver sees to.
 ACTOR_CALLS_MAX = 1_000_000
+# How long calls of an actor that came together wait for each other.
+TOGETHER_SECONDS = 0.1
 # After how long a task that was cancelled is cancelled again: a host gives a call some time to notice.
 CANCEL_AGAIN_SECONDS = 1.0 + host.GRACE_SECONDS
 # How often it is looked whether what waits for a stream goes on: Ray only says when all of it is there.
@@ -181,7 +183,7 @@ class Ray:
     def submit(self, group, sent):
         """Makes the calls one task of Ray's, and gives their results' handles."""
         if group[0].actor is not None:
-            return self._call_actor(group[0], sent)
+            return self._call_actor(group, sent)
         if "stream" in group[0].options:
             return [self._stream(group[0], sent)]
         if "detached" in group[0].options:
@@ -196,27 +198,48 @@ class Ray:
         meta._on_completed(lambda value: sent.ended(self.failure(value) if _failed(value) else value))
         return [(meta, index, payload) for index in range(len(group))]
 
-    def _call_actor(self, task, sent):
-        """Makes the call one of Ray's actor."""
-        hosted = self.actors[task.actor]
-        ((call,), _, _), flat = self._pack([task], True, sent.bridge)
-        number, actor = hosted.calls, hosted.actor
-        meta, payload = actor.call.options(num_returns=2).remote(hosted.caller, number, call, *flat)
+    def _call_actor(self, group, sent):
+        """Makes calls of one actor one call of Ray's."""
+        hosted = self.actors[group[0].actor]
+        split = len(group) == 1 and not sent.bridge.fuser.is_small(group[0].function)
+        (calls, _, _), flat = self._pack(group, split, sent.bridge)
+        number = hosted.calls
+        if split:
+            meta, payload = hosted.split.remote(hosted.caller, number, split, calls, *flat)
+        else:
+            meta, payload = hosted.actor.call.remote(hosted.caller, number, split, calls, *flat), None
         hosted.calls += 1
-        sent.task = (actor, task.id)
+        sent.task = hosted.actor
 
         def ended(value):
             if isinstance(value, exceptions.RayActorError):
                 sent.ended(outcome.lost(True, _first_lines(value)))
             elif _failed(value):
                 # It may have failed on its way, and those after it would wait for it.
-                actor.passes.remote(hosted.caller, number)
+                hosted.actor.passes.remote(hosted.caller, number)
                 sent.ended(self.failure(value))
             else:
                 sent.ended(value)
+                late = [index for index, result in enumerate(value) if result is None]
+                for index in late:
+                    self._wait_for_late(hosted.actor, sent, index)
 
         meta._on_completed(ended)
-        return [(meta, 0, payload)]
+        return [(meta, index, payload) for index in range(len(group))]
+
+    def _wait_for_late(self, actor, sent, index):
+        """Tells of a call when it has ended that took longer than others with it."""
+
+        def ended(value):
+            if isinstance(value, exceptions.RayActorError):
+                result = outcome.lost(True, _first_lines(value))
+            else:
+                result = self.failure(value) if _failed(value) else value
+            outcomes = [None] * len(sent.group)
+            outcomes[index] = result
+            sent.ended(outcomes)
+
+        actor.late.remote(sent.group[index].id)._on_completed(ended)
 
     def _stream(self, task, sent):
         """Makes the call one of Ray's generators, which a thread reads as far as items are wanted."""
@@ -283,7 +306,7 @@ class Ray:
             self.actor_class = ray.remote(shipping.actor(*self.job["package"], "engine_ray", "Host", self.job))
         # As nothing is asked for, it is as Ray has it: one CPU to start with, and none while it lives.
         chosen = {"max_concurrency": ACTOR_CALLS_MAX}
-        detached = options.get("detached")
+        in_turn, detached = options.get("in_turn", False), options.get("detached")
         if detached is not None:
             shares = detached["found"] == "share"
             chosen |= {"lifetime": "detached", "get_if_exists": shares, **_name(detached)}
@@ -291,7 +314,7 @@ class Ray:
             actor = _named(detached)
         else:
             try:
-                actor = self.actor_class.options(**chosen).remote(detached and detached["kind"])
+                actor = self.actor_class.options(**chosen).remote(in_turn, detached and detached["kind"])
             except ValueError as error:
                 return outcome.failed("Config", _first_lines(error))
         hosted = Hosted(actor)
@@ -314,6 +337,11 @@ class Ray:
             # It is no longer told how the actor ends, nor remembered there.
             ray.cancel(hosted.end)
             hosted.actor.leaves.remote(hosted.caller)
+
+    def take_back(self, id, calls):
+        hosted = self.actors.get(id)
+        if hosted is not None:
+            hosted.actor.cancel.remote(calls)
 
     def _look_for(self, detached, sent):
         """Sees whether the actor of that name lives, and gives the handle of what is there if it does."""
@@ -395,9 +423,8 @@ class Ray:
             meta._on_completed(lambda value: then(self.failure(value) if _failed(value) else value[index]))
 
     def cancel(self, task, ids, force):
-        if isinstance(task, tuple):
-            actor, id = task
-            actor.cancel.remote(id)
+        if isinstance(task, ray.actor.ActorHandle):
+            task.cancel.remote(ids)
             return
         if isinstance(task, Reading):
             task.read_on()
@@ -463,11 +490,13 @@ class Hosted:
 
     def __init__(self, actor):
         self.actor = actor
+        # As its `call`, for one whose result may be large.
+        self.split = actor.call.options(num_returns=2)
         # Tells our calls from those of other programs.
         self.caller = os.urandom(8)
         # A ref to how it ends.
         self.end = actor.ended.remote()
-        # How many calls were made.
+        # How many calls of Ray's were made.
         self.calls = 0
 
 
@@ -690,28 +719,45 @@ def nothing():
 class Host:
     """What an actor of Ray's does, on its event loop."""
 
-    def __init__(self, job, kind):
-        """`kind`: the type of an actor that outlives the program which starts it."""
+    def __init__(self, job, in_turn, kind):
+        """`in_turn`: its calls run one after the other. `kind`: the type of an actor that outlives the program which
+        starts it."""
         if kind is not None:
             # What its calls send to the cluster needs the program, which goes with whoever has put it there.
             path = binary.locate(job["binary"], lambda: _content(job))
             job = {**job, "content": [_put_file(path)]}
         self.of_kind = kind
-        self.hosting = Hosting(job, lambda: _content(job), lambda child: _bridge(job, child))
+        self.hosting = Hosting(job, in_turn, lambda: _content(job), lambda child: _bridge(job, child))
         # By who calls.
         self.orders = collections.defaultdict(Order)
+        # What comes of calls that took longer than others with them, by their ids.
+        self.late_answers = {}
 
-    async def call(self, caller, number, call, *flat):
+    async def call(self, caller, number, split, calls, *flat):
         # Ray lets calls of what waits overtake each other.
         order = self.orders[caller]
         await order.turn(number)
         try:
-            id, call, needs, carries = call
-            needed = [_needed(*need, flat) for need in needs]
-            answer = self.hosting.call(id, _bytes(call), needed, carries)
+            answers = []
+            for id, call, needs, carries in calls:
+                needed = [_needed(*need, flat) for need in needs]
+                answers.append(self.hosting.call(id, _bytes(call), needed, carries))
         finally:
             order.passes(number)
-        return _meta_and_payload(await asyncio.wrap_future(answer))
+        if len(answers) == 1:
+            result = await asyncio.wrap_future(answers[0])
+            return _meta_and_payload(result) if split else [result]
+        # Whoever has made them may wait for one, and another for what that does then.
+        last = answers[-1:] if self.hosting.in_turn else answers
+        await asyncio.wait([asyncio.wrap_future(answer) for answer in last], timeout=TOGETHER_SECONDS)
+        results = [answer.result() if answer.done() else None for answer in answers]
+        for (id, *_), answer, result in zip(calls, answers, results):
+            if result is None:
+                self.late_answers[id] = answer
+        return results
+
+    async def late(self, id):
+        return await asyncio.wrap_future(self.late_answers.pop(id))
 
     def passes(self, caller, number):
         self.orders[caller].passes(number)
@@ -720,8 +766,9 @@ class Host:
         """Who calls so calls no more."""
         self.orders.pop(caller, None)
 
-    def cancel(self, id):
-        self.hosting.cancel(id)
+    def cancel(self, ids):
+        for id in ids:
+            self.hosting.cancel(id)
 
     async def ended(self):
         # Several programs may wait for it.

@@ -7,6 +7,9 @@ bounded; and nothing is fused that would leave a CPU without work.
 
 Of a function that is not known yet, as many calls go out as keep every CPU busy, and the others wait for what
 those tell: a moment, at most.
+
+Calls of an actor never wait here: those that come together, one right after the other, go together if they are known to
+be short.
 """
 
 import collections
@@ -90,12 +93,24 @@ class Fuser:
         known = self.functions.get(function)
         return known is not None and known.ended >= KNOWN_AFTER and known.largest <= SMALL_BYTES
 
+    def lets_join(self, task, group):
+        """Whether a call of an actor may go with those that came right before it."""
+        if task.actor is None or task.actor != group[0].actor or len(group) >= CALLS_MAX:
+            return False
+        calls = [*group, task]
+        if any(call.needs or call.carries or not self.is_short(call.function) for call in calls):
+            return False
+        return sum(self.functions[call.function].seconds for call in calls) <= SECONDS_MAX
+
+    def is_short(self, function):
+        """Whether its calls are known to be short, and their results small."""
+        return self.is_small(function) and self.functions[function].seconds <= SHORT_SECONDS
+
     def calls_max(self, function):
         """How many calls of the function may go together."""
-        known = self.functions.get(function)
-        if known is None or not self.is_small(function) or known.seconds > SHORT_SECONDS:
+        if not self.is_short(function):
             return 1
-        return max(1, min(CALLS_MAX, int(SECONDS_MAX / max(known.seconds, 1e-6))))
+        return max(1, min(CALLS_MAX, int(SECONDS_MAX / max(self.functions[function].seconds, 1e-6))))
 
 
 class Line:

@@ -7,6 +7,7 @@ to whoever waits for them, and does what calls ask the cluster for. When the chi
 import collections
 import concurrent.futures
 import threading
+import time
 
 from . import host, outcome
 from .child import Died
@@ -15,12 +16,16 @@ from .child import Died
 class Hosting:
     """A child with an actor in it."""
 
-    def __init__(self, job, content, bridge):
+    def __init__(self, job, in_turn, content, bridge):
+        # Whether the child runs the calls one after the other, and begins none before it has answered the last.
+        self.in_turn = in_turn
         self.child = host.take(job, content)
         self.bridge = self.child.bridge = bridge(self.child)
         self.lock = threading.Lock()
-        # What comes of the calls that were sent, by their ids.
+        # The calls that were sent, by their ids, in the order in which they were: what comes of each, and when it was.
         self.calls = {}
+        # When the last answer came.
+        self.answered = 0.0
         # The calls that are to stop and have not come, or are done. An ordered set.
         self.cancelled = collections.OrderedDict()
         # Complete when the child is gone, with how it went.
@@ -39,7 +44,7 @@ class Hosting:
             if self.end.done():
                 answer.set_result(outcome.lost(False, self.end.result()))
                 return answer
-            self.calls[id] = answer
+            self.calls[id] = (answer, time.monotonic())
             is_to_stop = self.cancelled.pop(id, self) is None
         for carried, handle in carries.items():
             self.bridge.adopt(carried, handle)
@@ -80,15 +85,21 @@ class Hosting:
         with self.lock:
             self.end.set_result(text)
             calls, self.calls = self.calls, {}
-        for answer in calls.values():
-            answer.set_result(outcome.lost(True, text))
+        begun = True
+        for answer, _ in calls.values():
+            answer.set_result(outcome.lost(begun, text))
+            begun = begun and not self.in_turn
         self.child.kill()
 
     def _done(self, id, status, carries, payload):
-        self._answer(id, (status, payload, self.bridge.handles(carries), 0.0))
+        now = time.monotonic()
+        _, sent = self.calls.get(id, (None, now))
+        began = max(sent, self.answered) if self.in_turn else sent
+        self.answered = now
+        self._answer(id, (status, payload, self.bridge.handles(carries), now - began))
 
     def _answer(self, id, result):
         with self.lock:
-            answer = self.calls.pop(id, None)
+            answer, _ = self.calls.pop(id, (None, None))
         if answer is not None:
             answer.set_result(result)

@@ -19,6 +19,7 @@ class Sent:
         self.task = None
         self.cancelled = set()
         self.has_ended = False
+        self.ended_calls = 0
         self.wanted = True
         self.is_forced = False
         self.lock = threading.Lock()
@@ -30,16 +31,21 @@ class Sent:
             return self.wanted
 
     def ended(self, outcomes):
-        """The task has ended: with the outcomes of its calls, or one that is all theirs. Any thread."""
+        """The task has ended: with the outcomes of its calls, or one that is all theirs. Where there is None, that of the
+        call comes later, in the same way. Any thread."""
         if isinstance(outcomes, tuple) and outcomes and isinstance(outcomes[0], int):
             outcomes = [outcomes] * len(self.group)
         with self.lock:
-            self.has_ended = True
-            self.task = None
+            self.ended_calls += sum(result is not None for result in outcomes)
+            if self.ended_calls == len(self.group):
+                self.has_ended = True
+                self.task = None
         if self.is_forced:
             # Its worker died as it was to.
             outcomes = [CANCELLED if outcome.is_crash(result) else result for result in outcomes]
         for task, result in zip(self.group, outcomes):
+            if result is None:
+                continue
             self.bridge.fuser.learn(task.function, result)
             if task.id not in self.cancelled:
                 self.bridge.completed(task.id, result)
@@ -49,6 +55,10 @@ class Sent:
         """Cancels a call. The task goes on while other calls in it are wanted; then the result is for nobody."""
         with self.lock:
             if self.has_ended or id in self.cancelled:
+                return
+            if self.group[0].actor is not None:
+                # It tells itself how it ends: it may have begun, and then has the actor's state.
+                self.bridge.engine.cancel(self.task, [id], force)
                 return
             self.cancelled.add(id)
             self.is_forced |= force

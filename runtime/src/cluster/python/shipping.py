@@ -73,6 +73,9 @@ def actor(package, texts, module, name, *first):
         async def call(self, *arguments):
             return await self.inner.call(*arguments)
 
+        async def late(self, *arguments):
+            return await self.inner.late(*arguments)
+
         async def passes(self, *arguments):
             return self.inner.passes(*arguments)
 

@@ -54,9 +54,6 @@ pub(crate) type Hosted<A> = Strand<A, Waits<A>>;
 /// A counted handle of one.
 pub(crate) type HostedHandle<A> = StrandHandle<A, Waits<A>>;
 
-/// How many `&self` calls of one actor may be under way, unless it was asked for another number.
-const CONCURRENCY: u32 = 1000;
-
 /// What belongs to the turn of an actor that waits.
 pub(crate) struct Waits<A: Life> {
     state: State<A>,
@@ -69,6 +66,10 @@ pub(crate) struct Waits<A: Life> {
     given_away: bool,
     /// Whether the first call waits for those under way to end.
     lets_end: bool,
+    /// How many calls have begun.
+    begun: u64,
+    /// Whether those that had not begun elsewhere were taken back.
+    took_back: bool,
 }
 
 enum State<A: Life> {
@@ -121,8 +122,10 @@ pub(crate) struct Aside {
     crashes: Mutex<Vec<Crash>>,
 }
 
-/// A call that panicked.
+/// A call that panicked, or that could not begin because the state was lost elsewhere.
 struct Crash {
+    /// Its number among the calls that have begun here.
+    number: u64,
     why: Error,
     /// Told whether the actor is made anew, gives the call for another try, if it gets one; else fails it.
     then: Box<dyn FnOnce(bool) -> Option<Entry> + Send>,
@@ -153,7 +156,7 @@ impl<A: Life> Kind<A> for Waits<A> {
 
     fn new(seed: A::Seed, terms: Option<&Terms>, place: Place) -> Self {
         let (seed, supervised) = Supervised::of(seed, terms);
-        let concurrency = terms.and_then(|terms| terms.max_concurrency).unwrap_or(CONCURRENCY);
+        let concurrency = terms.and_then(|terms| terms.max_concurrency).unwrap_or(A::CONCURRENCY);
         Self {
             state: State::Unborn(seed),
             next: VecDeque::new(),
@@ -162,6 +165,8 @@ impl<A: Life> Kind<A> for Waits<A> {
             concurrency: concurrency as usize,
             given_away: false,
             lets_end: false,
+            begun: 0,
+            took_back: false,
         }
     }
 

@@ -162,6 +162,10 @@ impl<A: Life, B, const SHARED: bool> Method<A, B, SHARED> {
                 result
             }
         });
+        if panicked {
+            // It may have shown in what was saved after the call.
+            drop(life::take_lost::<A>());
+        }
         if let Some(why) = not_begun {
             return Tried::Crashed { why, begun: false };
         }

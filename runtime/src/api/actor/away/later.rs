@@ -6,6 +6,11 @@
 //!
 //! Over there each is a future on an arbiter, which has the state by a lock: what the strand keeps apart never waits
 //! for it, except where a call was given up here and has not ended there yet.
+//!
+//! On a cluster that is so for calls that compute, too, since the way there is long: they are sent ahead of each other,
+//! up to [`AHEAD_MAX`], and the place runs one after the other in that order. What is sent has not begun: so it can be
+//! taken back, and where the actor crashes before, it waits for the next one. Only where the state is saved after each
+//! change is a call that may change it alone.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -25,6 +30,7 @@ use crate::cluster::{Host, Reply, error_of};
 use crate::error::Result;
 use crate::local::current::{self, Own, Task};
 use crate::local::job::AsTask;
+use crate::local::life::Life;
 use crate::local::strand::{Body, Borrowing};
 use crate::local::{Local, default, panics};
 use crate::wire::{self, Held};
@@ -32,9 +38,13 @@ use crate::wire::{self, Held};
 /// The arguments of a call, for all of its tries.
 pub(crate) type Shared<M> = Arc<Mutex<Arguments<<M as ActorMethod>::Params>>>;
 
+/// How many calls that compute are with the place of an actor on a cluster, at most.
+pub(super) const AHEAD_MAX: u32 = 64;
+
 /// A method, as the driver's strand calls it.
 pub(crate) fn body<M: ActorMethod>() -> Body<Away<M::Actor>, Shared<M>, M::Output> {
     match M::body() {
+        Body::Alone(_) if !<M::Actor as Actor>::SAVES => Body::SharedLater(shared::<M>),
         Body::Alone(_) | Body::AloneLater(_) => Body::AloneLater(alone::<M>),
         Body::Shared(_) | Body::SharedLater(_) => Body::SharedLater(shared::<M>),
     }
@@ -58,8 +68,11 @@ fn shared<'a, M: ActorMethod>(
             arguments.lock().unwrap_or_else(PoisonError::into_inner).pack(&ports, packing)
         };
         let sent = actor.host.send(&Load { registered, pack }, &task())?;
-        let mut under_way = UnderWay { host: &*actor.host, sent, ended: false };
+        let mut under_way = UnderWay { host: &*actor.host, sent, ended: false, told: false };
         let Reply { outcome, kept } = poll_fn(|context| {
+            if <Away<M::Actor> as Life>::LASTS {
+                under_way.pass_cancel_on(&task());
+            }
             let polled = under_way.host.poll(sent, context.waker());
             under_way.ended = polled.is_ready();
             polled
@@ -79,6 +92,19 @@ struct UnderWay<'a> {
     host: &'a dyn Host,
     sent: u64,
     ended: bool,
+    /// It was asked to stop.
+    told: bool,
+}
+
+impl UnderWay<'_> {
+    /// Asks it to stop if the task was that it is, which this thread polls.
+    fn pass_cancel_on(&mut self, task: &Task) {
+        // SAFETY: what is polled is running.
+        if !self.told && unsafe { task.running.is_cancelled() } {
+            self.told = true;
+            self.host.cancel(self.sent);
+        }
+    }
 }
 
 impl Drop for UnderWay<'_> {

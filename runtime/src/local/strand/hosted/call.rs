@@ -12,8 +12,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::local::cell::{Job, Promise};
 use crate::local::current::{self, Own, Task};
 use crate::local::job::AsTask;
-use crate::local::life::{self, ActorEnd, Life};
+use crate::local::life::{self, ActorEnd, Life, Lost};
 use crate::local::pool::Guest;
+use crate::local::queue::Entry;
 use crate::local::{cancelling, note, panics};
 use crate::millis::Millis;
 use crate::observe::EventKind;
@@ -49,6 +50,8 @@ pub(crate) struct Call<A: Life, R, H, T> {
     attempt: u32,
     /// Whether there is no other.
     once: bool,
+    /// Its number among the calls that have begun.
+    number: u64,
 }
 
 // SAFETY: the pointer is followed in the strand's turn, and after that where the strand is kept. The rest is
@@ -62,10 +65,30 @@ enum Begun<T> {
     Waits(Borrowing<'static, T>),
 }
 
+/// How a try has ended, beside its result.
+pub(super) enum Fate {
+    Returned,
+    /// It panicked, or the state was lost in it.
+    Crashed,
+    /// The state was lost in another process before the call had begun there.
+    NotBegun(Error),
+}
+
+impl Fate {
+    /// That of a try which `returned` or panicked, where the state may have been `lost`.
+    fn of(returned: bool, lost: Option<Lost>) -> Self {
+        match lost {
+            Some(Lost::Before(why)) if returned => Self::NotBegun(why),
+            None if returned => Self::Returned,
+            _ => Self::Crashed,
+        }
+    }
+}
+
 impl<A: Life, R, H, T> Call<A, R, H, T> {
     /// A call of that strand.
     pub(crate) fn new(strand: *const Hosted<A>, resolve: R, body: Body<A, H, T>) -> Self {
-        Self { strand, resolve, body, attempt: 1, once: false }
+        Self { strand, resolve, body, attempt: 1, once: false, number: 0 }
     }
 
     /// As `new`, of a call that is not run again: others have seen what it did.
@@ -94,11 +117,13 @@ where
             unreachable!("calls run while the actor lives")
         };
         let state = Arc::clone(state);
+        turn.begun += 1;
+        self.number = turn.begun;
         let last = self.is_last(strand);
         let task = Task::new(promise.task(), promise.call(), Millis::default(), self.strand.addr());
         let task = Task { attempt: self.attempt, ..task };
         note::step(promise.number(), EventKind::Started);
-        let (mut own, mut panicked) = (Own::default(), true);
+        let (mut own, mut returned) = (Own::default(), false);
         let polled = strand.aside.home.pulse().poll(promise.call());
         let begun = current::in_task_with(&task, &mut own, || {
             // SAFETY: it is ours to call the method by (H1): if that needs the state alone, none is under way.
@@ -107,15 +132,17 @@ where
                 // SAFETY: the method has returned, so the state may be shared.
                 turn.changed(unsafe { state.shared() })?;
             }
-            panicked = life::take_lost::<A>().is_some();
+            returned = true;
             begun
         });
+        let fate = Fate::of(returned, life::take_lost::<A>());
         drop(polled);
         match begun {
-            Ok(Begun::Done(value)) => self.end(strand, promise, Ok(value), false, 0),
-            Err(why) => self.end(strand, promise, Err(why), panicked, 0),
+            Ok(Begun::Done(value)) => self.end(strand, promise, Ok(value), fate, 0),
+            Err(why) => self.end(strand, promise, Err(why), fate, 0),
             Ok(Begun::Waits(future)) => {
                 let future = AsTask::begun(task, Arc::clone(&strand.local), future, own);
+                let future = if A::LASTS { future.lasting() } else { future };
                 if alone {
                     turn.given_away = true;
                     actix::spawn(self.wait_alone(Away::new(strand), state, promise, future));
@@ -173,20 +200,25 @@ where
     fn let_others_end(self, strand: &Hosted<A>, promise: Promise<T>) {
         // SAFETY: we run in the strand's turn.
         let turn = unsafe { &mut *strand.turn.get() };
+        if let Some(entry) = self.put_back(promise, "it was cancelled before it ran") {
+            if let Some(room) = strand.room() {
+                room.come_back();
+            }
+            turn.next.push_front(entry);
+            turn.lets_end = true;
+        }
+    }
+
+    /// The entry by which it begins once more. None: it was `cancelled` meanwhile, and that is its end.
+    fn put_back(self, promise: Promise<T>, cancelled: &str) -> Option<Entry> {
         // SAFETY: this is the cell's job, and calls are begun by their entries only.
         match unsafe { promise.put_back(self) } {
-            Ok(entry) => {
-                if let Some(room) = strand.room() {
-                    room.come_back();
-                }
-                turn.next.push_front(entry);
-                turn.lets_end = true;
-            }
+            Ok(entry) => Some(entry),
             Err((job, promise)) => {
                 panics::drop_quietly(job);
-                let why = Error::new(ErrorKind::Cancelled, "it was cancelled before it ran");
-                let hop = promise.hop();
-                promise.complete(Err(why.through(hop)));
+                let why = Error::new(ErrorKind::Cancelled, cancelled).through(promise.hop());
+                promise.complete(Err(why));
+                None
             }
         }
     }
@@ -200,21 +232,25 @@ where
         future: AsTask<Borrowing<'static, T>>,
     ) {
         let strand = away.strand().to_arc();
-        let (result, mut panicked) = polled(&strand, promise.call(), future).await;
+        let (result, mut fate) = polled(&strand, promise.call(), future).await;
         let task = Task::new(promise.task(), promise.call(), Millis::default(), self.strand.addr());
         let result = match result {
-            Ok(value) => current::in_task(Task { attempt: self.attempt, ..task }, || {
-                panicked = true;
-                // SAFETY: the method has returned, so the state may be shared.
-                away.turn().changed(unsafe { state.shared() })?;
-                panicked = false;
-                Ok(value)
-            }),
+            Ok(value) => {
+                let mut returned = false;
+                let saved = current::in_task(Task { attempt: self.attempt, ..task }, || {
+                    // SAFETY: the method has returned, so the state may be shared.
+                    away.turn().changed(unsafe { state.shared() })?;
+                    returned = true;
+                    Ok(value)
+                });
+                fate = Fate::of(returned, life::take_lost::<A>());
+                saved
+            }
             Err(why) => Err(why),
         };
         away.turn();
         drop(state);
-        self.end(&strand, promise, result, panicked, 0);
+        self.end(&strand, promise, result, fate, 0);
     }
 
     /// Awaits the rest of a `&self` method, while others go on.
@@ -226,26 +262,34 @@ where
         future: AsTask<Borrowing<'static, T>>,
     ) {
         let strand = Arc::clone(&under_way.strand);
-        let (result, panicked) = polled(&strand, promise.call(), future).await;
+        let (result, fate) = polled(&strand, promise.call(), future).await;
         drop(state);
-        self.end(&strand, promise, result, panicked, 1);
+        self.end(&strand, promise, result, fate, 1);
         under_way.done = true;
     }
 
-    /// The method has returned, or `panicked`; `counted`: whether it counts among those under way.
+    /// The try is over; `counted`: whether it counts among those under way.
     fn end(
         self,
         strand: &Hosted<A>,
         promise: Promise<T>,
         result: Result<T>,
-        panicked: bool,
+        fate: Fate,
         counted: usize,
     ) {
+        if let Fate::NotBegun(why) = fate {
+            return self.not_begun(strand, promise, why);
+        }
         cancelling::note_end(&promise, &result, Some(&strand.local));
         match result.map_err(|error| error.through(promise.hop().tried(self.attempt))) {
-            Err(why) if panicked => {
+            Err(why) if matches!(fate, Fate::Crashed) => {
                 let others = strand.aside.under_way.count() > counted;
                 self.crashed(strand, promise, why, others);
+            }
+            Err(why) if was_taken_back(strand, &promise, &why) => {
+                panics::drop_quietly(self);
+                let why = strand.why_ended().through(promise.hop());
+                promise.complete(Err(why));
             }
             result => {
                 panics::drop_quietly(self);
@@ -257,12 +301,12 @@ where
     /// The actor crashed: the call fails by that, or is run again when the actor was made anew.
     #[cold]
     fn crashed(mut self, strand: &Hosted<A>, promise: Promise<T>, why: Error, others: bool) {
-        let last = self.is_last(strand);
+        let (number, last) = (self.number, self.is_last(strand));
         if last && others {
             // They may take long, and this call's end is clear.
             panics::drop_quietly(self);
             promise.complete(Err(why.clone()));
-            return strand.aside.add_crash(Crash { why, then: Box::new(|_| None) });
+            return strand.aside.add_crash(Crash { number, why, then: Box::new(|_| None) });
         }
         let failure = why.clone();
         let then = Box::new(move |lives: bool| {
@@ -273,37 +317,56 @@ where
             }
             self.attempt += 1;
             note::step(promise.number(), EventKind::Retried { attempt: self.attempt });
-            // SAFETY: this is the cell's job, and calls are begun by their entries only.
-            match unsafe { promise.put_back(self) } {
-                Ok(entry) => Some(entry),
-                Err((job, promise)) => {
-                    panics::drop_quietly(job);
-                    let why = "it was cancelled before another try";
-                    let hop = promise.hop();
-                    promise.complete(Err(Error::new(ErrorKind::Cancelled, why).through(hop)));
-                    None
-                }
-            }
+            self.put_back(promise, "it was cancelled before another try")
         });
-        strand.aside.add_crash(Crash { why, then });
+        strand.aside.add_crash(Crash { number, why, then });
+    }
+
+    /// The actor crashed before: the call waits for the next one, as those in the mailbox do.
+    #[cold]
+    fn not_begun(self, strand: &Hosted<A>, promise: Promise<T>, why: Error) {
+        let number = self.number;
+        let then = Box::new(move |lives: bool| {
+            if lives {
+                return self.put_back(promise, "it was cancelled before it ran");
+            }
+            // SAFETY: this is told in the strand's turn, which keeps it alive.
+            let why = unsafe { &*self.strand }.why_ended().through(promise.hop());
+            panics::drop_quietly(self);
+            promise.complete(Err(why));
+            None
+        });
+        strand.aside.add_crash(Crash { number, why, then });
     }
 }
 
-/// Polls what waits until it is done; also tells whether it panicked.
+/// Whether a call failed by this because its actor ends, and not because somebody cancelled it.
+fn was_taken_back<A, T>(strand: &Hosted<A>, promise: &Promise<T>, why: &Error) -> bool
+where
+    A: Life,
+    T: Send + Sync + 'static,
+{
+    A::LASTS
+        && why.kind() == ErrorKind::Cancelled
+        && strand.end.get().is_some()
+        && !promise.is_cancelled()
+}
+
+/// Polls what waits until it is done.
 pub(super) async fn polled<A: Life, T>(
     strand: &Hosted<A>,
     call: crate::function::Call,
     mut future: AsTask<Borrowing<'static, T>>,
-) -> (Result<T>, bool) {
-    let mut lost = false;
+) -> (Result<T>, Fate) {
+    let mut lost = None;
     let result = poll_fn(|context| {
         let _polled = strand.aside.home.pulse().poll(call);
         let polled = Pin::new(&mut future).poll(context);
-        lost = life::take_lost::<A>().is_some();
+        lost = life::take_lost::<A>();
         polled
     });
     let result = result.await;
-    (result, lost || !future.has_returned())
+    (result, Fate::of(future.has_returned(), lost))
 }
 
 /// A call that goes on without the turn. At its end the turn goes on that was held for it.

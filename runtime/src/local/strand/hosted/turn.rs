@@ -136,6 +136,7 @@ impl<A: Life> Waits<A> {
     fn change(&mut self, strand: &Hosted<A>) -> Prepared {
         let count = strand.aside.under_way.count();
         if count > 0 {
+            self.take_back(strand);
             return self.hold(strand, count);
         }
         if let Some(how) = strand.end.get() {
@@ -153,10 +154,23 @@ impl<A: Life> Waits<A> {
         }
     }
 
+    /// Where the actor is to end, calls that were sent to another process and have not begun there are not to.
+    fn take_back(&mut self, strand: &Hosted<A>) {
+        if let State::Alive(state) = &self.state
+            && strand.end.get().is_some()
+            && !mem::replace(&mut self.took_back, true)
+        {
+            // SAFETY: as in `lost`.
+            unsafe { state.shared() }.take_back();
+        }
+    }
+
     /// Calls have panicked, one or several together: that is one crash. Those that are run again are so
     /// before all others.
     fn see_crashes(&mut self, strand: &Hosted<A>) {
-        let crashes = strand.aside.take_crashes();
+        let mut crashes = strand.aside.take_crashes();
+        // They may end in another order than they began in.
+        crashes.sort_by_key(|crash| crash.number);
         let Some(Crash { why, .. }) = crashes.first() else { return };
         let lives = self.crash(strand, why.clone(), true);
         let again: Vec<_> = crashes.into_iter().filter_map(|crash| (crash.then)(lives)).collect();

@@ -1,0 +1,185 @@
+//! What becomes of an actor's calls that were made and have not begun, wherever they wait.
+
+use std::path::PathBuf;
+
+use mobula::prelude::*;
+use mobula::{ActorEnd, ErrorKind};
+
+/// Counts its calls, and saves nothing.
+struct Line {
+    calls: u64,
+}
+
+#[remote]
+impl Line {
+    pub fn new() -> Self {
+        Self { calls: 0 }
+    }
+
+    pub fn call(&mut self) -> u64 {
+        self.calls += 1;
+        self.calls
+    }
+
+    pub fn calls(&self) -> u64 {
+        self.calls
+    }
+
+    pub fn panics(&mut self) {
+        panic!("out of line")
+    }
+
+    pub fn aborts(&mut self) {
+        std::process::abort()
+    }
+
+    pub fn leaves(&mut self) -> mobula::Result<()> {
+        mobula::exit_actor()
+    }
+
+    /// Until there is a file of that name.
+    pub fn waits_for(&mut self, path: &str) {
+        while !std::path::Path::new(path).exists() {
+            std::thread::yield_now();
+        }
+    }
+
+    pub fn until_cancelled(&mut self) -> mobula::Result<()> {
+        loop {
+            mobula::check_cancelled()?;
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// A file that whoever waits for it sees when it is `open`.
+struct Door(PathBuf);
+
+impl Door {
+    fn new(name: &str, engine: Engine) -> Self {
+        let name = format!("mobula-{name}-{}-{}", engine.name(), std::process::id());
+        Self(std::env::temp_dir().join(name))
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("a folder for what is temporary has a plain name")
+    }
+
+    fn open(&self) {
+        std::fs::write(&self.0, []).expect("a file can be made where temporary ones are");
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn many(line: &ActorHandle<Line>) -> Vec<ObjectRef<u64>> {
+    (0..100).map(|_| line.call()).collect()
+}
+
+fn all_died(calls: Vec<ObjectRef<u64>>) {
+    assert_eq!(ran_before_its_end(calls), 0);
+}
+
+/// How many of these calls were done before the others failed.
+fn ran_before_its_end(calls: Vec<ObjectRef<u64>>) -> u64 {
+    let mut calls = calls.into_iter().map(mobula::get).peekable();
+    let mut ran = 0;
+    while let Some(Ok(count)) = calls.next_if(Result::is_ok) {
+        ran += 1;
+        assert_eq!(count, 1 + ran);
+    }
+    for call in calls {
+        let error = call.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ActorDied, "{error}");
+    }
+    ran
+}
+
+pub(crate) fn crashes(engine: Engine) -> mobula::Result<()> {
+    let line = Line::options().max_restarts(2).remote();
+    let (before, crash, after) = (many(&line), line.panics(), many(&line));
+    assert!(mobula::get(before)?.into_iter().eq(1..=100));
+    assert_eq!(mobula::get(crash).unwrap_err().kind(), ErrorKind::Panic);
+    assert!(mobula::get(after)?.into_iter().eq(1..=100));
+    if matches!(engine, Engine::Processes | Engine::Ray) {
+        let (before, crash, after) = (many(&line), line.aborts(), many(&line));
+        assert!(mobula::get(before)?.into_iter().eq(101..=200));
+        assert_eq!(mobula::get(crash).unwrap_err().kind(), ErrorKind::WorkerCrashed);
+        assert!(mobula::get(after)?.into_iter().eq(1..=100));
+    }
+    let line = Line::remote();
+    let (before, crash, after) = (many(&line), line.panics(), many(&line));
+    assert!(mobula::get(before)?.into_iter().eq(1..=100));
+    assert_eq!(mobula::get(crash).unwrap_err().kind(), ErrorKind::Panic);
+    all_died(after);
+    Ok(())
+}
+
+pub(crate) fn ends(engine: Engine) -> mobula::Result<()> {
+    let line = Line::remote();
+    let (before, exit, after) = (many(&line), line.leaves(), many(&line));
+    assert!(mobula::get(before)?.into_iter().eq(1..=100));
+    mobula::get(exit)?;
+    all_died(after);
+    if engine == Engine::Inline {
+        // Calls are done before anybody could end or cancel them.
+        return Ok(());
+    }
+
+    let (door, line) = (Door::new("killed", engine), Line::remote());
+    let (end, first) = (line.watch(), line.call());
+    let (begun, after) = (line.waits_for(door.path()), many(&line));
+    assert_eq!(mobula::get(first)?, 1);
+    mobula::kill(&line);
+    door.open();
+    // It had begun, or was about to; and where the way to the actor is long, others may have, in their order.
+    let ran = mobula::get(begun).map_or(0, |()| ran_before_its_end(after));
+    assert!(ran == 0 || engine == Engine::Ray, "{ran}");
+    assert!(matches!(mobula::get(end)?, ActorEnd::Killed));
+
+    let (door, line) = (Door::new("cancelled", engine), Line::remote());
+    let (first, begun) = (line.call(), line.waits_for(door.path()));
+    let (cancelled, after) = (many(&line), line.calls());
+    assert_eq!(mobula::get(first)?, 1);
+    cancelled.iter().for_each(|call| drop(mobula::cancel(call)));
+    door.open();
+    mobula::get(begun)?;
+    let mut ran = 0;
+    for call in cancelled {
+        match mobula::get(call) {
+            Ok(_) => ran += 1,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}"),
+        }
+    }
+    assert!(ran == 0 || engine == Engine::Ray, "{ran}");
+    assert_eq!(mobula::get(after)?, 1 + ran);
+
+    let stopped = line.until_cancelled();
+    mobula::cancel(&stopped);
+    assert_eq!(mobula::get(stopped).unwrap_err().kind(), ErrorKind::Cancelled);
+    assert_eq!(mobula::get(line.call())?, 2 + ran);
+    Ok(())
+}
+
+/// What was called together need not end together: who waits for one call may be what another one waits for.
+pub(crate) fn waits_for_what_comes_of_another(engine: Engine) -> mobula::Result<()> {
+    let (open, shut) = (Door::new("open", engine), Door::new("shut", engine));
+    open.open();
+    let line = Line::remote();
+    let quick: Vec<_> = (0..20).map(|_| line.waits_for(open.path())).collect();
+    mobula::get(quick)?;
+    if engine == Engine::Inline {
+        return Ok(());
+    }
+    let quick: Vec<_> = (0..20).map(|_| line.waits_for(open.path())).collect();
+    let (slow, last) = (line.waits_for(shut.path()), line.call());
+    mobula::get(quick)?;
+    shut.open();
+    mobula::get(slow)?;
+    assert_eq!(mobula::get(last)?, 1);
+    Ok(())
+}
