@@ -152,8 +152,12 @@ impl Client {
 
     /// Something was told of objects.
     pub(super) fn told(&'static self, news: Vec<News>) {
+        let mut free = Vec::new();
         for item in news {
-            self.told_one(item);
+            self.told_one(item, &mut free);
+        }
+        if !free.is_empty() {
+            self.send(&("free", free));
         }
         self.wake_all();
     }
@@ -169,7 +173,9 @@ impl Client {
             let pending = pending.map(Wait::Cell);
             let import = Import { count: 1, pending, watched: true, ..Import::default() };
             self.lock().imports.insert(id, import);
-            self.told_one(news);
+            let mut free = Vec::new();
+            self.told_one(news, &mut free);
+            debug_assert!(free.is_empty(), "an item is no call of an actor");
         };
         match reader {
             Some(reader) => reader.came(id, &mut |pending| tell(Some(pending))),
@@ -183,7 +189,12 @@ impl Client {
         self.sweep();
     }
 
-    fn told_one(&'static self, News { id, carries, outcome }: News) {
+    /// `free`: what is to be given back after it, by how often it was told.
+    fn told_one(
+        &'static self,
+        News { id, carries, outcome }: News,
+        free: &mut Vec<(message::Id, u32)>,
+    ) {
         self.deliver(&carries);
         let mut state = self.lock();
         let stream = state.streams.remove(&id);
@@ -208,7 +219,7 @@ impl Client {
                 // Nobody has a ref to it.
                 let Import { needs, count, .. } = state.imports.remove(&id).unwrap_or_default();
                 drop(state);
-                self.send(&("free", [(message::id(id), count)]));
+                free.push((message::id(id), count));
                 return self.told_of_call(&place, ticket, outcome, &needs, carries);
             }
             Some(Wait::Cell(pending)) => Some(pending),

@@ -292,7 +292,10 @@ fn run_in_turn(
 ) -> Result<()> {
     report.of_actor = true;
     match gone {
-        Some(Gone::Crashed) => return Ok(report.not_begun("the actor has crashed before")),
+        Some(Gone::Crashed) => {
+            report.not_begun("the actor has crashed before");
+            return Ok(());
+        }
         Some(Gone::Exited) => {
             // Answers may come in another order than they went.
             report.hosted.exits.store(true, Ordering::Relaxed);

@@ -11,7 +11,7 @@ import sys
 import threading
 
 from . import outcome
-from .fusing import WAIT_SECONDS, Fuser, Line
+from .fusing import WAIT_SECONDS, ActorLine, Fuser, Line
 from .sent import Sent
 from .task import Task
 
@@ -45,6 +45,8 @@ class Bridge:
         # Why actors could not be started, by their ids.
         self.refused = {}
         self.line = Line(self.fuser, engine.cpus)
+        # By the ids of actors.
+        self.actor_lines = {}
         # How many tasks of the cluster have ended, and whether somebody looks at the line when time has passed.
         self.endings = 0
         self.is_watched = False
@@ -67,7 +69,7 @@ class Bridge:
 
     def on_submit(self, tasks):
         tasks = [Task(*task) for task in tasks]
-        groups = []
+        groups, actor_lines = [], {}
         with self.lock:
             for task in tasks:
                 if task.may_be_fused() and not task.carries:
@@ -75,11 +77,15 @@ class Bridge:
                     continue
                 if not self.line.ids.isdisjoint(task.needs) or not self.line.ids.isdisjoint(task.carries):
                     groups += self.line.flush()
-                if groups and self.fuser.lets_join(task, groups[-1][0]):
-                    groups[-1][0].append(task)
-                    continue
-                groups.append(([task], False))
+                if task.actor is None:
+                    groups.append(([task], None))
+                else:
+                    actor_line = self.actor_lines.setdefault(task.actor, ActorLine(self.fuser))
+                    actor_line.add(task)
+                    actor_lines[actor_line] = None
             groups += self.line.take()
+            for actor_line in actor_lines:
+                groups += actor_line.take()
             self._watch_line()
         self._send(groups)
 
@@ -89,13 +95,16 @@ class Bridge:
             groups = [] if self.line.ids.isdisjoint(ids) else self.line.flush()
         self._send(groups)
 
-    def went_on(self, counted):
-        """A task of the cluster has ended; `counted`: it was one of those that the line counts. Any thread."""
+    def went_on(self, line):
+        """A task of the cluster has ended, which this line has counted, if any. Any thread."""
         with self.lock:
             self.endings += 1
-            if counted:
-                self.line.ended()
-            groups = self.line.take()
+            groups = []
+            if line is not None:
+                line.ended()
+                groups += line.take()
+            if line is not self.line:
+                groups += self.line.take()
         self._send(groups)
 
     def _watch_line(self):
@@ -114,16 +123,17 @@ class Bridge:
         self._send(groups)
 
     def _send(self, groups):
-        for group, counted in groups:
-            sent = Sent(group, self, counted)
+        for group, line in groups:
+            sent = Sent(group, self, line)
             refused = self._refusal(group)
-            if refused is not None:
-                sent.ended(refused)
-                continue
             try:
-                handles = self.engine.submit(group, sent)
+                handles = None if refused else self.engine.submit(group, sent)
             except Exception as error:
-                sent.ended(self.engine.failure(error))
+                refused = self.engine.failure(error)
+            if refused:
+                if group[0].actor is not None:
+                    self.engine.skip(group[0])
+                sent.ended(refused)
                 continue
             for task, handle in zip(group, handles):
                 self.adopt(task.id, handle, sent)
@@ -151,6 +161,7 @@ class Bridge:
 
     def on_unhost(self, id, ends):
         self.refused.pop(id, None)
+        self.actor_lines.pop(id, None)
         self.engine.unhost(id, ends)
 
     def on_take_back(self, id, calls):

@@ -67,9 +67,9 @@ class Child:
         if message[0] != "ready":
             raise Died(f"the worker began with {message[0]!r}")
 
-    def send(self, message):
+    def send(self, *messages):
         try:
-            self.writer.send(message)
+            self.writer.send(*messages)
         except OSError:
             raise Died(self.death()) from None
 

@@ -203,20 +203,19 @@ class Ray:
         hosted = self.actors[group[0].actor]
         split = len(group) == 1 and not sent.bridge.fuser.is_small(group[0].function)
         (calls, _, _), flat = self._pack(group, split, sent.bridge)
-        number = hosted.calls
+        number = group[0].turn
         if split:
             meta, payload = hosted.split.remote(hosted.caller, number, split, calls, *flat)
         else:
             meta, payload = hosted.actor.call.remote(hosted.caller, number, split, calls, *flat), None
-        hosted.calls += 1
         sent.task = hosted.actor
 
         def ended(value):
             if isinstance(value, exceptions.RayActorError):
                 sent.ended(outcome.lost(True, _first_lines(value)))
             elif _failed(value):
-                # It may have failed on its way, and those after it would wait for it.
-                hosted.actor.passes.remote(hosted.caller, number)
+                # It may have failed on its way.
+                self.skip(group[0])
                 sent.ended(self.failure(value))
             else:
                 sent.ended(value)
@@ -226,6 +225,12 @@ class Ray:
 
         meta._on_completed(ended)
         return [(meta, index, payload) for index in range(len(group))]
+
+    def skip(self, task):
+        """The call is not sent, and those after it are not to wait for it."""
+        hosted = self.actors.get(task.actor)
+        if hosted is not None:
+            hosted.actor.passes.remote(hosted.caller, task.turn)
 
     def _wait_for_late(self, actor, sent, index):
         """Tells of a call when it has ended that took longer than others with it."""
@@ -496,8 +501,6 @@ class Hosted:
         self.caller = os.urandom(8)
         # A ref to how it ends.
         self.end = actor.ended.remote()
-        # How many calls of Ray's were made.
-        self.calls = 0
 
 
 class Cancelling:
@@ -588,6 +591,9 @@ class Reading:
         ref = next(self.generator, None)
         if ref is None:
             ray.get(self.generator.completed())
+            if self.stops:
+                # Ray does not always tell why.
+                raise exceptions.TaskCancelledError
             raise LookupError("the stream ended in the middle")
         return ref
 
@@ -738,10 +744,10 @@ class Host:
         order = self.orders[caller]
         await order.turn(number)
         try:
-            answers = []
-            for id, call, needs, carries in calls:
-                needed = [_needed(*need, flat) for need in needs]
-                answers.append(self.hosting.call(id, _bytes(call), needed, carries))
+            answers = self.hosting.call(
+                (id, _bytes(call), [_needed(*need, flat) for need in needs], carries)
+                for id, call, needs, carries in calls
+            )
         finally:
             order.passes(number)
         if len(answers) == 1:

@@ -78,8 +78,10 @@ class Writer:
         self.write_all = write_all
         self.lock = threading.Lock()
 
-    def send(self, message):
-        parts = encode(message)
+    def send(self, *messages):
+        parts = [part for message in messages for part in encode(message)]
+        if sum(map(len, parts)) < LARGE_BYTES:
+            parts = [b"".join(parts)]
         with self.lock:
             for part in parts:
                 self.write_all(part)

@@ -8,8 +8,8 @@ bounded; and nothing is fused that would leave a CPU without work.
 Of a function that is not known yet, as many calls go out as keep every CPU busy, and the others wait for what
 those tell: a moment, at most.
 
-Calls of an actor never wait here: those that come together, one right after the other, go together if they are known to
-be short.
+Calls of an actor go in their order, and those that are known to be short go together: while some are under way, the next
+ones gather.
 """
 
 import collections
@@ -35,6 +35,8 @@ WAIT_SECONDS = 1.0
 # nothing makes them quick.
 WEIGHT_QUICK = 0.5
 WEIGHT_SLOW = 0.05
+# So many groups of an actor's calls keep it busy: while one runs there, the next is on its way.
+ACTOR_GROUPS_MAX = 2
 # How many functions are remembered.
 FUNCTIONS_MAX = 10_000
 
@@ -93,15 +95,6 @@ class Fuser:
         known = self.functions.get(function)
         return known is not None and known.ended >= KNOWN_AFTER and known.largest <= SMALL_BYTES
 
-    def lets_join(self, task, group):
-        """Whether a call of an actor may go with those that came right before it."""
-        if task.actor is None or task.actor != group[0].actor or len(group) >= CALLS_MAX:
-            return False
-        calls = [*group, task]
-        if any(call.needs or call.carries or not self.is_short(call.function) for call in calls):
-            return False
-        return sum(self.functions[call.function].seconds for call in calls) <= SECONDS_MAX
-
     def is_short(self, function):
         """Whether its calls are known to be short, and their results small."""
         return self.is_small(function) and self.functions[function].seconds <= SHORT_SECONDS
@@ -132,7 +125,7 @@ class Line:
         self.ids.add(task.id)
 
     def take(self):
-        """The groups that are to be sent now, each with whether it counts as under way."""
+        """The groups that are to be sent now, each with this line, if it counts them as under way."""
         groups = []
         for key, tasks in list(self.waiting.items()):
             function = key[0]
@@ -141,12 +134,12 @@ class Line:
                 if not self.fuser.is_known(function):
                     if not self.fuser.probes(function):
                         break
-                    size, counts = 1, False
+                    size, counts = 1, None
                 elif most == 1:
-                    size, counts = 1, False
+                    size, counts = 1, None
                 elif self.under_way < self.under_way_max:
                     places = min(self.under_way_max - self.under_way, 2 * self.cpus)
-                    size, counts = min(most, -(-len(tasks) // places)), True
+                    size, counts = min(most, -(-len(tasks) // places)), self
                     self.under_way += 1
                 else:
                     break
@@ -157,7 +150,7 @@ class Line:
 
     def flush(self):
         """All that waits, each call by itself."""
-        groups = [([task], False) for tasks in self.waiting.values() for task in tasks]
+        groups = [([task], None) for tasks in self.waiting.values() for task in tasks]
         self.waiting.clear()
         self.ids.clear()
         return groups
@@ -169,4 +162,49 @@ class Line:
 
     def ended(self):
         """A group that counted is not under way any more."""
+        self.under_way -= 1
+
+
+class ActorLine:
+    """Calls of one actor, in order. Short ones wait for others under way, so that more of them go together."""
+
+    def __init__(self, fuser):
+        self.fuser = fuser
+        self.under_way = 0
+        self.turn = 0
+        self.waiting = collections.deque()
+
+    def add(self, task):
+        self.waiting.append(task)
+
+    def take(self):
+        """The groups that are to be sent now, each with this line, if it counts them as under way."""
+        groups = []
+        while self.waiting:
+            if not self._may_join(self.waiting[0]):
+                groups.append(([self.waiting.popleft()], None))
+            elif self.under_way < ACTOR_GROUPS_MAX:
+                groups.append((self._pop(), self))
+                self.under_way += 1
+            else:
+                break
+            # Groups that several threads take may be sent in any order.
+            groups[-1][0][0].turn = self.turn
+            self.turn += 1
+        return groups
+
+    def _pop(self):
+        group, seconds = [], 0.0
+        while self.waiting and self._may_join(self.waiting[0]) and len(group) < CALLS_MAX:
+            seconds += self.fuser.functions[self.waiting[0].function].seconds
+            if group and seconds > SECONDS_MAX:
+                break
+            group.append(self.waiting.popleft())
+        return group
+
+    def _may_join(self, task):
+        return not task.needs and not task.carries and self.fuser.is_short(task.function)
+
+    def ended(self):
+        """A group that this line counts is not under way any more, or not all of it."""
         self.under_way -= 1

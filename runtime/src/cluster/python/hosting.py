@@ -32,30 +32,36 @@ class Hosting:
         self.end = concurrent.futures.Future()
         threading.Thread(target=self._hear, daemon=True).start()
 
-    def call(self, id, call, needed, carries):
-        """Sends a call, and gives the future of its outcome."""
-        answer = concurrent.futures.Future()
-        failed = outcome.failure_of(needed)
-        if failed is not None:
-            answer.set_result(failed)
-            return answer
-        _, attempt, call, values, carries = host.resolved(id, call, needed, carries, 1)
+    def call(self, calls):
+        """Sends calls, each an (id, call, outcomes of what it needs, carried handles), and gives the futures of their
+        outcomes."""
+        answers, runs, is_to_stop = [], [], []
         with self.lock:
-            if self.end.done():
-                answer.set_result(outcome.lost(False, self.end.result()))
-                return answer
-            self.calls[id] = (answer, time.monotonic())
-            is_to_stop = self.cancelled.pop(id, self) is None
-        for carried, handle in carries.items():
-            self.bridge.adopt(carried, handle)
+            for id, call, needed, carries in calls:
+                answer = concurrent.futures.Future()
+                answers.append(answer)
+                failed = outcome.failure_of(needed)
+                if failed is None and self.end.done():
+                    failed = outcome.lost(False, self.end.result())
+                if failed is not None:
+                    answer.set_result(failed)
+                    continue
+                runs.append(host.resolved(id, call, needed, carries, 1))
+                self.calls[id] = (answer, time.monotonic())
+                if self.cancelled.pop(id, self) is None:
+                    is_to_stop.append(id)
+        for *_, carries in runs:
+            for carried, handle in carries.items():
+                self.bridge.adopt(carried, handle)
         try:
-            self.child.send(["run", id, attempt, call, values, list(carries)])
+            self.child.send(*(["run", *run, list(carries)] for *run, carries in runs))
         except Died as died:
-            # What did not get there whole has not begun.
-            self._answer(id, outcome.lost(False, str(died)))
-        if is_to_stop:
+            # What did not get there whole has not begun. Of several some may have; who hears the child tells of them.
+            if len(runs) == 1:
+                self._answer(runs[0][0], outcome.lost(False, str(died)))
+        for id in is_to_stop:
             self.cancel(id)
-        return answer
+        return answers
 
     def cancel(self, id):
         """Asks a call to stop; it may be on its way here."""

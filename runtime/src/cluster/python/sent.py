@@ -10,11 +10,11 @@ CANCELLED = outcome.failed("Cancelled", "the task was cancelled")
 class Sent:
     """One or more calls that are one task of the cluster."""
 
-    def __init__(self, group, bridge, counted):
+    def __init__(self, group, bridge, line):
         self.group = group
         self.bridge = bridge
-        # Whether the line counts it while it is under way.
-        self.counted = counted
+        # The line that counts it while it is under way, if one does.
+        self.line = line
         # What the engine cancels by; the engine's to set.
         self.task = None
         self.cancelled = set()
@@ -40,6 +40,7 @@ class Sent:
             if self.ended_calls == len(self.group):
                 self.has_ended = True
                 self.task = None
+            line, self.line = self.line, None
         if self.is_forced:
             # Its worker died as it was to.
             outcomes = [CANCELLED if outcome.is_crash(result) else result for result in outcomes]
@@ -49,7 +50,7 @@ class Sent:
             self.bridge.fuser.learn(task.function, result)
             if task.id not in self.cancelled:
                 self.bridge.completed(task.id, result)
-        self.bridge.went_on(self.counted)
+        self.bridge.went_on(line)
 
     def cancel(self, id, force):
         """Cancels a call. The task goes on while other calls in it are wanted; then the result is for nobody."""

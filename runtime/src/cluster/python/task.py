@@ -10,7 +10,7 @@ ALONE = {"max_retries", "stream", "detached"}
 class Task:
     """A call: what it is, what it needs, what it asks for."""
 
-    __slots__ = ("id", "function", "call", "needs", "carries", "options", "options_key", "actor")
+    __slots__ = ("id", "function", "call", "needs", "carries", "options", "options_key", "actor", "turn")
 
     def __init__(self, id, function, call, needs, carries, options):
         # Names the result, for good and everywhere.
@@ -26,6 +26,8 @@ class Task:
         self.options = options
         # The id of the actor whose call it is.
         self.actor = options.get("actor")
+        # Of the first of calls that go to an actor together: their place in the order of all that do, from 0.
+        self.turn = None
         self.options_key = repr(sorted(options.items())) if options else ""
 
     def may_be_fused(self):
