@@ -376,7 +376,7 @@ impl Keeper {
     }
 }
 
-pub(crate) fn actor_handles(_: Engine) -> mobula::Result<()> {
+pub(crate) fn actor_handles(engine: Engine) -> mobula::Result<()> {
     let counter = Counter::remote(0);
     // An engine without actors says so.
     assert_eq!(mobula::get(counter.value())?, 0);
@@ -400,7 +400,12 @@ pub(crate) fn actor_handles(_: Engine) -> mobula::Result<()> {
     drop(counter);
     assert_eq!(mobula::get(mobula::get(keeper.counter())?.value())?, 105);
     drop(keeper);
-    assert!(matches!(mobula::get(end)?, ActorEnd::Unreachable));
+    if engine == Engine::Ray {
+        // Nobody tells when the last handle on a cluster is gone.
+        assert!(!end.is_ready());
+    } else {
+        assert!(matches!(mobula::get(end)?, ActorEnd::Unreachable));
+    }
 
     assert!(mobula::get(stops::remote(Counter::remote(1)))?);
     by_names_in_tasks()

@@ -214,17 +214,16 @@ impl<A: Actor> ActorCell<A> {
         taken: Taken,
         call: Call,
     ) -> Result<Self> {
-        let found = if taken == Taken::Share { Found::Share } else { Found::Refuse };
-        let detached = config.map(|config| config.as_detached::<A>(found)).transpose()?.flatten();
         if crossing::leaves() {
             if let Some(upstream) = cluster::way_to_actors(call.function.name())? {
                 let started = far::start::<A>(upstream, &slots, config, taken, call)?;
                 return Ok(started.cell().clone());
             }
-            let seed = Arguments::Slots(slots);
-            let place = current::next_place;
+            let detached = Self::detached(config, taken)?;
+            let (seed, place) = (Arguments::Slots(slots), current::next_place);
             return Self::start_away(seed, detached, config, taken, call, place);
         }
+        Self::detached(config, taken)?;
         let (local, terms) = Self::terms(config, taken)?;
         let terms = terms.map(|terms| match local.settings().engine {
             // There calls run one at a time, on the threads that make them.
@@ -246,6 +245,15 @@ impl<A: Actor> ActorCell<A> {
             (Kind::Computes(handle), is_new)
         };
         Ok(Self(kind).begun(is_new, &runtime))
+    }
+
+    /// What the cluster is told of an actor that is to outlive the program.
+    ///
+    /// # Errors
+    /// `Engine`: there is no cluster, or none that has such.
+    fn detached(config: Option<&ActorConfig>, taken: Taken) -> Result<Option<Detached>> {
+        let found = if taken == Taken::Share { Found::Share } else { Found::Refuse };
+        config.map_or(Ok(None), |config| config.as_detached::<A>(found))
     }
 
     /// In the driver: starts an actor whose state is to live in another process.
@@ -659,7 +667,7 @@ impl<'de, A: Actor> Deserialize<'de> for ActorHandle<A> {
         let kind = here
             .or_else(|| StrandHandle::find(id).map(Kind::Away))
             .or_else(|| HostedHandle::find(id).map(Kind::AwayWaits))
-            .or_else(|| Some(Kind::Far(Far::given(upstream::upstream()?, id))));
+            .or_else(|| Some(Kind::Far(Far::given(upstream::to_owner()?, id))));
         let name = A::function().name();
         let gone = || {
             let message = format_args!("no {name} with the id {id} lives in this process");

@@ -242,15 +242,15 @@ pub(crate) fn way_to_actors(actor: &str) -> Result<Option<&'static dyn Upstream>
         return way_out();
     }
     let engine = default::with_current(|local| local.settings().engine);
-    let why = if worker::is_worker() {
-        "has actors for the program itself, and none for its tasks, of which one asks for"
-    } else if engine == Choice::Ray {
-        way_out()?;
-        return Ok(None);
-    } else {
-        "has no place where an actor could live: use the engine `threads`, `processes` or `ray` for"
-    };
-    Err(engine_error(format!("the engine `{}` {why} `{actor}`", engine.name())))
+    if engine != Choice::Ray {
+        return Err(engine_error(format!(
+            "the engine `{}` has no place where an actor could live: use the engine `threads`, `processes` or `ray` \
+             for `{actor}`",
+            engine.name()
+        )));
+    }
+    let way = way_out()?;
+    Ok(way.filter(|_| worker::is_worker()))
 }
 
 /// The way to a Python that calls functions.

@@ -45,6 +45,8 @@ pub struct Registered {
     /// Makes an error of what it failed with, where its type could be encoded.
     pub(crate) failure: fn(&[u8]) -> Option<Error>,
     pub(crate) nature: fn() -> Nature,
+    /// Whether it is done by an actor, or with one: then it is for whoever has the actor, the driver.
+    pub(crate) of_actors: bool,
 }
 
 impl Registered {
@@ -62,7 +64,13 @@ impl Registered {
             submit,
             failure,
             nature: Nature::default,
+            of_actors: false,
         }
+    }
+
+    pub(crate) const fn of_actors(mut self) -> Self {
+        self.of_actors = true;
+        self
     }
 
     pub(crate) const fn run_later(mut self, later: Option<Later>) -> Self {
@@ -95,6 +103,11 @@ static BY_NAME: LazyLock<HashMap<&str, Option<&'static Registered>>> = LazyLock:
     }
     by_name
 });
+
+/// Whether this program has actors that can leave it.
+pub(crate) fn has_actors() -> bool {
+    inventory::iter::<Known>.into_iter().any(|Known(registered)| registered.of_actors)
+}
 
 /// The function of that name.
 ///

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::cluster::argument::{Asked, Packing};
 use crate::cluster::registry::Registered;
+use crate::cluster::worker;
 use crate::error::{Failed, Result};
 
 /// A cell whose value comes from elsewhere.
@@ -70,6 +71,11 @@ static UPSTREAM: OnceLock<&'static dyn Upstream> = OnceLock::new();
 /// Where calls go from here. None: no runtime of this process has such a way.
 pub(crate) fn upstream() -> Option<&'static dyn Upstream> {
     UPSTREAM.get().copied()
+}
+
+/// Where calls go of actors that are not here. None: there are no others than those that are.
+pub(crate) fn to_owner() -> Option<&'static dyn Upstream> {
+    if worker::is_worker() { upstream() } else { None }
 }
 
 /// Sets it, for good.

@@ -69,6 +69,7 @@ impl Registered {
         let (run, submit) = (run_method::<M>, super::far::forward::<M>);
         Self::new(M::function, run, submit, method_failure::<M>)
             .run_later(later)
+            .of_actors()
             .of_nature(method_nature::<M>)
     }
 
@@ -76,7 +77,7 @@ impl Registered {
     pub const fn of_actor<A: Actor>() -> Self {
         let later = if A::ASYNC { Some(later::step::<A> as Later) } else { None };
         let (run, submit) = (run_step::<A>, super::far::wish::<A>);
-        Self::new(A::function, run, submit, actor_failure::<A>).run_later(later)
+        Self::new(A::function, run, submit, actor_failure::<A>).run_later(later).of_actors()
     }
 }
 

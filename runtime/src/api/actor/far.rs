@@ -215,8 +215,11 @@ pub(super) fn wish<A: Actor>(forwarded: Forwarded) -> AnyRef {
     let granted = match first::<Wish<A>>(&mut arguments) {
         Ok(Wish::Start { config, taken }) => {
             let seed = Arguments::Forwarded(arguments, keep);
-            let cell = ActorCell::start_away(seed, None, config.as_ref(), taken, call, |_| place);
-            handle(cell.map(ActorHandle::from))
+            let start = || {
+                let detached = ActorCell::<A>::detached(config.as_ref(), taken)?;
+                ActorCell::start_away(seed, detached, config.as_ref(), taken, call, |_| place)
+            };
+            handle(start().map(ActorHandle::from))
         }
         Ok(Wish::Find(name)) => handle(ActorCell::find(&name).map(ActorHandle::from)),
         Ok(Wish::Kill(handle)) => {

@@ -318,8 +318,8 @@ impl Host for ActorHost {
     }
 
     fn take_back(&self) {
-        // The first has begun by now.
-        let waiting = self.place.calls.tickets().into_iter().skip(1);
+        // The first has begun by now. From the last on, so that none begins when one before it does not.
+        let waiting = self.place.calls.tickets().into_iter().skip(1).rev();
         let waiting: Vec<_> = waiting.map(|sent| self.place.id_of(sent)).collect();
         self.client.take_back(self.place.id, &waiting);
     }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::cluster::argument::{Argument, Asked};
+use crate::cluster::argument::{Argument, Asked, unfit};
 use crate::cluster::bridge::actor::Place;
-use crate::cluster::bridge::message::Asks;
+use crate::cluster::bridge::message::{self, Asks};
 use crate::cluster::engine_error;
-use crate::cluster::frame::About;
+use crate::cluster::frame::{self, About};
 use crate::cluster::turn::Ticket;
 use crate::error::Result;
 
@@ -54,6 +54,34 @@ pub(super) struct ActorCall {
     pub(super) stands_at: String,
 }
 
+impl CallHead {
+    /// A call's head, and where its arguments lie.
+    ///
+    /// # Errors
+    /// `Engine`, if the bytes are no call.
+    pub(super) fn open(call: &[u8]) -> Result<(Self, &[u8])> {
+        let lengths = frame::lengths(call)?;
+        let (whole, head_bytes) =
+            lengths.ok_or_else(|| message::garbled("a call without a head"))?;
+        let rest = call.get(frame::PREFIX_BYTES..).filter(|rest| rest.len() == whole);
+        let rest = rest.ok_or_else(|| message::garbled("a call that is cut"))?;
+        Ok((frame::head(&rest[..head_bytes])?, &rest[head_bytes..]))
+    }
+}
+
+/// The value of an object that a call needs, among those that came with it.
+///
+/// # Errors
+/// It did not come.
+pub(super) fn value_of<'a>(
+    id: &Uuid,
+    needs: &[Uuid],
+    values: &'a [Vec<u8>],
+) -> Result<&'a Vec<u8>> {
+    let place = needs.iter().position(|need| need == id);
+    place.and_then(|place| values.get(place)).ok_or_else(|| unfit("an object that did not come"))
+}
+
 /// What a call asks of the cluster.
 ///
 /// # Errors
@@ -86,6 +114,7 @@ pub(super) fn asks(engine: &str, options: Option<&Asked>, waits: bool) -> Result
         group: options.reservation.clone(),
         stream: None,
         in_turn: false,
+        of_actors: false,
         detached: options.detached.clone(),
         python: options.python,
     })

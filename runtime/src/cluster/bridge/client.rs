@@ -18,7 +18,8 @@ use crate::cluster::argument::Packing;
 use crate::cluster::bridge::actor::Place;
 use crate::cluster::bridge::call::{ActorCall, CallHead, Head, asks};
 use crate::cluster::bridge::link::Sender;
-use crate::cluster::bridge::message::{self, Asks, News, Told};
+use crate::cluster::bridge::message::{self, Asks, News, Run, Told};
+use crate::cluster::bridge::upcalls::Upcalls;
 use crate::cluster::detached::Detached;
 use crate::cluster::frame::Body;
 use crate::cluster::registry::Registered;
@@ -26,10 +27,10 @@ use crate::cluster::turn::Ticket;
 use crate::cluster::upstream::{Departure, Items, Pending, Streaming, Upstream};
 use crate::cluster::{coder, engine_error};
 use crate::error::{Error, ErrorKind, Failed, Result};
-use crate::local::abroad;
 use crate::local::cell::AnyRef;
 use crate::local::ids;
 use crate::local::waiting::Ended;
+use crate::local::{Local, abroad, default};
 use crate::wire::{self, Held};
 
 /// Who waits for an object.
@@ -75,6 +76,10 @@ struct State {
     children: Vec<Uuid>,
     stops: bool,
     looks_due: usize,
+    /// In a driver: its runtime, once that has called something; and the handles of actors that others were given, who
+    /// do not tell when they have let go of them.
+    local: Weak<Local>,
+    lent: HashMap<Uuid, Held>,
 }
 
 /// This process's end of the bridge.
@@ -85,6 +90,7 @@ pub(super) struct Client {
     changed: Condvar,
     /// In a program on the cluster: whether it has told that it waits.
     blocks: bool,
+    upcalls: Upcalls,
 }
 
 impl Client {
@@ -103,6 +109,7 @@ impl Client {
         let mut state = self.lock();
         state.engine = engine;
         state.ended = None;
+        state.local = Weak::new();
         state.sender = Some(sender);
     }
 
@@ -114,8 +121,9 @@ impl Client {
         state.unasked.clear();
         let imports = std::mem::take(&mut state.imports);
         let streams = std::mem::take(&mut state.streams);
+        let lent = std::mem::take(&mut state.lent);
         drop(state);
-        drop(streams);
+        drop((streams, lent));
         for pending in imports.into_values().filter_map(|import| import.pending) {
             match pending {
                 Wait::Cell(pending) => pending.complete(Err(Failed::from(why)), 1),
@@ -377,29 +385,57 @@ impl Client {
             let _ = crate::local::waiting::wait(any, None);
         }
         let mut bytes = Vec::new();
-        let held = coder::encode(any, &mut bytes)?;
-        self.export_held(&held)?;
-        let carries: Vec<_> = held.iter().map(|held| message::id(held.id)).collect();
+        let mut held = coder::encode(any, &mut bytes)?;
+        let carries = self.export_held(&mut held)?;
         let sender = self.sender()?;
         self.lock().imports.entry(id).or_default().count += 1;
         sender.send_with(4, &("put", message::id(id), carries), bytes);
         Ok(())
     }
 
-    /// The same, for those refs that are inside of values.
-    pub(super) fn export_held(&self, held: &[Held]) -> Result<()> {
-        for Held { id, .. } in held {
-            match ids::find(*id) {
-                Some(any) => self.export(*id, &any)?,
+    /// The same, for those refs that are inside of values, whose ids it gives. Handles of actors are kept.
+    pub(super) fn export_held(&self, held: &mut Vec<Held>) -> Result<Vec<message::Id>> {
+        let (mut inside, mut handles) = (Vec::new(), Vec::new());
+        for one in std::mem::take(held) {
+            let known = self.lock().imports.contains_key(&one.id);
+            match ids::find(one.id) {
+                _ if known => {}
+                Some(any) => self.export(one.id, &any)?,
                 None => {
-                    let engine = self.lock().engine;
-                    return Err(engine_error(format!(
-                        "the engine `{engine}` leaves handles of actors in the program that started them: pass on \
-                         what the actors' calls give"
-                    )));
+                    handles.push(one);
+                    continue;
                 }
             }
+            inside.push(message::id(one.id));
+            held.push(one);
         }
+        // In a program on the cluster, they are the driver's.
+        if !self.blocks && !handles.is_empty() {
+            let mut state = self.lock();
+            handles.retain(|handle| !state.lent.contains_key(&handle.id));
+            state.lent.extend(handles.drain(..).map(|handle| (handle.id, handle)));
+        }
+        Ok(inside)
+    }
+
+    /// A task on the cluster asks for something that is done with actors.
+    pub(super) fn upcall(&'static self, caller: Uuid, run: Run) {
+        self.deliver(&run.carries);
+        let local = self.lock().local.upgrade();
+        match local {
+            Some(local) => self.upcalls.take(self, local, caller, run),
+            None => self.drop_undecoded(&run.carries),
+        }
+    }
+
+    /// Tells what came of it: the value, and the refs in it.
+    pub(super) fn answer(&self, id: Uuid, outcome: Result<(Vec<u8>, Vec<Held>)>) -> Result<()> {
+        let (status, payload, mut held) = match outcome {
+            Ok((bytes, held)) => (0, bytes, held),
+            Err(error) => (1, wire::encode(&Failed::from(&error))?.bytes, Vec::new()),
+        };
+        let inside = self.export_held(&mut held)?;
+        self.sender()?.send_with(5, &("done", message::id(id), status, inside), payload);
         Ok(())
     }
 
@@ -542,9 +578,9 @@ impl Client {
         let mut body = Body::new(None);
         let mut packing = Packing::ids(&mut body);
         pack(&mut packing)?;
-        let Packing { arguments, held, objects, .. } = packing;
+        let Packing { arguments, mut held, objects, .. } = packing;
         objects.iter().try_for_each(|(id, any)| self.export(*id, any))?;
-        self.export_held(&held)?;
+        let carries = self.export_held(&mut held)?;
         let mut needs: Vec<Uuid> = objects.iter().map(|(id, _)| *id).collect();
         needs.sort_unstable();
         needs.dedup();
@@ -553,7 +589,6 @@ impl Client {
         let head = CallHead { function, arguments, needs, options, stands_at, place, of_actor };
         let mut bytes = Vec::new();
         crate::cluster::frame::append(&head, &body.take(), &mut bytes)?;
-        let carries = held.iter().map(|held| message::id(held.id)).collect();
         let needs = objects.into_iter().map(|(_, any)| any).collect();
         self.lock().imports.insert(id, Import { needs, ..import });
         sender.call((message::id(id), name, ByteBuf::from(bytes), need_ids, carries, asks));
@@ -593,6 +628,12 @@ pub(super) struct Carried {
     carries: Vec<Uuid>,
 }
 
+impl Carried {
+    pub(super) fn new(client: &'static Client, carries: Vec<Uuid>) -> Self {
+        Self { client, carries }
+    }
+}
+
 impl Drop for Carried {
     fn drop(&mut self) {
         self.client.drop_undecoded(&self.carries);
@@ -604,6 +645,13 @@ impl Upstream for Client {
         let Departure { id, registered, pack, options, stands_at, place, streaming } = call;
         let engine = self.lock().engine;
         let mut asks = asks(engine, options.as_ref(), (registered.nature)().waits)?;
+        asks.of_actors = self.blocks && registered.of_actors;
+        if !self.blocks {
+            let mut state = self.lock();
+            if state.local.strong_count() == 0 {
+                state.local = default::with_current(Arc::downgrade);
+            }
+        }
         if let Some(Streaming { items, unread_max }) = streaming {
             asks.stream = Some(unread_max);
             self.lock().streams.insert(id, items);
@@ -629,7 +677,7 @@ impl Upstream for Client {
     }
 
     fn let_go_once(&self, _: Uuid) {
-        unreachable!("no handle comes over the bridge")
+        // The driver keeps its actors that others have handles of.
     }
 
     fn want_items(&self, stream: Uuid, count: usize) {

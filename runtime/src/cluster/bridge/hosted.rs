@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::cluster::argument::{Argument, unfit};
 use crate::cluster::bridge::actor::Answered;
-use crate::cluster::bridge::call::{CallHead, OfActor};
+use crate::cluster::bridge::call::{self, CallHead, OfActor};
 use crate::cluster::bridge::client::Client;
 use crate::cluster::bridge::kept::Kept;
 use crate::cluster::bridge::link::{self, Sender};
@@ -117,8 +117,8 @@ impl Hosted {
             Ok(bytes) => (0, bytes),
             Err(failed) => (1, wire::encode(&failed)?.bytes),
         };
-        self.client.export_held(&held)?;
-        let inside: Vec<_> = held.iter().map(|held| message::id(held.id)).collect();
+        let mut held = held;
+        let inside = self.client.export_held(&mut held)?;
         self.sender.send_with(5, &("item", message::id(id), status, inside), payload);
         Ok(())
     }
@@ -228,7 +228,10 @@ fn hear(stream: UnixStream, hosted: &'static Hosted, calls: &Queue<Run>) -> Resu
             Incoming::Cancel(id) => hosted.cancel(&id),
             Incoming::More(id) => hosted.wants_item(&id),
             Incoming::Item(stream, news) => hosted.client.item_came(stream, news),
-            Incoming::Started { .. } | Incoming::Refused { .. } | Incoming::Lost(..) => {
+            Incoming::Started { .. }
+            | Incoming::Refused { .. }
+            | Incoming::Lost(..)
+            | Incoming::Upcall(..) => {
                 return Err(message::garbled("it came at the wrong time"));
             }
         }
@@ -420,7 +423,7 @@ impl Report {
     }
 
     fn tell(self, ended: Ended, out: Body) -> Result<()> {
-        let Ended { outcome, held, how, retry } = ended;
+        let Ended { outcome, mut held, how, retry } = ended;
         let (status, payload) = match outcome.map(|part| bytes_of(part, out)) {
             value if self.of_actor => {
                 let exits = self.hosted.exits.swap(false, Ordering::Relaxed);
@@ -434,8 +437,7 @@ impl Report {
         // What it printed without ending the line.
         let _ = std::io::stdout().flush();
         let Self { hosted, sender, id, carries, .. } = self;
-        hosted.client.export_held(&held)?;
-        let inside: Vec<_> = held.iter().map(|held| message::id(held.id)).collect();
+        let inside = hosted.client.export_held(&mut held)?;
         sender.send_with(5, &("done", message::id(id), status, inside), payload);
         drop(held);
         hosted.client.drop_undecoded(&carries);
@@ -467,21 +469,11 @@ impl Unpacked {
 /// Puts the values that came with the call where its arguments are looked for.
 fn unpack(run: Run, kept: &Kept) -> Result<Unpacked> {
     let Run { attempt, call, values, carries, .. } = run;
-    let lengths =
-        frame::lengths(&call)?.ok_or_else(|| message::garbled("a call without a head"))?;
-    let (whole, head_bytes) = lengths;
-    let rest = call.get(frame::PREFIX_BYTES..).filter(|rest| rest.len() == whole);
-    let rest = rest.ok_or_else(|| message::garbled("a call that is cut"))?;
-    let head: CallHead = frame::head(&rest[..head_bytes])?;
-    let mut body = rest[head_bytes..].to_vec();
+    let (head, body) = CallHead::open(&call)?;
+    let mut body = body.to_vec();
     let ends = head.of_actor.is_some() && head.function.is_empty();
     let registered = (!ends).then(|| registry::find(&head.function)).transpose()?;
-    let value_with = |id: &Uuid| {
-        let place = head.needs.iter().position(|need| need == id);
-        place
-            .and_then(|place| values.get(place))
-            .ok_or_else(|| unfit("an object that did not come"))
-    };
+    let value_with = |id: &Uuid| call::value_of(id, &head.needs, &values);
     let objects = Objects::default();
     let mut borrowed = Vec::new();
     let shares = registered.map(|registered| (registered.nature)().shares);

@@ -40,6 +40,8 @@ pub(super) struct Settings<'a> {
     pub(super) arguments: Vec<Cow<'a, str>>,
     pub(super) environment: BTreeMap<String, String>,
     pub(super) serves: &'a str,
+    /// Whether the program has actors, which tasks may ask for.
+    pub(super) actors: bool,
 }
 
 /// What a call asks of the cluster. What is not asked for is not sent.
@@ -63,6 +65,9 @@ pub(super) struct Asks {
     /// Resources are asked for instead of a call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) group: Option<Reservation>,
+    /// It is for the driver, which has the actors.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) of_actors: bool,
     /// A place is asked for, of an actor whose calls run one after the other.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) in_turn: bool,
@@ -149,6 +154,14 @@ pub(super) struct Run {
     pub(super) carries: Vec<Uuid>,
 }
 
+impl Run {
+    fn new(id: Id, attempt: u32, call: ByteBuf, values: Vec<ByteBuf>, carries: Vec<Id>) -> Self {
+        let values = values.into_iter().map(ByteBuf::into_vec).collect();
+        let carries = carries.into_iter().map(uuid).collect();
+        Self { id: uuid(id), attempt, call: call.into_vec(), values, carries }
+    }
+}
+
 /// What comes over a bridge.
 #[derive(Debug, PartialEq)]
 pub(super) enum Incoming {
@@ -162,6 +175,8 @@ pub(super) enum Incoming {
     Done(Vec<News>),
     Fetched(News),
     Run(Run),
+    /// A call of an actor of ours, or a wish that concerns one, from whoever goes by this id on the cluster.
+    Upcall(Uuid, Run),
     Cancel(Uuid),
     /// An item of a stream.
     Item(Uuid, News),
@@ -299,9 +314,19 @@ impl Incoming {
                     Vec<ByteBuf>,
                     Vec<Id>,
                 ) = read(bytes)?;
-                let values = values.into_iter().map(ByteBuf::into_vec).collect();
-                let carries = carries.into_iter().map(uuid).collect();
-                Self::Run(Run { id: uuid(id), attempt, call: call.into_vec(), values, carries })
+                Self::Run(Run::new(id, attempt, call, values, carries))
+            }
+            "upcall" => {
+                let (_, caller, id, call, values, carries): (
+                    &str,
+                    _,
+                    _,
+                    ByteBuf,
+                    Vec<ByteBuf>,
+                    Vec<Id>,
+                ) = read(bytes)?;
+                let run = Run::new(id, 1, call, values, carries);
+                Self::Upcall(uuid(caller), run)
             }
             "cancel" => {
                 let (_, id): (&str, _) = read(bytes)?;

@@ -13,7 +13,7 @@
 //! - `message`, `link` what is said, and how it is written and read;
 //! - `sidecar` Python, started;
 //! - `client` what a process has on the cluster, whichever end it is;
-//! - `actor` the places of actors, as the driver sees them;
+//! - `actor` the places of actors, as the driver sees them, and `upcalls` what tasks ask of these;
 //! - `hosted` this program as a worker, `kept` what its calls have borrowed;
 //! - `../python/` all that is in Python, with `protocol.md`.
 
@@ -25,6 +25,7 @@ mod kept;
 mod link;
 mod message;
 mod sidecar;
+mod upcalls;
 
 use std::process::Child;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -127,6 +128,8 @@ fn read(mut reader: Reader<impl std::io::Read>, client: &'static Client) -> Resu
             Incoming::Fetched(news) => client.told(vec![news]),
             Incoming::Item(stream, news) => client.item_came(stream, news),
             Incoming::Lost(actor, text) => client.lost(actor, &text),
+            Incoming::Upcall(caller, run) => client.upcall(caller, run),
+            Incoming::Cancel(id) => upcalls::cancel(&id),
             _ => return Err(message::garbled("it came at the wrong time")),
         }
     }

@@ -9,6 +9,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use crate::cluster::bridge::link::{Reader, Sender};
 use crate::cluster::bridge::message::{Incoming, Settings};
+use crate::cluster::registry;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Which Python.
@@ -17,7 +18,7 @@ const PYTHON_DEFAULT: &str = "python3";
 /// Given to Python by `-c`.
 const BOOT: &str = include_str!("../python/boot.py");
 /// The package that goes to the sidecar, and from there to the workers of the cluster.
-const MODULES: [(&str, &str); 18] = [
+const MODULES: [(&str, &str); 19] = [
     ("binary", include_str!("../python/binary.py")),
     ("bridge", include_str!("../python/bridge.py")),
     ("child", include_str!("../python/child.py")),
@@ -32,6 +33,7 @@ const MODULES: [(&str, &str); 18] = [
     ("order", include_str!("../python/order.py")),
     ("outcome", include_str!("../python/outcome.py")),
     ("python", include_str!("../python/python.py")),
+    ("relay", include_str!("../python/relay.py")),
     ("sent", include_str!("../python/sent.py")),
     ("shipping", include_str!("../python/shipping.py")),
     ("sidecar", include_str!("../python/sidecar.py")),
@@ -104,6 +106,7 @@ impl Sidecar {
                     .collect(),
                 environment: environment(cluster.engine),
                 serves: cluster.serves,
+                actors: registry::has_actors(),
             },
         ));
         let mut reader = Reader::new(from);

@@ -171,6 +171,9 @@ class Bridge:
             # As for what is cancelled.
             print(f"mobula: calls were not taken back: {error}", file=sys.stderr)
 
+    def on_done(self, id, status, carries, payload):
+        self.engine.answer(id, (status, payload, self.handles(carries), 0.0))
+
     def on_more(self, id, count):
         held = self.objects.get(id)
         # A stream that was refused has ended already.
@@ -275,6 +278,15 @@ class Bridge:
         for carried, its_handle in carries.items():
             self.adopt(carried, its_handle)
         self._say("item", [stream, id, status, list(carries), payload])
+
+    def upcall(self, caller, id, call, values, carries):
+        """A task asks for something that is done with the program's actors."""
+        for carried, handle in carries.items():
+            self.adopt(carried, handle)
+        self._say("upcall", [caller, id, call, values, list(carries)])
+
+    def cancel_upcall(self, id):
+        self._say("cancel", [id])
 
     def fetched(self, id, result):
         self._tell("fetched", id, result)

@@ -8,6 +8,7 @@ task has ended. `payload` is a ref to a pair of bytes and handles carried in the
 
 import asyncio
 import collections
+import itertools
 import mmap
 import os
 import pickle
@@ -21,6 +22,7 @@ from . import binary, host, outcome, shipping
 from .bridge import Bridge
 from .hosting import Hosting
 from .order import Order
+from .relay import Relay
 from .sidecar import Refused
 
 
@@ -72,6 +74,9 @@ STOPPING_SECONDS = 0.02
 # For how long it is believed what nodes there are.
 NODES_SECONDS = 1.0
 
+# What is asked for where no node is looked for.
+NEVER_REFUSED = {"group", "detached", "of_actors"}
+
 # What Ray calls its failures, and what we do.
 KINDS = [
     (exceptions.TaskCancelledError, "Cancelled"),
@@ -114,6 +119,8 @@ def connect(settings):
         "environment": settings["environment"],
         "serves": settings["serves"],
         "package": shipping.package_of(__name__),
+        # The name of the relay, where there are actors that tasks may ask for.
+        "relay": f"mobula-{os.urandom(8).hex()}" if settings["actors"] else None,
     }
     return Ray(job, own.get("_temp_dir"))
 
@@ -169,6 +176,10 @@ class Ray:
         self.actors = {}
         self.cancelling = Cancelling()
         self.actor_class = None
+        # The way to the driver's actors, and who we are there.
+        self.relay = None
+        self.caller = os.urandom(16)
+        self.upcalls = itertools.count()
         self.nodes = (0.0, [])
         self.cpus = ray.cluster_resources().get("CPU", 1.0)
 
@@ -184,6 +195,8 @@ class Ray:
         """Makes the calls one task of Ray's, and gives their results' handles."""
         if group[0].actor is not None:
             return self._call_actor(group, sent)
+        if "of_actors" in group[0].options:
+            return [self._call_up(group[0], sent)]
         if "stream" in group[0].options:
             return [self._stream(group[0], sent)]
         if "detached" in group[0].options:
@@ -231,6 +244,55 @@ class Ray:
         hosted = self.actors.get(task.actor)
         if hosted is not None:
             hosted.actor.passes.remote(hosted.caller, task.turn)
+
+    def _call_up(self, task, sent):
+        """Sends a call to the driver, which has the actor."""
+        if self.relay is None:
+            try:
+                self.relay = ray.get_actor(self.job["relay"])
+            except ValueError as error:
+                raise Failure(outcome.failed("ActorDied", _first_lines(error))) from None
+        (calls, _, _), flat = self._pack([task], True, sent.bridge)
+        relay, number = self.relay, next(self.upcalls)
+        meta = relay.call.remote(self.caller, number, False, calls, *flat)
+        sent.task = relay
+
+        def ended(value):
+            if _failed(value):
+                # It may have failed on its way, and those after it would wait for it.
+                relay.passes.remote(self.caller, number)
+                value = self.failure(value)
+            sent.ended(value)
+
+        meta._on_completed(ended)
+        return (meta, 0, None)
+
+    def listen(self, bridge):
+        """Lets the program hear, from now on, what tasks ask of its actors."""
+        if self.job["relay"] is None:
+            return
+        strategy = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        chosen = {"name": self.job["relay"], "num_cpus": 0, "max_concurrency": ACTOR_CALLS_MAX}
+        self.relay = self._shipped("Relayed").options(scheduling_strategy=strategy, **chosen).remote()
+        self._hear(bridge)
+
+    def _hear(self, bridge):
+        def came(taken):
+            if _failed(taken):
+                # It is gone, or we are about to be. Who calls it hears so.
+                return
+            for what, *rest in taken:
+                if what == "call":
+                    bridge.upcall(*rest)
+                else:
+                    bridge.cancel_upcall(*rest)
+            self._hear(bridge)
+
+        self.relay.take.remote()._on_completed(came)
+
+    def answer(self, id, result):
+        """The program tells what came of what a task has asked for."""
+        self.relay.answer.remote(id, result)
 
     def _wait_for_late(self, actor, sent, index):
         """Tells of a call when it has ended that took longer than others with it."""
@@ -307,8 +369,7 @@ class Ray:
     def host(self, id, options, then):
         """Starts an actor of Ray's for one of the program's; `then` is told how it went, where it is lost."""
         if self.actor_class is None:
-            ray.cloudpickle.register_pickle_by_value(shipping)
-            self.actor_class = ray.remote(shipping.actor(*self.job["package"], "engine_ray", "Host", self.job))
+            self.actor_class = self._shipped("Host", self.job)
         # As nothing is asked for, it is as Ray has it: one CPU to start with, and none while it lives.
         chosen = {"max_concurrency": ACTOR_CALLS_MAX}
         in_turn, detached = options.get("in_turn", False), options.get("detached")
@@ -331,6 +392,11 @@ class Ray:
 
         hosted.end._on_completed(ended)
         return None
+
+    def _shipped(self, name, *first):
+        """A class of this module's as one of Ray's actors."""
+        ray.cloudpickle.register_pickle_by_value(shipping)
+        return ray.remote(shipping.actor(*self.job["package"], "engine_ray", name, *first))
 
     def unhost(self, id, ends):
         hosted = self.actors.pop(id, None)
@@ -375,7 +441,7 @@ class Ray:
     def refusal(self, task):
         """Why no node that there is can ever run the call."""
         options = task.options
-        if not options or "group" in options or "detached" in options:
+        if not options or not options.keys().isdisjoint(NEVER_REFUSED):
             return None
         wanted = {"CPU": options.get("num_cpus", 1)}
         for name, amount in options.get("resources", {}).items():
@@ -773,8 +839,7 @@ class Host:
         self.orders.pop(caller, None)
 
     def cancel(self, ids):
-        for id in ids:
-            self.hosting.cancel(id)
+        self.hosting.cancel(ids)
 
     async def ended(self):
         # Several programs may wait for it.
@@ -785,6 +850,18 @@ class Host:
         if self.of_kind == wanted:
             return nothing()
         return [outcome.failed("Value", f"the name is that of an actor of another type, `{self.of_kind}`")]
+
+
+class Relayed:
+    """The relay, as an actor of Ray's."""
+
+    def __init__(self):
+        self.relay = Relay(_needed)
+        self.passes, self.cancel = self.relay.passes, self.relay.cancel
+        self.take, self.answer = self.relay.take, self.relay.answer
+
+    async def call(self, caller, number, _, calls, *flat):
+        return [await self.relay.call(caller, number, calls, flat)]
 
 
 def _needed(meta, index, payload, flat):

@@ -6,6 +6,7 @@ to whoever waits for them, and does what calls ask the cluster for. When the chi
 
 import collections
 import concurrent.futures
+import contextlib
 import threading
 import time
 
@@ -35,7 +36,7 @@ class Hosting:
     def call(self, calls):
         """Sends calls, each an (id, call, outcomes of what it needs, carried handles), and gives the futures of their
         outcomes."""
-        answers, runs, is_to_stop = [], [], []
+        answers, runs = [], []
         with self.lock:
             for id, call, needed, carries in calls:
                 answer = concurrent.futures.Future()
@@ -43,13 +44,13 @@ class Hosting:
                 failed = outcome.failure_of(needed)
                 if failed is None and self.end.done():
                     failed = outcome.lost(False, self.end.result())
+                if failed is None and self.cancelled.pop(id, self) is None:
+                    failed = outcome.failed("Cancelled", "it was cancelled before it ran")
                 if failed is not None:
                     answer.set_result(failed)
                     continue
                 runs.append(host.resolved(id, call, needed, carries, 1))
                 self.calls[id] = (answer, time.monotonic())
-                if self.cancelled.pop(id, self) is None:
-                    is_to_stop.append(id)
         for *_, carries in runs:
             for carried, handle in carries.items():
                 self.bridge.adopt(carried, handle)
@@ -59,22 +60,17 @@ class Hosting:
             # What did not get there whole has not begun. Of several some may have; who hears the child tells of them.
             if len(runs) == 1:
                 self._answer(runs[0][0], outcome.lost(False, str(died)))
-        for id in is_to_stop:
-            self.cancel(id)
         return answers
 
-    def cancel(self, id):
-        """Asks a call to stop; it may be on its way here."""
+    def cancel(self, ids):
+        """Asks calls to stop, in this order; they may be on their way here."""
         with self.lock:
-            if id not in self.calls:
-                self.cancelled[id] = None
-                while len(self.cancelled) > host.CANCELLED_MAX:
-                    self.cancelled.popitem(last=False)
-                return
-        try:
-            self.child.send(["cancel", id])
-        except Died:
-            pass
+            here = [id for id in ids if id in self.calls]
+            self.cancelled.update((id, None) for id in ids if id not in self.calls)
+            while len(self.cancelled) > host.CANCELLED_MAX:
+                self.cancelled.popitem(last=False)
+        with contextlib.suppress(Died):
+            self.child.send(*(["cancel", id] for id in here))
 
     def _hear(self):
         try:

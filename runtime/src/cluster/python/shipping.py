@@ -76,6 +76,12 @@ def actor(package, texts, module, name, *first):
         async def late(self, *arguments):
             return await self.inner.late(*arguments)
 
+        async def take(self):
+            return await self.inner.take()
+
+        async def answer(self, *arguments):
+            return self.inner.answer(*arguments)
+
         async def passes(self, *arguments):
             return self.inner.passes(*arguments)
 

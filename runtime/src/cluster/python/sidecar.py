@@ -72,6 +72,8 @@ def serve(read_into, writer):
         if engine is None:
             return
         bridge = Bridge(engine, writer)
+        if hasattr(engine, "listen"):
+            engine.listen(bridge)
         try:
             while True:
                 bridge.handle(frames.read(read_into))

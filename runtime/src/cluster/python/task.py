@@ -4,7 +4,7 @@ from . import python
 
 
 # What calls ask for that go to the cluster by themselves.
-ALONE = {"max_retries", "stream", "detached"}
+ALONE = {"max_retries", "stream", "detached", "of_actors"}
 
 
 class Task:

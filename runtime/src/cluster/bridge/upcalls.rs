@@ -1,0 +1,126 @@
+//! What tasks on a cluster ask of the actors of this program, the driver: calls of these, and wishes.
+//!
+//! They come in the order of each caller. To make a call may take its time, where the actor's mailbox is full, so each
+//! caller has a line of its own, with a thread while there is something in it.
+
+use std::collections::{HashMap, VecDeque};
+use std::panic::Location;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use uuid::Uuid;
+
+use crate::cluster::argument::{Argument, Forwarded, ForwardedArgument, What};
+use crate::cluster::bridge::call::{self, CallHead};
+use crate::cluster::bridge::client::{Carried, Client};
+use crate::cluster::bridge::message::{self, Run};
+use crate::cluster::frame::Bytes;
+use crate::cluster::{coder, registry};
+use crate::error::Result;
+use crate::local::cell::AnyRef;
+use crate::local::completion::Completion;
+use crate::local::place::Place;
+use crate::local::{Local, cancelling, ids};
+use crate::random::Pool;
+use crate::wire;
+
+/// The calls that have come and were not made, by their callers. Each caller that is in it has a thread.
+#[derive(Default)]
+pub(super) struct Upcalls(Mutex<HashMap<Uuid, VecDeque<Run>>>);
+
+impl Upcalls {
+    fn lines(&self) -> MutexGuard<'_, HashMap<Uuid, VecDeque<Run>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a call, which goes to the actor when those before it have.
+    pub(super) fn take(
+        &'static self,
+        client: &'static Client,
+        local: Arc<Local>,
+        caller: Uuid,
+        run: Run,
+    ) {
+        let mut lines = self.lines();
+        if let Some(line) = lines.get_mut(&caller) {
+            line.push_back(run);
+            return;
+        }
+        lines.insert(caller, VecDeque::from([run]));
+        drop(lines);
+        let on_thread = Arc::clone(&local);
+        local.spawn_blocking(move || {
+            while let Some(run) = self.next(caller) {
+                make(client, &on_thread, run);
+            }
+        });
+    }
+
+    /// The next of that caller. None: the line is empty, and gone.
+    fn next(&self, caller: Uuid) -> Option<Run> {
+        let mut lines = self.lines();
+        let next = lines.get_mut(&caller)?.pop_front();
+        if next.is_none() {
+            lines.remove(&caller);
+        }
+        next
+    }
+}
+
+/// Makes a call, whose result is told when it is there.
+fn make(client: &'static Client, local: &Arc<Local>, run: Run) {
+    let id = run.id;
+    let called = match forward(client, run) {
+        Ok(called) => called,
+        Err(error) => return tell(client, id, Err(error)),
+    };
+    local.spawn_on_tokio(async move {
+        let called = Completion::of(called).await;
+        let mut bytes = Vec::new();
+        let outcome = coder::encode(&called, &mut bytes).map(|held| (bytes, held));
+        tell(client, id, outcome);
+    });
+}
+
+fn tell(client: &Client, id: Uuid, outcome: Result<(Vec<u8>, Vec<wire::Held>)>) {
+    if let Err(error) = client.answer(id, outcome) {
+        // Its refs could not be passed on; or the cluster is gone, and with it whoever waits.
+        let _ = client.answer(id, Err(error));
+    }
+}
+
+/// Makes the call that these bytes are.
+fn forward(client: &'static Client, run: Run) -> Result<AnyRef> {
+    let Run { id, call, values, carries, .. } = run;
+    let carried = Carried::new(client, carries);
+    let (head, body) = CallHead::open(&call)?;
+    let registered = registry::find(&head.function)?;
+    let bytes = Bytes { body, shared: None };
+    let value_of = |id: &Uuid| call::value_of(id, &head.needs, &values).cloned();
+    let argument = |argument: &Argument| {
+        Ok(ForwardedArgument::Value(match argument {
+            Argument::Value(part) => bytes.part(*part)?.to_vec(),
+            Argument::Object(id) => value_of(id)?,
+            Argument::List(ids) => {
+                wire::sequence(&ids.iter().map(value_of).collect::<Result<Vec<_>>>()?)?
+            }
+        }))
+    };
+    let pool = Pool::from_words(&head.place).ok_or_else(|| message::garbled("it is no place"))?;
+    let forwarded = Forwarded {
+        id,
+        arguments: head.arguments.iter().map(argument).collect::<Result<_>>()?,
+        keep: vec![What::Handle(Arc::new(carried))],
+        options: None,
+        place: Place::of_pool(pool),
+        stands_at: head.stands_at.as_str().into(),
+        called_at: Location::caller(),
+    };
+    Ok((registered.submit)(forwarded))
+}
+
+/// Asks a call to stop that somebody on the cluster has made.
+pub(super) fn cancel(id: &Uuid) {
+    if let Some(call) = ids::find(*id) {
+        cancelling::cancel(&call, false);
+    }
+}
