@@ -19,8 +19,8 @@ use crate::api::crossing::{self, Arguments};
 use crate::api::object::ObjectRef;
 use crate::api::parameter::{Arg, Awaiting, Borrowed, Lent, Owned, Params, Slot};
 use crate::cluster;
-use crate::cluster::argument::unfit;
-use crate::cluster::detached::{Detached, Found};
+use crate::cluster::argument::{Asked, unfit};
+use crate::cluster::detached::Found;
 use crate::cluster::upstream;
 use crate::config::Engine;
 use crate::error::{Error, ErrorKind, Result};
@@ -215,7 +215,7 @@ impl<A: Actor> ActorCell<A> {
         call: Call,
     ) -> Result<Self> {
         let found = if taken == Taken::Share { Found::Share } else { Found::Refuse };
-        let detached = config.map(|config| config.as_detached::<A>(found)).transpose()?.flatten();
+        let asked = config.map(|config| config.asked::<A>(found)).transpose()?.flatten();
         if crossing::leaves() {
             if let Some(upstream) = cluster::way_to_actors(call.function.name())? {
                 let started = far::start::<A>(upstream, &slots, config, taken, call)?;
@@ -223,7 +223,7 @@ impl<A: Actor> ActorCell<A> {
             }
             let seed = Arguments::Slots(slots);
             let place = current::next_place;
-            return Self::start_away(seed, detached, config, taken, call, place);
+            return Self::start_away(seed, asked, config, taken, call, place);
         }
         let (local, terms) = Self::terms(config, taken)?;
         let terms = terms.map(|terms| match local.settings().engine {
@@ -251,7 +251,7 @@ impl<A: Actor> ActorCell<A> {
     /// In the driver: starts an actor whose state is to live in another process.
     fn start_away(
         seed: Arguments<A::Params>,
-        detached: Option<Detached>,
+        asked: Option<Asked>,
         config: Option<&ActorConfig>,
         taken: Taken,
         call: Call,
@@ -263,7 +263,7 @@ impl<A: Actor> ActorCell<A> {
         }
         let runtime = Arc::clone(&local);
         if A::ASYNC {
-            let (arguments, seed) = (awaited_here(&seed), Plan::new(seed, detached));
+            let (arguments, seed) = (awaited_here(&seed), Plan::new(seed, asked));
             let claimed = Strand::start(local, seed, terms, arguments, call, place);
             let (handle, is_new) = taken.settle(claimed)?;
             return Ok(Self(Kind::AwayWaits(handle)).begun(is_new, &runtime));
@@ -271,8 +271,7 @@ impl<A: Actor> ActorCell<A> {
         // Its calls come to the other process one at a time.
         let terms = terms.map(|terms| Terms { max_concurrency: None, ..terms });
         let arguments = awaited_here(&seed);
-        let claimed =
-            Strand::start(local, Plan::new(seed, detached), terms, arguments, call, place);
+        let claimed = Strand::start(local, Plan::new(seed, asked), terms, arguments, call, place);
         let (handle, is_new) = taken.settle(claimed)?;
         Ok(Self(Kind::Away(handle)).begun(is_new, &runtime))
     }

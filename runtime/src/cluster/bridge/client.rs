@@ -14,12 +14,11 @@ use serde::Serialize;
 use serde_bytes::ByteBuf;
 use uuid::Uuid;
 
-use crate::cluster::argument::Packing;
+use crate::cluster::argument::{Asked, Packing};
 use crate::cluster::bridge::actor::Place;
-use crate::cluster::bridge::call::{ActorCall, CallHead, Head, asks};
+use crate::cluster::bridge::call::{ActorCall, CallHead, Head, asks, asks_of_actor};
 use crate::cluster::bridge::link::Sender;
 use crate::cluster::bridge::message::{self, Asks, News, Told};
-use crate::cluster::detached::Detached;
 use crate::cluster::frame::Body;
 use crate::cluster::registry::Registered;
 use crate::cluster::turn::Ticket;
@@ -267,11 +266,10 @@ impl Client {
     }
 
     /// A place for an actor is wanted.
-    pub(super) fn host(&self, place: &Arc<Place>, detached: Option<&Detached>) -> Result<()> {
+    pub(super) fn host(&self, place: &Arc<Place>, asked: Option<&Asked>) -> Result<()> {
         let sender = self.sender()?;
         self.lock().places.insert(place.id, Arc::downgrade(place));
-        let asks = Asks { detached: detached.cloned(), ..Asks::default() };
-        sender.send(&("host", message::id(place.id), asks));
+        sender.send(&("host", message::id(place.id), asks_of_actor(asked)));
         Ok(())
     }
 

@@ -17,7 +17,7 @@ const PYTHON_DEFAULT: &str = "python3";
 /// Given to Python by `-c`.
 const BOOT: &str = include_str!("../python/boot.py");
 /// The package that goes to the sidecar, and from there to the workers of the cluster.
-const MODULES: [(&str, &str); 18] = [
+const MODULES: [(&str, &str); 19] = [
     ("binary", include_str!("../python/binary.py")),
     ("bridge", include_str!("../python/bridge.py")),
     ("child", include_str!("../python/child.py")),
@@ -31,6 +31,7 @@ const MODULES: [(&str, &str); 18] = [
     ("memory", include_str!("../python/memory.py")),
     ("order", include_str!("../python/order.py")),
     ("outcome", include_str!("../python/outcome.py")),
+    ("placing", include_str!("../python/placing.py")),
     ("python", include_str!("../python/python.py")),
     ("sent", include_str!("../python/sent.py")),
     ("shipping", include_str!("../python/shipping.py")),
