@@ -20,6 +20,7 @@ import time
 from . import binary, host, outcome, placing, shipping
 from .bridge import Bridge
 from .hosting import Hosting
+from .losing import Losing
 from .order import Order
 from .sidecar import Refused
 
@@ -166,6 +167,7 @@ class Ray:
         # By the ids of the program's actors.
         self.actors = {}
         self.cancelling = Cancelling()
+        self.losing = Losing(_is_gone)
         self.actor_class = None
         self.nodes = (0.0, [])
         self.cpus = ray.cluster_resources().get("CPU", 1.0)
@@ -207,7 +209,7 @@ class Ray:
 
         def ended(value):
             if isinstance(value, exceptions.RayActorError):
-                sent.ended(outcome.lost(True, _first_lines(value)))
+                self._is_lost(actor, value, lambda text: sent.ended(outcome.lost(True, text)))
             elif _failed(value):
                 # It may have failed on its way, and those after it would wait for it.
                 actor.passes.remote(hosted.caller, number)
@@ -306,12 +308,26 @@ class Ray:
         hosted = Hosted(actor)
         self.actors[id] = hosted
 
-        def ended(value):
+        def tell(text):
             if id in self.actors:
-                then(_first_lines(value) if _failed(value) else value)
+                then(text)
+
+        def ended(value):
+            if isinstance(value, exceptions.RayActorError):
+                self._is_lost(actor, value, tell)
+            else:
+                tell(_first_lines(value) if _failed(value) else value)
 
         hosted.end._on_completed(ended)
         return None
+
+    def _is_lost(self, actor, error, then):
+        """Tells `then` why, once it is sure."""
+        text = _first_lines(error)
+        if isinstance(error, exceptions.ActorUnavailableError):
+            self.losing.add(actor, lambda: then(text))
+        else:
+            then(text)
 
     def unhost(self, id, ends):
         hosted = self.actors.pop(id, None)
@@ -460,6 +476,12 @@ def _named(detached):
     if not hasattr(actor, "kind"):
         raise Failure(outcome.failed("Value", "the name is that of an actor of another program's"))
     return actor
+
+
+def _is_gone(actor):
+    """Whether Ray has given the actor up."""
+    known = ray._private.state.actors(actor._actor_id.hex())
+    return known.get("State", "DEAD") == "DEAD"
 
 
 class Failure(Exception):
