@@ -47,8 +47,8 @@ const BOTH: &[Target] = &[Target::Function, Target::Actor];
 /// Every option there is, in the order in which a message lists them.
 #[rustfmt::skip]
 pub(crate) const KNOWN: &[Known] = &[
-    known(FUNCTIONS, "num_cpus", Kind::Amount, "num_cpus = 2"),
-    known(FUNCTIONS, "resource", Kind::Resource, "resource(\"gpu\", 1.0)"),
+    known(BOTH, "num_cpus", Kind::Amount, "num_cpus = 2"),
+    known(BOTH, "resource", Kind::Resource, "resource(\"gpu\", 1.0)"),
     known(FUNCTIONS, "max_retries", Kind::Count(0), "max_retries = 3"),
     known(FUNCTIONS, "retry_if", Kind::Function, "retry_if = is_transient"),
     known(FUNCTIONS, "retry_delay", Kind::Duration, "retry_delay = \"100ms\""),

@@ -298,6 +298,108 @@ fn another_program() {
     assert_eq!(mobula::get(gate.passed()).unwrap(), 0);
 }
 
+struct Solver;
+
+#[remote(num_cpus = 1, resource("gpu", 1))]
+impl Solver {
+    pub fn new() -> Self {
+        Self
+    }
+
+    pub fn cpus(&self) -> f64 {
+        mobula::context().num_cpus()
+    }
+}
+
+#[remote]
+fn asks_in_a_task() -> mobula::Result<u64> {
+    mobula::get(Counter::options().num_cpus(1).remote(0).value())
+}
+
+/// How many GPUs of the cluster are nobody's.
+fn free_gpus() -> mobula::Result<f64> {
+    let free = mobula::python("ray:available_resources").remote::<HashMap<String, f64>>(());
+    Ok(mobula::get(free)?.get("GPU").copied().unwrap_or(0.0))
+}
+
+pub(crate) fn places(_: Engine) -> mobula::Result<()> {
+    use mobula::{Bundle, Placement, PlacementGroup};
+
+    let asking = [
+        ("num_cpus", Counter::options().num_cpus(0.5)),
+        ("resource", Counter::options().resource("gpu", 1.0)),
+        ("placement", Counter::options().placement(Placement::spread())),
+    ];
+    let mut refused = Vec::new();
+    for (option, options) in asking {
+        if let Err(error) = mobula::get(options.remote(0).value()) {
+            assert_eq!(error.kind(), ErrorKind::Engine, "{error}");
+            let text = error.to_string();
+            assert!(text.contains(&format!("`{option}`: use the engine `ray`")), "{text}");
+            refused.push(error);
+        }
+    }
+    // An engine honours all of them or none.
+    assert!(matches!(refused.len(), 0 | 3), "{refused:?}");
+    let error = mobula::get(asks_in_a_task::remote()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Engine, "{error}");
+    if let Some(error) = refused.pop() {
+        return Err(error);
+    }
+
+    // It has what it asked for, as long as it lives.
+    let solver = Solver::remote();
+    assert_eq!(mobula::get(solver.cpus())?, 1.0);
+    while free_gpus()? != 1.0 {}
+    drop(solver);
+    while free_gpus()? != 2.0 {}
+    let halves = Solver::options().num_cpus(0.5).resource("gpu", 0.5);
+    assert_eq!(mobula::get(halves.remote().cpus())?, 0.5);
+
+    let group = PlacementGroup::pack([Bundle::new().num_cpus(1), Bundle::new().resource("gpu", 1)]);
+    mobula::get(group.ready())?;
+    let in_group = |options: mobula::ActorOptions<Counter>| {
+        mobula::get(options.placement(group.bundle(1)).remote(3).value())
+    };
+    assert_eq!(in_group(Counter::options().num_cpus(0).resource("gpu", 1))?, 3);
+
+    // What can never be.
+    let nowhere = "0".repeat(56);
+    let seated =
+        |options: mobula::ActorOptions<Counter>| options.name("seated").namespace("lab").detached();
+    let never = [
+        ("64 CPU", Counter::options().num_cpus(64)),
+        ("unicorn", Counter::options().resource("unicorn", 1)),
+        ("kind=none", Counter::options().placement(Placement::label("kind", "none"))),
+        (&*nowhere, Counter::options().placement(Placement::node(&nowhere))),
+        ("no bundle 1 with 1 CPU", Counter::options().placement(group.bundle(1))),
+        ("no bundle 7", Counter::options().placement(group.bundle(7))),
+        ("3 GPU", seated(Counter::options().resource("gpu", 3))),
+    ];
+    for (why, options) in never {
+        let counter = options.remote(0);
+        let end = counter.watch();
+        let error = mobula::get(counter.value()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Infeasible, "{error}");
+        assert!(error.to_string().contains(why), "{why} is not in {error}");
+        assert!(matches!(mobula::get(end)?, ActorEnd::NotMade(_)));
+    }
+    let nonsense = [
+        Counter::options().num_cpus(-1),
+        Counter::options().num_cpus(1.5),
+        Counter::options().resource("gpu", f64::NAN),
+        seated(Counter::options().placement(&group)),
+    ];
+    for options in nonsense {
+        let error = mobula::get(options.remote(0).value()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    }
+
+    let kept = seated(Counter::options().num_cpus(0.5).placement(Placement::spread())).remote(5);
+    assert_eq!(mobula::get(kept.value())?, 5);
+    mobula::get(kept.stop())
+}
+
 struct Beats(u64);
 
 #[remote]

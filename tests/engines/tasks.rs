@@ -367,6 +367,25 @@ pub(crate) fn placements(_: Engine) -> mobula::Result<()> {
     assert_eq!(mobula::get((placed((&group).into()), in_group.remote()))?, (1.0, 0.0));
     let error = mobula::get(PlacementGroup::spread([]).ready()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Value);
+    let never = [
+        cpus::options().placement(group.bundle(1)).remote(),
+        cpus::options().num_cpus(2).placement(&group).remote(),
+    ];
+    for never in never {
+        assert_eq!(mobula::get(never).unwrap_err().kind(), ErrorKind::Infeasible);
+    }
+    let cpu = || Bundle::new().num_cpus(1);
+    let never = [
+        ("3 CPU", PlacementGroup::strict_pack([cpu(), cpu(), cpu()])),
+        ("nodes for 1 of the group's 2 bundles", PlacementGroup::strict_spread([cpu(), cpu()])),
+        ("3 CPU", PlacementGroup::pack([cpu(), cpu(), cpu()])),
+        ("unicorn", PlacementGroup::spread([Bundle::new().resource("unicorn", 1)])),
+    ];
+    for (why, group) in never {
+        let error = mobula::get(group.ready()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Infeasible, "{error}");
+        assert!(error.to_string().contains(why), "{why} is not in {error}");
+    }
     Ok(())
 }
 

@@ -393,6 +393,19 @@ mod actors {
 
     struct Server<T>(T);
 
+    struct Solver;
+
+    #[remote(num_cpus = 2, resource("gpu", 0.5), resource("memory", 1), max_restarts = 1)]
+    impl Solver {
+        pub fn new() -> Self {
+            Self
+        }
+
+        pub fn solve(&self, x: f64) -> f64 {
+            x.sqrt()
+        }
+    }
+
     #[remote(local)]
     impl Server<String> {
         pub(crate) async fn new(name: &str) -> Result<Self, fmt::Error> {
@@ -435,6 +448,19 @@ mod actors {
     fn start_with_options() {
         let counter = Counter::options().remote(1);
         assert_eq!(got(counter.add(2)), 3);
+    }
+
+    #[test]
+    fn ask_for_what_is_there() {
+        let asking = [
+            Solver::remote(),
+            Solver::options().num_cpus(1).resource("gpu", 1.0).remote(),
+            Solver::options().placement(mobula::Placement::spread()).remote(),
+        ];
+        for solver in asking {
+            let error = mobula::get(solver.solve(2.0)).unwrap_err();
+            assert!(error.to_string().contains("actors with `num_cpus`"), "{error}");
+        }
     }
 
     #[test]

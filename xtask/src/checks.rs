@@ -83,6 +83,8 @@ fn run_all(shell: &Shell, steps: &mut Steps, tally: &mut Tally) -> Result<()> {
 fn clusters(shell: &Shell, python: &Path, tally: &mut Tally) -> Result<()> {
     let engines = cmd!(shell, "cargo test --workspace --test engines clusters");
     tests(engines.env("MOBULA_TEST_CLUSTERS", "1").env("MOBULA_PYTHON", python), tally)?;
+    let nodes = cmd!(shell, "cargo test --workspace --test nodes");
+    tests(nodes.env("MOBULA_TEST_CLUSTERS", "1").env("MOBULA_PYTHON", python), tally)?;
     let same = cmd!(shell, "cargo test --workspace --test programs every_engine");
     tests(same.env("MOBULA_TEST_CLUSTERS", "1").env("MOBULA_PYTHON", python), tally)?;
     // The Python of the bridge by itself, with a program that is Python, too.

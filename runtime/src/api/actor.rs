@@ -19,8 +19,8 @@ use crate::api::crossing::{self, Arguments};
 use crate::api::object::ObjectRef;
 use crate::api::parameter::{Arg, Awaiting, Borrowed, Lent, Owned, Params, Slot};
 use crate::cluster;
-use crate::cluster::argument::unfit;
-use crate::cluster::detached::{Detached, Found};
+use crate::cluster::argument::{Asked, unfit};
+use crate::cluster::detached::Found;
 use crate::cluster::upstream;
 use crate::config::Engine;
 use crate::error::{Error, ErrorKind, Result};
@@ -219,11 +219,11 @@ impl<A: Actor> ActorCell<A> {
                 let started = far::start::<A>(upstream, &slots, config, taken, call)?;
                 return Ok(started.cell().clone());
             }
-            let detached = Self::detached(config, taken)?;
+            let asked = Self::asked(config, taken)?;
             let (seed, place) = (Arguments::Slots(slots), current::next_place);
-            return Self::start_away(seed, detached, config, taken, call, place);
+            return Self::start_away(seed, asked, config, taken, call, place);
         }
-        Self::detached(config, taken)?;
+        Self::asked(config, taken)?;
         let (local, terms) = Self::terms(config, taken)?;
         let terms = terms.map(|terms| match local.settings().engine {
             // There calls run one at a time, on the threads that make them.
@@ -247,19 +247,19 @@ impl<A: Actor> ActorCell<A> {
         Ok(Self(kind).begun(is_new, &runtime))
     }
 
-    /// What the cluster is told of an actor that is to outlive the program.
+    /// What the cluster is asked for, beside the actor itself.
     ///
     /// # Errors
-    /// `Engine`: there is no cluster, or none that has such.
-    fn detached(config: Option<&ActorConfig>, taken: Taken) -> Result<Option<Detached>> {
+    /// `Engine`: there is no cluster that has it; those of what makes no sense.
+    fn asked(config: Option<&ActorConfig>, taken: Taken) -> Result<Option<Asked>> {
         let found = if taken == Taken::Share { Found::Share } else { Found::Refuse };
-        config.map_or(Ok(None), |config| config.as_detached::<A>(found))
+        config.map_or(Ok(None), |config| config.asked::<A>(found))
     }
 
     /// In the driver: starts an actor whose state is to live in another process.
     fn start_away(
         seed: Arguments<A::Params>,
-        detached: Option<Detached>,
+        asked: Option<Asked>,
         config: Option<&ActorConfig>,
         taken: Taken,
         call: Call,
@@ -277,7 +277,7 @@ impl<A: Actor> ActorCell<A> {
                 Some(_) => Terms { max_concurrency: Some(1), ..terms },
                 None => Terms { max_concurrency: None, ..terms },
             });
-            let (arguments, seed) = (awaited_here(&seed), Plan::new(seed, detached));
+            let (arguments, seed) = (awaited_here(&seed), Plan::new(seed, asked));
             let claimed = Strand::start(local, seed, terms, arguments, call, place);
             let (handle, is_new) = taken.settle(claimed)?;
             return Ok(Self(Kind::AwayWaits(handle)).begun(is_new, &runtime));
@@ -285,8 +285,7 @@ impl<A: Actor> ActorCell<A> {
         // Its calls come to the other process one at a time.
         let terms = terms.map(|terms| Terms { max_concurrency: None, ..terms });
         let arguments = awaited_here(&seed);
-        let claimed =
-            Strand::start(local, Plan::new(seed, detached), terms, arguments, call, place);
+        let claimed = Strand::start(local, Plan::new(seed, asked), terms, arguments, call, place);
         let (handle, is_new) = taken.settle(claimed)?;
         Ok(Self(Kind::Away(handle)).begun(is_new, &runtime))
     }

@@ -190,30 +190,7 @@ impl Options {
             let message = "placement is for the nodes of a cluster, and this engine has none: use the engine `ray`";
             return Err(Error::new(ErrorKind::Engine, message));
         }
-        let amount = |what: &str, amount: f64, allowed: &str| {
-            let refused =
-                || Error::new(ErrorKind::Config, format!("{what} is {amount}; it takes {allowed}"));
-            Millis::from_f64(amount).ok_or_else(refused)
-        };
-        let cpus = match *num_cpus {
-            None => Millis::ONE,
-            Some(wanted) => {
-                let allowed = "0, a fraction in steps of 0.001, or a whole number";
-                let cpus = amount("num_cpus", wanted, allowed)?;
-                if cpus > Millis::ONE && !cpus.is_whole() {
-                    let message = format!("num_cpus is {wanted}; above 1 it takes a whole number");
-                    return Err(Error::new(ErrorKind::Config, message));
-                }
-                cpus
-            }
-        };
-        let resources = resources
-            .iter()
-            .map(|(name, wanted)| {
-                let what = format!("resource {name:?}");
-                Ok((name.clone(), amount(&what, *wanted, "a number from 0 in steps of 0.001")?))
-            })
-            .collect::<Result<Amounts>>()?;
+        let (cpus, resources) = (cpus(*num_cpus)?, amounts(resources)?);
         let priority = priority.unwrap_or(0);
         let (name, time_limit, retries) = (name.clone(), *timeout, self.retries()?);
         Ok(Request { name, cpus, resources, priority, time_limit, retries })
@@ -239,4 +216,36 @@ impl Options {
             (Some(max), _) => Ok(Some(Retries { max, retry_if: self.retry_if.clone(), delay })),
         }
     }
+}
+
+/// How many CPUs are asked for.
+///
+/// # Errors
+/// `Config`, if that makes no sense.
+pub(crate) fn cpus(num_cpus: Option<f64>) -> Result<Millis> {
+    let Some(wanted) = num_cpus else { return Ok(Millis::ONE) };
+    let cpus = amount("num_cpus", wanted, "0, a fraction in steps of 0.001, or a whole number")?;
+    if cpus > Millis::ONE && !cpus.is_whole() {
+        let message = format!("num_cpus is {wanted}; above 1 it takes a whole number");
+        return Err(Error::new(ErrorKind::Config, message));
+    }
+    Ok(cpus)
+}
+
+/// How much is asked for of each resource.
+///
+/// # Errors
+/// `Config`, if that makes no sense.
+pub(crate) fn amounts(resources: &[(String, f64)]) -> Result<Amounts> {
+    let amount_of = |(name, wanted): &(String, f64)| {
+        let what = format!("resource {name:?}");
+        Ok((name.clone(), amount(&what, *wanted, "a number from 0 in steps of 0.001")?))
+    };
+    resources.iter().map(amount_of).collect()
+}
+
+fn amount(what: &str, amount: f64, allowed: &str) -> Result<Millis> {
+    let refused =
+        || Error::new(ErrorKind::Config, format!("{what} is {amount}; it takes {allowed}"));
+    Millis::from_f64(amount).ok_or_else(refused)
 }

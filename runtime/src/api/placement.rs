@@ -1,4 +1,4 @@
-//! Resources of a cluster, kept free for tasks.
+//! Resources of a cluster, kept free for tasks and actors.
 
 use std::collections::BTreeMap;
 use std::panic::Location;
@@ -7,10 +7,9 @@ use uuid::Uuid;
 
 use crate::api::crossing;
 use crate::api::object::ObjectRef;
-use crate::api::options::Options;
 use crate::api::port::Way;
 use crate::cluster;
-use crate::cluster::argument::unfit;
+use crate::cluster::argument::{Asked, unfit};
 use crate::cluster::coder;
 pub use crate::cluster::placement::Placement;
 use crate::cluster::placement::Reservation;
@@ -50,8 +49,9 @@ impl Bundle {
     }
 }
 
-/// Resources that are kept free for tasks, on one node or on several: Ray's placement groups. A task runs there by
-/// `placement(&group)`, or in one of its parts by `placement(group.bundle(0))`.
+/// Resources that are kept free for tasks and actors, on one node or on several: Ray's placement groups. A task runs
+/// there, and an actor lives there, by `placement(&group)`, or in one of its parts by `placement(group.bundle(0))`. What
+/// fits into none of them, alone there, is [`Infeasible`](ErrorKind::Infeasible).
 ///
 /// When the last clone is dropped the resources are others' again, and what runs on them, or waits for them, is killed
 /// by Ray: keep it until the results are there.
@@ -121,13 +121,14 @@ impl PlacementGroup {
         Self::reserve("STRICT_SPREAD", bundles)
     }
 
-    /// Is ready when the resources are reserved. Where the cluster never has them it never is. Its error is why there
-    /// can be no group: `Engine`, on other engines than `ray`.
+    /// Is ready when the resources are reserved. Its error is why there can be no group:
+    /// [`Infeasible`](ErrorKind::Infeasible), where the nodes that there are could not hold it if nothing else were on
+    /// them; `Engine`, on other engines than `ray`.
     pub fn ready(&self) -> ObjectRef<()> {
         self.ready.clone()
     }
 
-    /// The bundle of that number, from 0, as a place for tasks.
+    /// The bundle of that number, from 0, as a place for tasks and actors.
     pub fn bundle(&self, bundle: u32) -> Placement {
         Placement::group(self.id, Some(bundle))
     }
@@ -149,8 +150,7 @@ impl PlacementGroup {
         }
         let place = default::with_current(current::next_place);
         let upstream = cluster::way_to_ray("placement groups")?;
-        let mut asked = Options::new().into_asked(None)?;
-        asked.reservation = Some(reservation);
+        let asked = Asked { reservation: Some(reservation), ..Asked::default() };
         crossing::send_upstream(
             upstream,
             &REGISTERED,

@@ -174,8 +174,8 @@ pub(crate) fn write(sink: &mut dyn Write, bytes: &[u8]) -> Result<()> {
     sink.write_all(bytes).map_err(failed)
 }
 
-/// The options of a call, as they cross.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// The options of a call, as they cross; of an actor, those that the cluster is to know.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Asked {
     pub(crate) name: Option<String>,
     pub(crate) num_cpus: Option<f64>,
@@ -189,7 +189,7 @@ pub(crate) struct Asked {
     pub(crate) placement: Option<Placement>,
     /// Resources are asked for instead of a call.
     pub(crate) reservation: Option<Reservation>,
-    /// It is asked whether this actor lives, and nothing is called.
+    /// Of an actor that outlives the program. Of a call: it is asked whether that lives, and nothing is called.
     pub(crate) detached: Option<Detached>,
     /// The function is one of Python's.
     pub(crate) python: bool,

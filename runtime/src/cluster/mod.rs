@@ -38,8 +38,7 @@ mod calls;
 mod processes;
 mod turn;
 
-use crate::cluster::argument::{Packing, What};
-use crate::cluster::detached::Detached;
+use crate::cluster::argument::{Asked, Packing, What};
 use crate::cluster::processes::Processes;
 use crate::cluster::registry::Registered;
 use crate::cluster::upstream::Upstream;
@@ -175,8 +174,8 @@ pub(crate) fn engine(local: &Arc<Local>) -> Result<&dyn Engine> {
     Ok(processes.expect("a runtime has one engine"))
 }
 
-/// Makes an actor in another process, by a call that this thread runs as the task `task`; or finds it, where it is
-/// `detached`.
+/// Makes an actor in another process, by a call that this thread runs as the task `task`; or finds it, where it is one
+/// that outlives its programs. `asked` is for clusters.
 ///
 /// # Errors
 /// Those of [`Engine::call`].
@@ -184,10 +183,10 @@ pub(crate) fn host(
     local: &Arc<Local>,
     cargo: &dyn Cargo,
     task: &Task,
-    detached: Option<&Detached>,
+    asked: Option<&Asked>,
 ) -> Result<Box<dyn Host>> {
     if local.settings().engine.is_cluster() {
-        return bridge::host(local, cargo, task, detached);
+        return bridge::host(local, cargo, task, asked);
     }
     engine(local)?.host(cargo, task)
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Where on a cluster a task is to run; the option `placement`, for the engine `ray`. Others refuse it.
+/// Where on a cluster a task is to run, or an actor to live; the option `placement`, for the engine `ray`. Others refuse
+/// it. Below, what is said of a task holds for an actor.
 ///
 /// ```no_run
 /// use mobula::prelude::*;
@@ -67,13 +68,18 @@ impl Placement {
         Self(Kind::Labels(labels.collect()))
     }
 
+    /// Whether it goes with a group of resources.
+    pub(crate) fn is_in_group(&self) -> bool {
+        matches!(self.0, Kind::Group { .. })
+    }
+
     /// In a group of resources, in the bundle of that number or in whichever has room.
     pub(crate) fn group(id: Uuid, bundle: Option<u32>) -> Self {
         Self(Kind::Group { id, bundle })
     }
 }
 
-/// Resources to be kept free for tasks.
+/// Resources to be kept free for tasks and actors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Reservation {
     /// By Ray's name.

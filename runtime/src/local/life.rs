@@ -61,6 +61,8 @@ impl ActorEnd {
     /// Why the calls of an actor fail that ended so.
     pub(crate) fn to_error(&self, actor: &str) -> Error {
         match self {
+            // It never was: there is no place for it.
+            Self::NotMade(error) if error.kind() == ErrorKind::Infeasible => error.clone(),
             Self::NotMade(error) => Error::actor_died(actor, None, error.clone()),
             Self::Crashed { error, restarts: 0 } => Error::actor_died(actor, None, error.clone()),
             Self::Crashed { error, restarts } => {

@@ -19,8 +19,8 @@ use crate::api::actor::{Actor, ActorMethod, Construct};
 use crate::api::crossing::{self, Arguments};
 use crate::api::parameter::Params;
 use crate::api::port::{FailureWay, Way};
-use crate::cluster::argument::{Argument, Packing, unfit};
-use crate::cluster::detached::{Detached, Found};
+use crate::cluster::argument::{Argument, Asked, Packing, unfit};
+use crate::cluster::detached::Found;
 use crate::cluster::frame::Body;
 use crate::cluster::registry::{Later, Nature, Registered};
 use crate::cluster::worker::state;
@@ -129,15 +129,21 @@ impl<P: Fn(&mut Packing<'_>) -> Result<()>> Cargo for Load<P> {
 /// What an actor is made of, as often as need be.
 pub(crate) type Seed<A> = Arc<Plan<A>>;
 
-/// The constructor's arguments, and what the cluster is told of an actor that outlives this program.
+/// The constructor's arguments, and what the cluster is asked for.
 pub(crate) struct Plan<A: Actor> {
     arguments: Mutex<Arguments<A::Params>>,
-    detached: Option<Detached>,
+    asked: Option<Asked>,
 }
 
 impl<A: Actor> Plan<A> {
-    pub(super) fn new(arguments: Arguments<A::Params>, detached: Option<Detached>) -> Seed<A> {
-        Arc::new(Self { arguments: Mutex::new(arguments), detached })
+    pub(super) fn new(arguments: Arguments<A::Params>, asked: Option<Asked>) -> Seed<A> {
+        Arc::new(Self { arguments: Mutex::new(arguments), asked })
+    }
+
+    /// What is to be where the actor's name is taken.
+    fn found(&self) -> Found {
+        let detached = self.asked.as_ref().and_then(|asked| asked.detached.as_ref());
+        detached.map_or(Found::Refuse, |detached| detached.found)
     }
 }
 
@@ -198,11 +204,10 @@ impl<A: Actor> Away<A> {
         let ActorCrossing { registered, ports, .. } =
             A::crossing().expect("what is away can cross");
         let pack = |packing: &mut Packing<'_>| {
-            let found = seed.detached.as_ref().map_or(Found::Refuse, |detached| detached.found);
-            packing.value(&Step::Make(found))?;
+            packing.value(&Step::Make(seed.found()))?;
             seed.arguments.lock().unwrap_or_else(PoisonError::into_inner).pack(&ports, packing)
         };
-        let host = cluster::host(local, &Load { registered, pack }, task, seed.detached.as_ref())?;
+        let host = cluster::host(local, &Load { registered, pack }, task, seed.asked.as_ref())?;
         Ok(Self { host, actor: PhantomData })
     }
 

@@ -4,7 +4,6 @@ use std::panic::Location;
 
 use crate::api::actor::{Actor, ActorCell, ActorConfig, ActorName, Taken};
 use crate::api::crossing::{self, Arguments};
-use crate::api::options::Options;
 use crate::api::port::Way;
 use crate::cluster;
 use crate::cluster::argument::Packing;
@@ -30,9 +29,7 @@ impl<A: Actor> ActorCell<A> {
         let upstream = cluster::way_to_ray("detached actors")?;
         let call = Call { function: A::function(), called_at: Location::caller() };
         let config = ActorConfig::of_detached(name);
-        let detached = config.as_detached::<A>(Found::Expect)?;
-        let mut asked = Options::new().into_asked(None)?;
-        asked.detached.clone_from(&detached);
+        let asked = config.asked::<A>(Found::Expect)?;
         let place = Place::ROOT;
         let (pack, way) = (|_: &mut Packing<'_>| Ok(()), Way::<()>::new());
         let is_there = crossing::send_upstream(
@@ -40,7 +37,7 @@ impl<A: Actor> ActorCell<A> {
             crossing.registered,
             pack,
             way,
-            Some(asked),
+            asked.clone(),
             call,
             &place,
         )?;
@@ -54,6 +51,6 @@ impl<A: Actor> ActorCell<A> {
         }
         let seed = Arguments::Forwarded(Vec::new(), Vec::new());
         let place = current::next_place;
-        Self::start_away(seed, detached, Some(&config), Taken::Share, call, place).map(Some)
+        Self::start_away(seed, asked, Some(&config), Taken::Share, call, place).map(Some)
     }
 }

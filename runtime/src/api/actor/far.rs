@@ -216,8 +216,8 @@ pub(super) fn wish<A: Actor>(forwarded: Forwarded) -> AnyRef {
         Ok(Wish::Start { config, taken }) => {
             let seed = Arguments::Forwarded(arguments, keep);
             let start = || {
-                let detached = ActorCell::<A>::detached(config.as_ref(), taken)?;
-                ActorCell::start_away(seed, detached, config.as_ref(), taken, call, |_| place)
+                let asked = ActorCell::<A>::asked(config.as_ref(), taken)?;
+                ActorCell::start_away(seed, asked, config.as_ref(), taken, call, |_| place)
             };
             handle(start().map(ActorHandle::from))
         }

@@ -10,8 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::actor::{Actor, ActorCell, ActorHandle, ActorName, Taken};
 use crate::api::builder::{for_each_arity, pass_on};
+use crate::api::options::{amounts, cpus};
 use crate::api::parameter::{Arg, Param};
+use crate::api::placement::Placement;
 use crate::cluster;
+use crate::cluster::argument::Asked;
 use crate::cluster::detached::{Detached, Found};
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::Call;
@@ -30,6 +33,9 @@ pub struct ActorConfig {
     max_pending_calls: Option<usize>,
     block_when_full: bool,
     detached: bool,
+    num_cpus: Option<f64>,
+    resources: Vec<(String, f64)>,
+    placement: Option<Placement>,
 }
 
 impl ActorConfig {
@@ -98,19 +104,52 @@ impl ActorConfig {
         self
     }
 
-    /// What is said to the cluster of an actor of type `A` that is to outlive the program; None: it is not to.
+    /// How many CPUs it has on a cluster. Default: one to start with, and none while it lives.
+    pub fn num_cpus(mut self, num_cpus: impl Into<f64>) -> Self {
+        self.num_cpus = Some(num_cpus.into());
+        self
+    }
+
+    /// How much it has of a resource of a cluster. Default: nothing.
+    pub fn resource(mut self, name: impl Into<String>, amount: impl Into<f64>) -> Self {
+        self.resources.push((name.into(), amount.into()));
+        self
+    }
+
+    /// Where on a cluster it lives. Default: anywhere.
+    pub fn placement(mut self, placement: impl Into<Placement>) -> Self {
+        self.placement = Some(placement.into());
+        self
+    }
+
+    /// What the cluster is asked for an actor of type `A`; None: nothing.
     ///
     /// # Errors
-    /// `Engine`, by name, where no engine can do that.
-    pub(crate) fn as_detached<A: Actor>(&self, found: Found) -> Result<Option<Detached>> {
-        if !self.detached {
+    /// `Engine`, by name, where the engine cannot do that.
+    pub(crate) fn asked<A: Actor>(&self, found: Found) -> Result<Option<Asked>> {
+        let wishes = [
+            (self.detached, "detached actors"),
+            (self.num_cpus.is_some(), "actors with `num_cpus`"),
+            (!self.resources.is_empty(), "actors with `resource`"),
+            (self.placement.is_some(), "actors with `placement`"),
+        ];
+        let Some((_, what)) = wishes.into_iter().find(|(wished, _)| *wished) else {
             return Ok(None);
-        }
-        cluster::way_to_ray("detached actors")?;
-        let name = self.name.clone().unwrap_or_default();
-        let namespace = self.namespace.clone().unwrap_or_default();
-        let kind = A::crossing().map_or("", |crossing| crossing.registered.name()).to_owned();
-        Ok(Some(Detached { name, namespace, kind, found }))
+        };
+        cluster::way_to_ray(what)?;
+        let detached = self.detached.then(|| Detached {
+            name: self.name.clone().unwrap_or_default(),
+            namespace: self.namespace.clone().unwrap_or_default(),
+            kind: A::crossing().map_or("", |crossing| crossing.registered.name()).to_owned(),
+            found,
+        });
+        Ok(Some(Asked {
+            num_cpus: self.num_cpus,
+            resources: self.resources.clone(),
+            placement: self.placement.clone(),
+            detached,
+            ..Asked::default()
+        }))
     }
 
     /// The options of an actor that lives already, by its name.
@@ -159,6 +198,8 @@ impl ActorConfig {
 
     /// Whether each option makes sense, by itself and beside the others.
     fn check<A: Actor>(&self) -> Result<()> {
+        cpus(self.num_cpus)?;
+        amounts(&self.resources)?;
         let anew = self.max_restarts.is_some_and(|max| max > 0);
         let mistakes = [
             (
@@ -192,6 +233,10 @@ impl ActorConfig {
             (
                 self.detached && !A::ticks().is_empty(),
                 "detached is given for an actor with `every`: no program is sure to be there to call it",
+            ),
+            (
+                self.detached && self.placement.as_ref().is_some_and(Placement::is_in_group),
+                "detached is given with a place in a placement group, which ends with this program",
             ),
             (self.checkpoint_every == Some(0), "checkpoint_every is 0; it takes 1 or more"),
             (
@@ -301,6 +346,16 @@ pass_on! {
         /// each program. Where a constructor fails that `get_or_create` called, the name stays taken until another
         /// `get_or_create` succeeds. Only on the engine `ray`.
         detached();
+        /// How many CPUs the actor has for as long as it lives: a whole number, a fraction, or 0. Only on the engine
+        /// `ray`. Default: as Ray has it, one to start with and none while it lives; one, if a `resource` is given.
+        /// What no node of the cluster has is [`Infeasible`](ErrorKind::Infeasible).
+        num_cpus(num_cpus: impl Into<f64>);
+        /// How much of a named resource of the cluster the actor has for as long as it lives; `gpu` is what Ray calls
+        /// `GPU`. Only on the engine `ray`.
+        resource(name: impl Into<String>, amount: impl Into<f64>);
+        /// Where on the cluster the actor lives, and comes to live where it is made anew. Only on the engine `ray`. In
+        /// a [`PlacementGroup`](crate::PlacementGroup) it lives no longer than that: keep the group.
+        placement(placement: impl Into<Placement>);
     }
 }
 

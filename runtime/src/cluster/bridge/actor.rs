@@ -15,11 +15,11 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use uuid::Uuid;
 
-use crate::cluster::argument::{Packing, What};
+use crate::cluster::argument::{Asked, Packing, What};
 use crate::cluster::bridge::call::{ActorCall, OfActor};
 use crate::cluster::bridge::client::{Carried, Client};
 use crate::cluster::calls::{self, Calls, End};
-use crate::cluster::detached::{Detached, Found};
+use crate::cluster::detached::Found;
 use crate::cluster::frame::{About, Ended};
 use crate::cluster::registry::Registered;
 use crate::cluster::turn::Ticket;
@@ -126,6 +126,8 @@ impl Place {
 struct ActorHost {
     client: &'static Client,
     place: Arc<Place>,
+    /// How many CPUs it asked for.
+    cpus: Option<f64>,
     /// The actor may go on without this program,
     detached: bool,
     /// and is to, when this drops.
@@ -138,7 +140,7 @@ pub(super) fn start(
     local: &Arc<Local>,
     cargo: &dyn Cargo,
     task: &Task,
-    detached: Option<&Detached>,
+    asked: Option<&Asked>,
 ) -> Result<Box<dyn Host>> {
     let mut kept = Vec::new();
     let Some(Owner::Actor(actor)) = runtimes::owner(task.actor, &mut kept) else {
@@ -153,11 +155,13 @@ pub(super) fn start(
         is_made: AtomicBool::new(false),
         lost: Mutex::default(),
     });
-    client.host(&place, cargo.function().later.is_none(), detached)?;
+    client.host(&place, cargo.function().later.is_none(), asked)?;
+    let detached = asked.and_then(|asked| asked.detached.as_ref());
     // What others may have made is left to them, unless it ends here.
     let left = detached.is_some_and(|detached| detached.found != Found::Refuse);
     let detached = detached.is_some();
-    let host = ActorHost { client, place, detached, left: AtomicBool::new(left) };
+    let cpus = asked.and_then(|asked| asked.num_cpus);
+    let host = ActorHost { client, place, cpus, detached, left: AtomicBool::new(left) };
     let mut made = Ok(());
     let called = host.call(cargo, task, &mut |answer| {
         made = answer.map(drop).map_err(error_of);
@@ -300,7 +304,9 @@ impl Host for ActorHost {
         let any = unsafe { task.running.to_ref() };
         let (id, stands_at) = (coder::id_of(&any), any.call().called_at.to_string());
         let pack = &mut |packing: &mut Packing<'_>| cargo.pack(packing);
-        self.send_as(Some(cargo.function()), pack, about(task, &local), id, stands_at)
+        let about = about(task, &local);
+        let about = About { cpus: self.cpus.unwrap_or(about.cpus), ..about };
+        self.send_as(Some(cargo.function()), pack, about, id, stands_at)
     }
 
     fn poll(&self, sent: u64, waker: &Waker) -> Poll<Result<Reply>> {

@@ -102,11 +102,10 @@ pub(super) fn asks(engine: &str, options: Option<&Asked>, waits: bool) -> Result
     if options.placement.is_some() && engine != "ray" {
         return Err(cannot("placement"));
     }
-    let resources = options.resources.iter().cloned().collect::<BTreeMap<_, _>>();
     Ok(Asks {
         name: options.name.clone(),
         num_cpus: options.num_cpus.filter(|cpus| *cpus != 1.0).or(idle),
-        resources,
+        resources: resources(options),
         max_retries: options.max_retries.filter(|retries| *retries > 0),
         priority: options.priority.filter(|priority| *priority != 0),
         actor: None,
@@ -118,4 +117,21 @@ pub(super) fn asks(engine: &str, options: Option<&Asked>, waits: bool) -> Result
         detached: options.detached.clone(),
         python: options.python,
     })
+}
+
+/// What an actor asks of the cluster, on which an engine has it that can do all of that.
+pub(super) fn asks_of_actor(options: Option<&Asked>) -> Asks {
+    let Some(options) = options else { return Asks::default() };
+    Asks {
+        // One is not the same as none, which is one to start with.
+        num_cpus: options.num_cpus,
+        resources: resources(options),
+        placement: options.placement.clone(),
+        detached: options.detached.clone(),
+        ..Asks::default()
+    }
+}
+
+fn resources(options: &Asked) -> BTreeMap<String, f64> {
+    options.resources.iter().cloned().collect()
 }

@@ -14,13 +14,12 @@ use serde::Serialize;
 use serde_bytes::ByteBuf;
 use uuid::Uuid;
 
-use crate::cluster::argument::Packing;
+use crate::cluster::argument::{Asked, Packing};
 use crate::cluster::bridge::actor::Place;
-use crate::cluster::bridge::call::{ActorCall, CallHead, Head, asks};
+use crate::cluster::bridge::call::{ActorCall, CallHead, Head, asks, asks_of_actor};
 use crate::cluster::bridge::link::Sender;
 use crate::cluster::bridge::message::{self, Asks, News, Run, Told};
 use crate::cluster::bridge::upcalls::Upcalls;
-use crate::cluster::detached::Detached;
 use crate::cluster::frame::Body;
 use crate::cluster::registry::Registered;
 use crate::cluster::turn::Ticket;
@@ -293,11 +292,11 @@ impl Client {
         &self,
         place: &Arc<Place>,
         in_turn: bool,
-        detached: Option<&Detached>,
+        asked: Option<&Asked>,
     ) -> Result<()> {
         let sender = self.sender()?;
         self.lock().places.insert(place.id, Arc::downgrade(place));
-        let asks = Asks { in_turn, detached: detached.cloned(), ..Asks::default() };
+        let asks = Asks { in_turn, ..asks_of_actor(asked) };
         sender.send(&("host", message::id(place.id), asks));
         Ok(())
     }

@@ -36,7 +36,7 @@ use self::client::Client;
 use self::link::Reader;
 use self::message::Incoming;
 use self::sidecar::{Cluster, Sidecar};
-use crate::cluster::detached::Detached;
+use crate::cluster::argument::Asked;
 use crate::cluster::{Cargo, Host, engine_error, upstream};
 use crate::config::Settings;
 use crate::error::{Error, ErrorKind, Result};
@@ -144,9 +144,9 @@ pub(super) fn host(
     local: &Arc<Local>,
     cargo: &dyn Cargo,
     task: &Task,
-    detached: Option<&Detached>,
+    asked: Option<&Asked>,
 ) -> Result<Box<dyn Host>> {
-    actor::start(client(), local, cargo, task, detached)
+    actor::start(client(), local, cargo, task, asked)
 }
 
 /// The runtime is about to end: actors that were not made yet are not waited for.

@@ -18,7 +18,7 @@ const PYTHON_DEFAULT: &str = "python3";
 /// Given to Python by `-c`.
 const BOOT: &str = include_str!("../python/boot.py");
 /// The package that goes to the sidecar, and from there to the workers of the cluster.
-const MODULES: [(&str, &str); 19] = [
+const MODULES: [(&str, &str); 21] = [
     ("binary", include_str!("../python/binary.py")),
     ("bridge", include_str!("../python/bridge.py")),
     ("child", include_str!("../python/child.py")),
@@ -29,9 +29,11 @@ const MODULES: [(&str, &str); 19] = [
     ("fusing", include_str!("../python/fusing.py")),
     ("host", include_str!("../python/host.py")),
     ("hosting", include_str!("../python/hosting.py")),
+    ("losing", include_str!("../python/losing.py")),
     ("memory", include_str!("../python/memory.py")),
     ("order", include_str!("../python/order.py")),
     ("outcome", include_str!("../python/outcome.py")),
+    ("placing", include_str!("../python/placing.py")),
     ("python", include_str!("../python/python.py")),
     ("relay", include_str!("../python/relay.py")),
     ("sent", include_str!("../python/sent.py")),

@@ -149,13 +149,10 @@ class Bridge:
 
     def on_host(self, id, options):
         """A place for an actor is wanted; its calls tell if there is none."""
-        asked = {name: value for name, value in options.items() if name != "in_turn"}
-        refused = self.engine.refusal(Task(id, "", b"", [], [], asked))
-        if refused is None:
-            try:
-                refused = self.engine.host(id, options, lambda text: self._say("lost", [id, text]))
-            except Exception as error:
-                refused = self.engine.failure(error)
+        try:
+            refused = self.engine.host(id, options, self, lambda text: self._say("lost", [id, text]))
+        except Exception as error:
+            refused = self.engine.failure(error)
         if refused is not None:
             self.refused[id] = refused
 

@@ -18,9 +18,10 @@ import tempfile
 import threading
 import time
 
-from . import binary, host, outcome, shipping
+from . import binary, host, outcome, placing, shipping
 from .bridge import Bridge
 from .hosting import Hosting
+from .losing import Losing
 from .order import Order
 from .relay import Relay
 from .sidecar import Refused
@@ -175,6 +176,7 @@ class Ray:
         # By the ids of the program's actors.
         self.actors = {}
         self.cancelling = Cancelling()
+        self.losing = Losing(_is_gone)
         self.actor_class = None
         # The way to the driver's actors, and who we are there.
         self.relay = None
@@ -225,7 +227,7 @@ class Ray:
 
         def ended(value):
             if isinstance(value, exceptions.RayActorError):
-                sent.ended(outcome.lost(True, _first_lines(value)))
+                self._is_lost(hosted.actor, value, lambda text: sent.ended(outcome.lost(True, text)))
             elif _failed(value):
                 # It may have failed on its way.
                 self.skip(group[0])
@@ -297,14 +299,16 @@ class Ray:
     def _wait_for_late(self, actor, sent, index):
         """Tells of a call when it has ended that took longer than others with it."""
 
-        def ended(value):
-            if isinstance(value, exceptions.RayActorError):
-                result = outcome.lost(True, _first_lines(value))
-            else:
-                result = self.failure(value) if _failed(value) else value
+        def tell(result):
             outcomes = [None] * len(sent.group)
             outcomes[index] = result
             sent.ended(outcomes)
+
+        def ended(value):
+            if isinstance(value, exceptions.RayActorError):
+                self._is_lost(actor, value, lambda text: tell(outcome.lost(True, text)))
+            else:
+                tell(self.failure(value) if _failed(value) else value)
 
         actor.late.remote(sent.group[index].id)._on_completed(ended)
 
@@ -341,7 +345,7 @@ class Ray:
         key = (task.options_key, returns)
         function = self.functions.get(key)
         if function is None:
-            options = {**self._options(task.options), **_placement(task.options.get("placement"), bridge)}
+            options = {**self._options(task.options), **_placement(task.options, bridge)}
             name, ship = "run", shipping.caller
             if returns == "streaming":
                 name, ship = "stream", shipping.generator
@@ -354,6 +358,7 @@ class Ray:
 
     def _reserve(self, wanted, sent):
         """Makes a placement group, whose handle is that of an object which is there when the group is ready."""
+        self._refuse(lambda nodes: placing.refusal_of_group(wanted["strategy"], wanted["bundles"], nodes))
         group = placement_group(wanted["bundles"], strategy=wanted["strategy"])
         nothing = ray.remote(shipping.caller(*self.job["package"], "engine_ray", "nothing"))
         strategy = PlacementGroupSchedulingStrategy(group)
@@ -366,29 +371,43 @@ class Ray:
 
     # Actors. The driver sees to all that concerns their lives: to Ray each is a process with some resources.
 
-    def host(self, id, options, then):
-        """Starts an actor of Ray's for one of the program's; `then` is told how it went, where it is lost."""
+    def host(self, id, options, bridge, then):
+        """Starts an actor of Ray's for one of the program's, or gives why not; `then` is told how it went, where it is
+        lost."""
         if self.actor_class is None:
             self.actor_class = self._shipped("Host", self.job)
-        # As nothing is asked for, it is as Ray has it: one CPU to start with, and none while it lives.
-        chosen = {"max_concurrency": ACTOR_CALLS_MAX}
         in_turn, detached = options.get("in_turn", False), options.get("detached")
+        # Where nothing is asked for, it is as Ray has it: one CPU to start with, and none while it lives.
+        chosen = {"max_concurrency": ACTOR_CALLS_MAX, **_placement(options, bridge)}
+        if options.keys() & {"num_cpus", "resources"}:
+            chosen |= self._resources(options)
+            if "group" not in options.get("placement", "") and not any(placing.amounts(options).values()):
+                # What takes nothing Ray puts anywhere, whatever place it is to prefer. A byte is something.
+                chosen["memory"] = 1
         if detached is not None:
             shares = detached["found"] == "share"
             chosen |= {"lifetime": "detached", "get_if_exists": shares, **_name(detached)}
         if detached is not None and detached["found"] == "expect":
             actor = _named(detached)
         else:
+            # An actor is made anew as soon as its node is gone.
+            self._refuse(lambda nodes: placing.refusal(options, nodes), 0)
             try:
                 actor = self.actor_class.options(**chosen).remote(in_turn, detached and detached["kind"])
-            except ValueError as error:
+            except exceptions.ActorAlreadyExistsError as error:
                 return outcome.failed("Config", _first_lines(error))
         hosted = Hosted(actor)
         self.actors[id] = hosted
 
-        def ended(value):
+        def tell(text):
             if id in self.actors:
-                then(_first_lines(value) if _failed(value) else value)
+                then(text)
+
+        def ended(value):
+            if isinstance(value, exceptions.RayActorError):
+                self._is_lost(actor, value, tell)
+            else:
+                tell(_first_lines(value) if _failed(value) else value)
 
         hosted.end._on_completed(ended)
         return None
@@ -397,6 +416,14 @@ class Ray:
         """A class of this module's as one of Ray's actors."""
         ray.cloudpickle.register_pickle_by_value(shipping)
         return ray.remote(shipping.actor(*self.job["package"], "engine_ray", name, *first))
+
+    def _is_lost(self, actor, error, then):
+        """Tells `then` why, once it is sure."""
+        text = _first_lines(error)
+        if isinstance(error, exceptions.ActorUnavailableError):
+            self.losing.add(actor, lambda: then(text))
+        else:
+            then(text)
 
     def unhost(self, id, ends):
         hosted = self.actors.pop(id, None)
@@ -443,25 +470,24 @@ class Ray:
         options = task.options
         if not options or not options.keys().isdisjoint(NEVER_REFUSED):
             return None
-        wanted = {"CPU": options.get("num_cpus", 1)}
-        for name, amount in options.get("resources", {}).items():
-            wanted["GPU" if name == "gpu" else name] = amount
-        labels = _labels(options)
-        for node in self._nodes():
-            has = all(node["Resources"].get(name, 0) >= amount for name, amount in wanted.items())
-            if has and labels.items() <= node.get("Labels", {}).items():
-                return None
-        asked = ", ".join(f"{amount:g} {name}" for name, amount in wanted.items())
-        asked += "".join(f" and the label {name}={value}" for name, value in labels.items())
-        return outcome.failed("Infeasible", f"no node of the cluster has {asked}")
+        return self._refusal(lambda nodes: placing.refusal(options, nodes))
 
-    def _nodes(self):
-        """The nodes that live."""
-        when, nodes = self.nodes
-        if time.monotonic() - when > NODES_SECONDS:
-            nodes = [node for node in ray.nodes() if node["Alive"]]
-            self.nodes = (time.monotonic(), nodes)
-        return nodes
+    def _refusal(self, why, age_max=NODES_SECONDS):
+        """What `why` says of the nodes that live, where it says so of those that are known, and of those now, too."""
+        for age_max in (age_max, 0):
+            when, nodes = self.nodes
+            if time.monotonic() - when >= age_max:
+                nodes = [node for node in ray.nodes() if node["Alive"]]
+                self.nodes = (time.monotonic(), nodes)
+            text = why(nodes)
+            if text is None:
+                return None
+        return outcome.failed("Infeasible", text)
+
+    def _refuse(self, why, age_max=NODES_SECONDS):
+        refused = self._refusal(why, age_max)
+        if refused is not None:
+            raise Failure(refused)
 
     # Objects.
 
@@ -550,6 +576,12 @@ def _named(detached):
     if not hasattr(actor, "kind"):
         raise Failure(outcome.failed("Value", "the name is that of an actor of another program's"))
     return actor
+
+
+def _is_gone(actor):
+    """Whether Ray has given the actor up."""
+    known = ray._private.state.actors(actor._actor_id.hex())
+    return known.get("State", "DEAD") == "DEAD"
 
 
 class Failure(Exception):
@@ -698,8 +730,9 @@ class Group(tuple):
         remove_placement_group(self.group)
 
 
-def _placement(placement, bridge):
-    """Where a task is to run, as options of Ray's."""
+def _placement(options, bridge):
+    """Where a task is to run, or an actor to live, as options of Ray's."""
+    placement = options.get("placement")
     if placement is None:
         return {}
     if placement == "spread":
@@ -712,14 +745,11 @@ def _placement(placement, bridge):
     held = bridge.objects.get(what["id"])
     if held is None or not isinstance(held.handle, Group):
         raise LookupError("the placement group is gone, or could not be made")
-    bundle = -1 if what["bundle"] is None else what["bundle"]
-    return {"scheduling_strategy": PlacementGroupSchedulingStrategy(held.handle.group, bundle)}
-
-
-def _labels(options):
-    """The labels that a node is to have."""
-    placement = options.get("placement")
-    return placement.get("labels", {}) if isinstance(placement, dict) else {}
+    group, bundle = held.handle.group, what["bundle"]
+    text = placing.refusal_by_group(options, group.bundle_specs, bundle)
+    if text is not None:
+        raise Failure(outcome.failed("Infeasible", text))
+    return {"scheduling_strategy": PlacementGroupSchedulingStrategy(group, -1 if bundle is None else bundle)}
 
 
 def _failed(value):

@@ -48,6 +48,29 @@ class OnTwoNodes(unittest.TestCase):
         self.assertEqual(status, 0, payload)
         return payload[1]
 
+    def test_places_of_actors(self):
+        def placed(**options):
+            """On which node an actor is of these options, or the kind of failure."""
+            id = os.urandom(16)
+            self.driver.writer.send(["host", id, options])
+            status, payload = self.driver.get(self.driver.submit("slowly", 0, options={"actor": id}))
+            self.driver.writer.send(["unhost", id, True])
+            return payload[1] if status == 0 else payload[0]
+
+        (raylet,) = self.second.all_processes["raylet"]
+        second, there = raylet.process.pid, {"node": {"id": self.second.node_id, "soft": True}}
+        self.assertEqual(placed(placement={"labels": {"kind": "second"}}), second)
+        # Wherever it is to be, it may take nothing.
+        self.assertEqual([placed(num_cpus=cpus, placement=there) for cpus in (1, 0, 0, 0)], [second] * 4)
+        group = {"strategy": "STRICT_SPREAD", "bundles": [{"CPU": 1}, {"CPU": 1}]}
+        group = self.driver.submit("no function", options={"group": group})
+        self.assertEqual(self.driver.wait(group)[0], 0)
+        bundles = [{"group": {"id": group, "bundle": bundle}} for bundle in (0, 1)]
+        self.assertEqual(len({placed(placement=bundle) for bundle in bundles}), 2)
+        self.assertEqual(placed(num_cpus=2, placement=bundles[0]), "Infeasible")
+        self.assertEqual(placed(num_cpus=2), "Infeasible")
+        self.assertEqual(self.driver.end(), 0)
+
     def test_lost_node(self):
         more = {"options": {"max_retries": 3}}
         ids = [self.driver.submit("slowly", i, **more) for i in range(30)]
