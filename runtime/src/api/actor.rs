@@ -642,6 +642,16 @@ impl<A: Actor> Arg<Borrowed<ActorHandle<A>>> for &ActorHandle<A> {
 /// some handle lives, and in that process's workers, as long as it is sent to them in an argument or an object.
 impl<A: Actor> Serialize for ActorHandle<A> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if let Kind::Far(far) = &self.cell().0 {
+            far.share();
+        }
+        self.serialize_as_own(serializer)
+    }
+}
+
+impl<A: Actor> ActorHandle<A> {
+    /// The same, for a call of the actor: nobody gets the handle by it.
+    fn serialize_as_own<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let id = match &self.cell().0 {
             Kind::Computes(handle) => handle.id(),
             Kind::Waits(handle) => handle.id(),

@@ -62,6 +62,8 @@ pub(crate) trait Upstream: Send + Sync {
     fn import_again(&self, id: Uuid);
     /// Notes that this process has let go of a handle that it was given by that id, and counts by itself.
     fn let_go_once(&self, id: Uuid);
+    /// In a driver: a handle is gone that was given as an answer.
+    fn lent_is_back(&self, id: Uuid);
     /// So many more items of the stream of that id are wanted here.
     fn want_items(&self, stream: Uuid, count: usize);
 }

@@ -3,9 +3,13 @@
 //! A handle is the actor's id, which the driver keeps until it is told that this process has let go of it. What is
 //! done by a handle goes to the driver as a call does: a method under the method's name, the handle being the first
 //! argument, and everything else under that of the actor's type, as a [`Wish`].
+//!
+//! The driver of a program on a cluster is not told by whoever lets go of a handle, since values with handles may be read
+//! by anybody. Only of a handle that a task got by starting or finding the actor, and has passed on to nobody, it is.
 
 use std::panic::Location;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -33,11 +37,18 @@ use crate::{cluster, wire};
 struct Given {
     upstream: &'static dyn Upstream,
     id: Uuid,
+    /// On a cluster, how the driver is told that a handle is gone which is nobody else's.
+    owned: OnceLock<fn(&'static dyn Upstream, Uuid)>,
+    /// It was passed on.
+    shared: AtomicBool,
 }
 
 impl Drop for Given {
     fn drop(&mut self) {
         self.upstream.let_go_once(self.id);
+        if let Some(tell) = self.owned.get().filter(|_| !*self.shared.get_mut()) {
+            tell(self.upstream, self.id);
+        }
     }
 }
 
@@ -48,7 +59,13 @@ pub(super) struct Far(Arc<Given>);
 impl Far {
     /// Of an id that came from the driver just now.
     pub(super) fn given(upstream: &'static dyn Upstream, id: Uuid) -> Self {
-        Self(Arc::new(Given { upstream, id }))
+        let (owned, shared) = (OnceLock::new(), AtomicBool::new(false));
+        Self(Arc::new(Given { upstream, id, owned, shared }))
+    }
+
+    /// The handle is about to be passed on.
+    pub(super) fn share(&self) {
+        self.0.shared.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn id(&self) -> Uuid {
@@ -67,11 +84,23 @@ impl Far {
             return Ref::complete(Err(stays::<M::Actor>().through(call)), call);
         };
         let pack = |packing: &mut Packing<'_>| {
-            packing.value(handle)?;
+            packing.value(&Addressed(handle))?;
             M::Params::pack(slots, &ports, packing)
         };
         crossing::send_upstream(self.0.upstream, registered, pack, way, None, call, &place)
             .unwrap_or_else(|error| Ref::complete(Err(error.through(call)), call))
+    }
+}
+
+/// A handle on the way to the driver, as whose call it is.
+struct Addressed<'a, A: Actor>(&'a ActorHandle<A>);
+
+impl<A: Actor> Serialize for Addressed<'_, A> {
+    fn serialize<S: serde::Serializer>(
+        &self,
+        serializer: S,
+    ) -> std::result::Result<S::Ok, S::Error> {
+        self.0.serialize_as_own(serializer)
     }
 }
 
@@ -96,6 +125,8 @@ enum Wish<A: Actor> {
     Kill(ActorHandle<A>),
     Stop(ActorHandle<A>),
     Watch(ActorHandle<A>),
+    /// Nobody has the handle any more that came with what was asked for.
+    LetGo(Uuid),
 }
 
 /// Asks the driver for something.
@@ -135,7 +166,25 @@ pub(super) fn start<A: Actor>(
     let ports = A::crossing().ok_or_else(stays::<A>)?.ports;
     let further = |packing: &mut Packing<'_>| A::Params::pack(slots, &ports, packing);
     let wish = Wish::<A>::Start { config: config.cloned(), taken };
-    answered(ask(upstream, &wish, further, call, &place)?)
+    Ok(own(answered(ask(upstream, &wish, further, call, &place)?)?))
+}
+
+/// A handle that the driver gave to this process only.
+fn own<A: Actor>(handle: ActorHandle<A>) -> ActorHandle<A> {
+    if let Kind::Far(Far(given)) = &handle.cell().0
+        && cluster::is_over_bridge()
+    {
+        let _ = given.owned.set(let_go::<A>);
+    }
+    handle
+}
+
+/// Tells the driver that such a handle is gone.
+fn let_go<A: Actor>(upstream: &'static dyn Upstream, id: Uuid) {
+    let call = Call { function: A::function(), called_at: Location::caller() };
+    // If it cannot be told, the driver is gone, and the actor with it.
+    let told = ask::<A, ()>(upstream, &Wish::LetGo(id), |_| Ok(()), call, &Place::ROOT);
+    drop(told);
 }
 
 /// The actor of that name.
@@ -145,7 +194,7 @@ pub(super) fn find<A: Actor>(
 ) -> Result<ActorHandle<A>> {
     let call = Call { function: A::function(), called_at: Location::caller() };
     let wish = Wish::<A>::Find(name.clone());
-    answered(ask(upstream, &wish, |_| Ok(()), call, &Place::ROOT)?)
+    Ok(own(answered(ask(upstream, &wish, |_| Ok(()), call, &Place::ROOT)?)?))
 }
 
 /// What is done by a handle of any actor.
@@ -228,6 +277,12 @@ pub(super) fn wish<A: Actor>(forwarded: Forwarded) -> AnyRef {
         }
         Ok(Wish::Stop(handle)) => noted(handle.cell().stop_from(called_at).into_inner()),
         Ok(Wish::Watch(handle)) => noted(handle.cell().watch_from(called_at).into_inner()),
+        Ok(Wish::LetGo(id)) => {
+            if let Some(upstream) = upstream::upstream() {
+                upstream.lent_is_back(id);
+            }
+            noted(Ref::complete(Ok(()), call))
+        }
         Err(error) => noted(Ref::<()>::complete(Err(error), call)),
     };
     named(granted, id)

@@ -75,10 +75,16 @@ struct State {
     children: Vec<Uuid>,
     stops: bool,
     looks_due: usize,
-    /// In a driver: its runtime, once that has called something; and the handles of actors that others were given, who
-    /// do not tell when they have let go of them.
+    /// In a driver: its runtime, once that has called something; and the handles of actors that others were given.
     local: Weak<Local>,
-    lent: HashMap<Uuid, Held>,
+    lent: HashMap<Uuid, Lent>,
+}
+
+/// A handle of an actor that others have.
+struct Lent {
+    handle: Held,
+    /// How many tell when they have let go of it. None: there are some who do not.
+    count: Option<u32>,
 }
 
 /// This process's end of the bridge.
@@ -392,8 +398,13 @@ impl Client {
         Ok(())
     }
 
-    /// The same, for those refs that are inside of values, whose ids it gives. Handles of actors are kept.
+    /// The same, for those refs that are inside of values, whose ids it gives. Handles of actors are kept, for good.
     pub(super) fn export_held(&self, held: &mut Vec<Held>) -> Result<Vec<message::Id>> {
+        self.export_and_lend(held, false)
+    }
+
+    /// As `export_held`; `tells`: whoever gets the handles tells when they are gone.
+    fn export_and_lend(&self, held: &mut Vec<Held>, tells: bool) -> Result<Vec<message::Id>> {
         let (mut inside, mut handles) = (Vec::new(), Vec::new());
         for one in std::mem::take(held) {
             let known = self.lock().imports.contains_key(&one.id);
@@ -411,8 +422,15 @@ impl Client {
         // In a program on the cluster, they are the driver's.
         if !self.blocks && !handles.is_empty() {
             let mut state = self.lock();
-            handles.retain(|handle| !state.lent.contains_key(&handle.id));
-            state.lent.extend(handles.drain(..).map(|handle| (handle.id, handle)));
+            for handle in std::mem::take(&mut handles) {
+                if let Some(lent) = state.lent.get_mut(&handle.id) {
+                    lent.count = lent.count.filter(|_| tells).map(|count| count + 1);
+                    handles.push(handle);
+                } else {
+                    let lent = Lent { count: tells.then_some(1), handle };
+                    state.lent.insert(lent.handle.id, lent);
+                }
+            }
         }
         Ok(inside)
     }
@@ -433,7 +451,7 @@ impl Client {
             Ok((bytes, held)) => (0, bytes, held),
             Err(error) => (1, wire::encode(&Failed::from(&error))?.bytes, Vec::new()),
         };
-        let inside = self.export_held(&mut held)?;
+        let inside = self.export_and_lend(&mut held, true)?;
         self.sender()?.send_with(5, &("done", message::id(id), status, inside), payload);
         Ok(())
     }
@@ -677,6 +695,15 @@ impl Upstream for Client {
 
     fn let_go_once(&self, _: Uuid) {
         // The driver keeps its actors that others have handles of.
+    }
+
+    fn lent_is_back(&self, id: Uuid) {
+        let mut state = self.lock();
+        let Some(lent) = state.lent.get_mut(&id) else { return };
+        lent.count = lent.count.map(|count| count.saturating_sub(1));
+        let gone = if lent.count == Some(0) { state.lent.remove(&id) } else { None };
+        drop(state);
+        drop(gone);
     }
 
     fn want_items(&self, stream: Uuid, count: usize) {

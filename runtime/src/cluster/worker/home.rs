@@ -460,6 +460,10 @@ impl Upstream for Connection {
         lock(&self.let_go).push((id, 1));
     }
 
+    fn lent_is_back(&self, _: Uuid) {
+        unreachable!("a worker has no actors")
+    }
+
     fn want_items(&self, _: Uuid, _: usize) {
         unreachable!("a worker's tasks have no streams")
     }
