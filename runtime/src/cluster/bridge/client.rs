@@ -11,7 +11,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use serde::Serialize;
-use serde_bytes::ByteBuf;
 use uuid::Uuid;
 
 use crate::cluster::argument::Packing;
@@ -357,13 +356,13 @@ impl Client {
             // A part of what a call returns: the call's result has to be here first.
             let _ = crate::local::waiting::wait(any, None);
         }
-        let mut bytes = Vec::new();
-        let held = coder::encode(any, &mut bytes)?;
+        let sender = self.sender()?;
+        let mut value = sender.parcel();
+        let held = coder::encode(any, &mut value)?;
         self.export_held(&held)?;
         let carries: Vec<_> = held.iter().map(|held| message::id(held.id)).collect();
-        let sender = self.sender()?;
         self.lock().imports.entry(id).or_default().count += 1;
-        sender.send_with(4, &("put", message::id(id), carries), bytes);
+        sender.send_with(4, &("put", message::id(id), carries), value);
         Ok(())
     }
 
@@ -532,12 +531,13 @@ impl Client {
         let need_ids = needs.iter().copied().map(message::id).collect();
         let name = function.clone();
         let head = CallHead { function, arguments, needs, options, stands_at, place, of_actor };
-        let mut bytes = Vec::new();
-        crate::cluster::frame::append(&head, &body.take(), &mut bytes)?;
+        let mut call = sender.parcel();
+        crate::cluster::frame::write(&head, &body.take(), &mut call)?;
+        call.close();
         let carries = held.iter().map(|held| message::id(held.id)).collect();
         let needs = objects.into_iter().map(|(_, any)| any).collect();
         self.lock().imports.insert(id, Import { needs, ..import });
-        sender.call((message::id(id), name, ByteBuf::from(bytes), need_ids, carries, asks));
+        sender.call((message::id(id), name, call, need_ids, carries, asks));
         drop(held);
         // Only what was sent can be cancelled.
         let mut state = self.lock();

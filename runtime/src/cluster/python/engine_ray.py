@@ -243,7 +243,7 @@ class Ray:
         for task in group:
             needs = [bridge.objects[id].handle for id in task.needs]
             needs = [(position(meta), index, position(payload)) for meta, index, payload in needs]
-            calls.append((task.id, _blob(task.call), needs, bridge.handles(task.carries)))
+            calls.append((task.id, _blob(task.take_call()), needs, bridge.handles(task.carries)))
         return (calls, group[0].options.get("max_retries", 0), split), flat
 
     def _function(self, task, returns, bridge):
@@ -658,7 +658,7 @@ def run(job, header, *flat):
     if attempt <= retries and outcome.is_worth_a_try(results[0]):
         status, payload, _, _ = results[0]
         raise RuntimeError(MARK, status, payload)
-    return _meta_and_payload(results[0]) if split else results
+    return _meta_and_payload(results[0]) if split else [outcome.owned(result) for result in results]
 
 
 def stream(job, header, *flat):
