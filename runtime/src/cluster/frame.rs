@@ -245,7 +245,7 @@ impl Body {
                 bytes.drain(..start as usize);
                 Parcel::from(bytes)
             }
-            (Part::Shared { start, .. }, Some(Long::Parcel(parcel))) if start == 0 => parcel,
+            (Part::Shared { start: 0, .. }, Some(Long::Parcel(parcel))) => parcel,
             (Part::Shared { .. }, _) => unreachable!("a result is packed once, into what is its"),
         }
     }

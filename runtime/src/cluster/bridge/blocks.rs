@@ -158,3 +158,91 @@ impl Drop for Block {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::bridge::views::Views;
+
+    const MANY: usize = 300 << 10;
+
+    fn block(blocks: &Arc<Blocks>, byte: u8) -> Block {
+        let mut block = blocks.take(MANY).unwrap();
+        assert!(block.write(&[byte; MANY]));
+        block
+    }
+
+    #[test]
+    fn a_block_is_its_readers_until_that_drops_it_and_then_another_may_have_the_place() {
+        let file = file().unwrap();
+        let (blocks, views) =
+            (Blocks::new(file.try_clone().unwrap()).unwrap(), Views::new(&file).unwrap());
+        let [a, b] = [1, 2].map(|byte| block(&blocks, byte));
+        let spans = [a.span(), b.span()];
+        a.lent();
+        b.lent();
+        let [a, b] = spans.map(|span| views.view(span).unwrap());
+        assert_eq!(block(&blocks, 3).span().slot, 2);
+        drop(a);
+        assert_eq!(
+            block(&blocks, 4).span(),
+            spans[0],
+            "and a block that is not lent goes as it drops"
+        );
+        assert_eq!(block(&blocks, 5).span(), spans[0]);
+        assert_eq!((b.len(), b.iter().all(|byte| *byte == 2)), (MANY, true));
+    }
+
+    #[test]
+    fn a_block_grows_where_it_is_or_moves() {
+        let file = file().unwrap();
+        let (blocks, views) =
+            (Blocks::new(file.try_clone().unwrap()).unwrap(), Views::new(&file).unwrap());
+        let mut a = block(&blocks, 1);
+        let mut before = a.span();
+        assert!(a.write(&[1; MANY]));
+        assert_eq!(a.span().start, before.start);
+        let b = block(&blocks, 2);
+        before = b.span();
+        assert!(a.write(&[1; 2 * MANY]));
+        a.close();
+        assert!(a.span().start > before.start && a.span().bytes == 4 * MANY);
+        assert_eq!(a.bytes(), [1; 4 * MANY]);
+        assert_eq!(b.bytes(), [2; MANY]);
+        let span = a.span();
+        a.lent();
+        assert!(views.view(span).unwrap().iter().all(|byte| *byte == 1));
+        // What it had taken behind its end, and where it was before, is free.
+        assert_eq!(block(&blocks, 3).span().start, 64 << 10);
+        assert!(blocks.take(FILE_BYTES).is_none());
+    }
+
+    #[test]
+    fn pages_go_back_to_the_system_and_blocks_that_somebody_has_stay() {
+        let file = file().unwrap();
+        let blocks = Blocks::new(file.try_clone().unwrap()).unwrap();
+        let pages = || rustix::fs::fstat(&file).unwrap().st_blocks;
+        let [a, b] = [1, 2].map(|byte| block(&blocks, byte));
+        drop(a);
+        let before = pages();
+        blocks.give_back();
+        assert_eq!(pages(), before, "it was used just now");
+        blocks.give_back();
+        assert!(pages() < before && blocks.has_pages());
+        assert_eq!(b.bytes(), [2; MANY]);
+        drop(b);
+        blocks.give_back();
+        assert!(!blocks.has_pages());
+    }
+
+    #[test]
+    fn files_that_may_shrink_or_are_short_are_refused() {
+        let short = arena::file("mobula-test", FILE_BYTES - 1).unwrap();
+        let flags = rustix::fs::MemfdFlags::ALLOW_SEALING;
+        let unsealed = rustix::fs::memfd_create("mobula-test", flags).unwrap();
+        rustix::fs::ftruncate(&unsealed, FILE_BYTES as u64).unwrap();
+        for file in [short, unsealed] {
+            assert!(Views::new(&file).is_err() && Blocks::new(file).is_err());
+        }
+    }
+}

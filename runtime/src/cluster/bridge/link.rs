@@ -193,9 +193,12 @@ impl<R: Read> Reader<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::bridge::message::{News, Told};
+    use crate::cluster::bridge::blocks;
+    use crate::cluster::bridge::message::{Lies, News, Run, Told};
+    use crate::cluster::bridge::spans::Span;
     use crate::cluster::bridge::views::Value;
     use crate::error::ErrorKind;
+    use std::os::unix::net::UnixStream;
     use uuid::Uuid;
 
     fn framed(body: &[u8]) -> Vec<u8> {
@@ -245,6 +248,61 @@ mod tests {
     fn an_announced_length_costs_nothing_until_the_bytes_come() {
         let bytes = [0xff, 0xff, 0xff, 0xff, 0x91];
         assert!(Reader::new(&bytes[..], None).next().is_err());
+    }
+
+    /// What is sent with the value is read, and how many bytes went through the stream.
+    fn sent(value: &[u8], shares: bool) -> (Incoming, usize) {
+        let file = blocks::file().unwrap();
+        let shared = Blocks::new(file.try_clone().unwrap()).unwrap();
+        let (mut from, to) = UnixStream::pair().unwrap();
+        let sender = Sender::start(to, shares.then_some(shared)).unwrap();
+        let mut parcel = sender.parcel();
+        value.chunks(100_000).for_each(|part| parcel.write_all(part).unwrap());
+        let id = message::id(Uuid::from_u128(7));
+        sender.send_with(5, &("fetched", id, 0, [id]), parcel);
+        drop(sender);
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes).unwrap();
+        let mut reader = Reader::new(&bytes[..], Some(Views::new(&file).unwrap()));
+        (reader.next().unwrap().unwrap(), bytes.len())
+    }
+
+    #[test]
+    fn long_values_do_not_go_through_the_stream_where_memory_is_shared() {
+        let id = Uuid::from_u128(7);
+        for (length, shares, goes) in
+            [(1_000_000, true, 0), (1_000_000, false, 1_000_000), (100, true, 100)]
+        {
+            let value: Vec<u8> = (0..length).map(|nth| nth as u8).collect();
+            let (message, bytes) = sent(&value, shares);
+            let outcome = Told::Value(Value::Own(value));
+            assert_eq!(message, Incoming::Fetched(News { id, carries: vec![id], outcome }));
+            assert!((goes..goes + 200).contains(&bytes), "{bytes}");
+        }
+    }
+
+    /// Whatever is said of where a value lies, it is read or refused.
+    #[test]
+    fn changed_places_are_values_or_errors_and_nothing_else() {
+        let views = Views::new(&blocks::file().unwrap()).unwrap();
+        let id = message::id(Uuid::from_u128(7));
+        let lies = Lies(Span { slot: 3, start: 1 << 16, bytes: 20 });
+        let valid = framed(&message::encode(&("run", id, 1, lies, [lies], [id])));
+        let mut outcomes = [0; 2];
+        for place in LENGTH_BYTES..valid.len() {
+            for byte in 0..=u8::MAX {
+                let mut bytes = valid.clone();
+                bytes[place] = byte;
+                let read = Reader::new(&bytes[..], Some(Arc::clone(&views))).next();
+                outcomes[usize::from(read.is_err())] += 1;
+                if let Ok(Some(Incoming::Run(Run { call, values, .. }))) = read {
+                    let all = values.iter().chain([&call]).flat_map(|value| value.last());
+                    assert!(all.count() <= 2);
+                }
+                assert!(Reader::new(&bytes[..], None).next().is_err(), "no memory is shared");
+            }
+        }
+        assert!(outcomes.into_iter().all(|count| count > 1000), "{outcomes:?}");
     }
 
     /// Whatever comes of changed bytes is a message or an error.

@@ -113,7 +113,8 @@ impl Lies {
         let unknown = || D::Error::custom("an extension that does not say where bytes lie");
         let data: &[u8; LIES_BYTES] = data[..].try_into().map_err(|_| unknown())?;
         let number = |bytes: &[u8]| {
-            let number = bytes.iter().rev().fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
+            let number =
+                bytes.iter().rev().fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
             usize::try_from(number).map_err(|_| unknown())
         };
         let slot = number(&data[..4])?;
@@ -231,7 +232,8 @@ impl RawValue {
             Self::Own(bytes) => Ok(Value::Own(bytes)),
             Self::Lies(Lies(span)) => {
                 let view = views.and_then(|views| views.view(span));
-                view.map(Value::View).ok_or_else(|| garbled(format_args!("no bytes lie at {span:?}")))
+                view.map(Value::View)
+                    .ok_or_else(|| garbled(format_args!("no bytes lie at {span:?}")))
             }
         }
     }

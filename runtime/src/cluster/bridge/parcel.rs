@@ -11,6 +11,8 @@ use crate::cluster::bridge::message::Lies;
 
 /// From here on a value is long. On Ray what is shorter may go with the news of a call's end, and is to be bytes there.
 const LONG_BYTES: usize = 128 << 10;
+/// No more goes in a frame, whose length has 4 bytes, with what else is said.
+const FRAME_BYTES_MAX: usize = (1 << 32) - (1 << 20);
 
 /// The value, or as much of it as was written.
 #[derive(Default)]
@@ -80,6 +82,10 @@ impl Write for Parcel {
             }
             self.bytes = block.bytes();
             self.block = None;
+        }
+        if self.bytes.len() + bytes.len() > FRAME_BYTES_MAX {
+            let message = "it is too long for one frame";
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
         }
         self.bytes.extend_from_slice(bytes);
         Ok(bytes.len())

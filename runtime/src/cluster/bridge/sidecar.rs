@@ -91,8 +91,7 @@ impl Sidecar {
         let to: ChildStdin = process.stdin.take().expect("it was asked for");
         let from: ChildStdout = process.stdout.take().expect("it was asked for");
         let numbers = shared.as_ref().map(Shared::numbers);
-        let (views, blocks) =
-            shared.map(|Shared { views, blocks, .. }| (views, blocks)).unzip();
+        let (views, blocks) = shared.map(|Shared { views, blocks, .. }| (views, blocks)).unzip();
         let to = BufWriter::with_capacity(1 << 16, to);
         let sender = Sender::start(to, blocks).map_err(|error| {
             failed(format_args!("the thread that writes to it did not start: {error}"))

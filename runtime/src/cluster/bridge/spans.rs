@@ -132,10 +132,15 @@ mod tests {
         assert_eq!([a.start, b.start, c.start], [1, 12, 23].map(|nth| nth * ALIGN));
         assert_eq!([a.slot, b.slot, c.slot], [0, 1, 2]);
         spans.retain(|slot| slot != b.slot);
-        assert_eq!(spans.take(MANY + ALIGN).unwrap().start, 34 * ALIGN, "it is too long for the gap");
-        assert_eq!(spans.take(MANY), Some(b));
-        assert_eq!(spans.resize(b.slot, MANY + ALIGN), None, "the next one is in the way");
-        assert_eq!(spans.resize(b.slot, 1).unwrap().bytes, 1);
+        assert_eq!(
+            spans.take(MANY + ALIGN).unwrap().start,
+            34 * ALIGN,
+            "it is too long for the gap"
+        );
+        let d = spans.take(MANY).unwrap();
+        assert_eq!((d.start, d.slot), (b.start, 3));
+        assert_eq!(spans.resize(d.slot, MANY + ALIGN), None, "the next one is in the way");
+        assert_eq!(spans.resize(d.slot, 1).unwrap().bytes, 1);
         assert_eq!(spans.take(ALIGN).unwrap().start, 13 * ALIGN);
     }
 

@@ -114,3 +114,50 @@ impl Debug for Value {
         write!(formatter, "{} bytes", self.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::bridge::blocks;
+    use crate::cluster::bridge::spans::SLOTS;
+
+    /// All that it says can be read, or is refused.
+    #[test]
+    fn what_lies_nowhere_is_refused() {
+        let views = Views::new(&blocks::file().unwrap()).unwrap();
+        let first = 64 << 10;
+        let span = |slot, start, bytes| Span { slot, start, bytes };
+        for good in [
+            span(0, first, 0),
+            span(SLOTS - 1, first, 1),
+            span(0, first, 1000),
+            span(0, FILE_BYTES - first, first),
+        ] {
+            let view = views.view(good).unwrap();
+            assert_eq!((view.len(), view.iter().any(|byte| *byte != 0)), (good.bytes, false));
+        }
+        for bad in [
+            span(SLOTS, first, 1),
+            span(usize::MAX, first, 1),
+            span(0, 0, 1),
+            span(0, first + 1, 1),
+            span(0, first, FILE_BYTES),
+            span(0, first, usize::MAX),
+            span(0, FILE_BYTES - first, first + 1),
+            span(0, FILE_BYTES, 1),
+            span(0, usize::MAX - first + 1, first),
+            span(0, usize::MAX, 1),
+        ] {
+            assert!(views.view(bad).is_none(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_place_that_is_told_twice_is_read_twice() {
+        let views = Views::new(&blocks::file().unwrap()).unwrap();
+        let span = Span { slot: 0, start: 64 << 10, bytes: 10 };
+        let [a, b] = [span; 2].map(|span| views.view(span).unwrap());
+        drop(a);
+        assert_eq!(*b, [0; 10]);
+    }
+}

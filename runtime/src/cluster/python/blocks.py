@@ -30,22 +30,38 @@ LIES = 1
 PLACE = struct.Struct("<IQQ")
 FREE, TAKEN = 0, 1
 
+# By their numbers in Linux, which not every build of Python has names for.
+ADD_SEALS, GET_SEALS, SEAL_SHRINK = 1033, 1034, 2
+MADV_REMOVE = 9
+MAP_POPULATE = 0x8000
+
 
 def file():
     """A file for the blocks of one direction, which cannot shrink, so that nobody reads where nothing is."""
     number = os.memfd_create("mobula-blocks", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    found = os.fdopen(number, "r+b")
     os.ftruncate(number, FILE_BYTES)
-    fcntl.fcntl(number, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
-    return os.fdopen(number, "r+b")
+    fcntl.fcntl(number, ADD_SEALS, SEAL_SHRINK)
+    return found
 
 
 def inherited(number):
     """One that the program gave to this process when it started it."""
     os.set_inheritable(number, False)
     found = os.fdopen(number, "r+b")
-    if not fcntl.fcntl(number, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK:
+    if not fcntl.fcntl(number, GET_SEALS) & SEAL_SHRINK:
         raise ValueError("a file of blocks that may shrink")
     return found
+
+
+def shared():
+    """For a child of this process: the files for it, to go and to come, with this side's ends. Nothing, where the system or
+    this Python has no such memory: then all goes through the stream."""
+    try:
+        go, come = file(), file()
+        return [go, come], Blocks(go), Views(come).view
+    except (AttributeError, OSError):
+        return [], None, None
 
 
 def _end(start, length):
@@ -117,7 +133,7 @@ class Blocks:
             self.top = start
             for start, end in gaps:
                 if start < end:
-                    self.memory.madvise(mmap.MADV_REMOVE, start, end - start)
+                    self.memory.madvise(MADV_REMOVE, start, end - start)
 
 
 class Views:
@@ -134,8 +150,8 @@ class Views:
         slot, start, length = PLACE.unpack(place)
         if slot >= SLOTS or start < ALIGN or start % ALIGN or length == 0 or start + length > FILE_BYTES:
             raise ValueError(f"no value lies at {start}, of {length} bytes, with the flag {slot}")
-        # All at once, where that is known: it is faster than page by page.
-        how = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
+        # All at once: it is faster than page by page.
+        how = mmap.MAP_SHARED | MAP_POPULATE
         memory = mmap.mmap(self.file.fileno(), length, flags=how, prot=mmap.PROT_READ, offset=start)
         weakref.finalize(memory, self._put_down, slot).atexit = False
         return memoryview(memory)

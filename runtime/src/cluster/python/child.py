@@ -33,8 +33,8 @@ class Child:
     def __init__(self, path, job):
         memory.keep()
         ours, theirs = socket.socketpair()
-        come, go = blocks.file(), blocks.file()
-        numbers = [theirs.fileno(), go.fileno(), come.fileno()]
+        files, its_blocks, self.view = blocks.shared()
+        numbers = [end.fileno() for end in (theirs, *files)]
         variable = f"{job['serves']}:{','.join(map(str, numbers))}"
         environment = {**os.environ, **job["environment"], VARIABLE: variable}
         with theirs:
@@ -47,8 +47,7 @@ class Child:
                 stderr=subprocess.PIPE,
             )
         self.socket = ours
-        self.writer = frames.Writer(ours.sendall, blocks.Blocks(go))
-        self.views = blocks.Views(come)
+        self.writer = frames.Writer(ours.sendall, its_blocks)
         # Serves what the child's calls ask the cluster for; the host's to set.
         self.bridge = None
         self.lines = collections.deque(maxlen=STDERR_LINES)
@@ -83,7 +82,7 @@ class Child:
         if not ready:
             return None
         try:
-            return frames.read(self.socket.recv_into, self.views.view)
+            return frames.read(self.socket.recv_into, self.view)
         except (frames.Closed, OSError, ValueError) as error:
             self.process.poll()
             why = f" ({error})" if isinstance(error, ValueError) else ""

@@ -34,8 +34,8 @@ def _no_view(kind, place):
     raise ValueError("an extension where no memory is shared")
 
 
-def read(read_into, view=_no_view):
-    """The next message from such a function; `view` gives values that lie elsewhere."""
+def read(read_into, view=None):
+    """The next message from such a function; `view` gives values that lie elsewhere, where memory is shared."""
     (length,) = LENGTH.unpack(read_exactly(read_into, LENGTH.size))
     try:
         body = read_exactly(read_into, length)
@@ -44,10 +44,10 @@ def read(read_into, view=_no_view):
     return decode(body, view)
 
 
-def decode(body, view=_no_view):
+def decode(body, view=None):
     """A message from its bytes. Raises ValueError where they are none."""
     try:
-        message = msgpack.unpackb(body, strict_map_key=False, ext_hook=view)
+        message = msgpack.unpackb(body, strict_map_key=False, ext_hook=view or _no_view)
     except Exception as error:
         raise ValueError(f"a frame that is no MessagePack: {error}") from error
     if not isinstance(message, list) or not message or not isinstance(message[0], str):

@@ -68,17 +68,17 @@ def serve(read_into, writer):
         name, settings = frames.read(read_into)
         if name != "start":
             raise ValueError(f"the first message is {name!r}")
-        view = []
+        view = None
         if settings.get("blocks") is not None:
             come, go = map(blocks.inherited, settings["blocks"])
-            writer.blocks, view = blocks.Blocks(go), [blocks.Views(come).view]
+            writer.blocks, view = blocks.Blocks(go), blocks.Views(come).view
         engine = _start(settings, writer)
         if engine is None:
             return
         bridge = Bridge(engine, writer)
         try:
             while True:
-                bridge.handle(frames.read(read_into, *view))
+                bridge.handle(frames.read(read_into, view))
         finally:
             _end_soon()
             engine.close()
