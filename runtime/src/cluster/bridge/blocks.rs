@@ -1,8 +1,8 @@
-//! Memory for long values that the other side reads where it lies: a file that both have mapped, and in it blocks, of
+//! Memory for long values that the other side reads where they lie: a file that both have mapped, and in it blocks, of
 //! which frames say where they are.
 //!
 //! Who writes a block has it until the other side has put down its flag. There may be many at a time, and they come
-//! free in any order. What finds no room goes in a frame, so nobody waits for the other side, which may be waiting, too.
+//! free in any order. What finds no room goes in a frame, so nobody waits for the other side, which may be waiting.
 //! The pages stay for the next value, since fresh ones cost more than the copy, and go back to the system when nothing
 //! was written for a while. The file has no name: it goes with the two processes.
 
@@ -134,8 +134,8 @@ impl Block {
     /// What was written, copied.
     pub(super) fn bytes(&self) -> Vec<u8> {
         let place = self.place(0, self.written);
-        // SAFETY: so many bytes were written there. Until the block is lent nobody else touches them: the other side was
-        // not told of it.
+        // SAFETY: so many bytes were written there. Until the block is lent nobody else touches them: the other side
+        // was not told of it.
         unsafe { NonNull::slice_from_raw_parts(place, self.written).as_ref() }.to_vec()
     }
 

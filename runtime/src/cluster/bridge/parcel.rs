@@ -1,5 +1,5 @@
-//! A value on its way to the other side: written to a block where it is long and there is one, and else to memory of its
-//! own, from where it goes in a frame.
+//! A value on its way to the other side: written to a block where it is long and there is one, and else to memory of
+//! its own, from where it goes in a frame.
 
 use std::io::{self, Write};
 use std::sync::Arc;

@@ -2,8 +2,8 @@
 
 use crate::cluster::arena::PAGE_BYTES;
 
-/// How long the file is: no more is on its way at a time, and what has no room goes in a frame. Pages come when something
-/// is written there.
+/// How long the file is: no more is on its way at a time, and what has no room goes in a frame. Pages come when
+/// something is written there.
 pub(super) const FILE_BYTES: usize = 1 << 31;
 /// How many blocks there are at a time, at most. Each has a flag in the file's first page.
 pub(super) const SLOTS: usize = 512;

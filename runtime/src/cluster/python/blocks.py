@@ -1,4 +1,4 @@
-"""Long values, in memory that the program has mapped, too: a file of blocks for each direction, of which frames say where
+"""Long values, in memory that the program has mapped, too: a file of blocks for each direction; frames say where in it
 they lie. The program's side is in Rust, in `blocks.rs` and `views.rs`.
 
 Who writes a block has it until the other side has put down its flag. There may be many at a time, and they come free in
@@ -55,8 +55,8 @@ def inherited(number):
 
 
 def shared():
-    """For a child of this process: the files for it, to go and to come, with this side's ends. Nothing, where the system or
-    this Python has no such memory: then all goes through the stream."""
+    """For a child of this process: the files for it, to go and to come, with this side's ends. Nothing, where the system
+    or this Python has no such memory: then all goes through the stream."""
     try:
         go, come = file(), file()
         return [go, come], Blocks(go), Views(come).view
@@ -72,7 +72,7 @@ def _end(start, length):
 class Blocks:
     """The end that writes."""
 
-    # From here on a value is long. On Ray what is shorter may go with the news of a call's end, and is to be bytes there.
+    # From here on a value is long. On Ray what is shorter may go with the news of a call's end, and is to be bytes.
     LONG_BYTES = 128 << 10
 
     def __init__(self, file):

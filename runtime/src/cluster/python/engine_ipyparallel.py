@@ -174,7 +174,8 @@ class Ipyparallel:
 
     def _send(self, sent, slots, needed):
         calls = [
-            (task.id, bytes(task.take_call()), [slot.outcome for slot in slots], {}) for task, slots in zip(sent.group, needed)
+            (task.id, bytes(task.take_call()), [slot.outcome for slot in slots], {})
+            for task, slots in zip(sent.group, needed)
         ]
         retries = sent.group[0].options.get("max_retries", 0)
         try:
