@@ -123,7 +123,11 @@ fn goes_by_id(any: &AnyRef, packing: &Packing<'_>) -> bool {
 fn unpack_owned<T: DeserializeOwned>(argument: Argument, start: &Start<'_>) -> Result<Slot<T>> {
     match argument {
         Argument::Value(part) => Ok(Slot::value(wire::decode(start.bytes.part(part)?)?)),
-        Argument::Object(_) | Argument::List(_) => Err(unfit("a ref")),
+        Argument::Object(id) => match start.objects.get(&id) {
+            Some(Object::Bytes(bytes)) => Ok(Slot::value(wire::decode((*bytes).as_ref())?)),
+            _ => Err(unfit("a ref")),
+        },
+        Argument::List(_) => Err(unfit("a list of refs")),
     }
 }
 
@@ -160,7 +164,7 @@ where
     let object = start.objects.get(&id).ok_or_else(|| unfit("an object that did not come"))?;
     let value = match object {
         Object::Value(any) => return lend(any),
-        Object::Bytes(bytes) => wire::decode(&bytes)?,
+        Object::Bytes(bytes) => wire::decode((*bytes).as_ref())?,
         Object::Shared(part) => wire::decode(start.bytes.part(part)?)?,
     };
     let call = Call { function: &BORROWED, called_at: std::panic::Location::caller() };

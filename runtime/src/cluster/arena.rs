@@ -11,7 +11,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -19,6 +19,13 @@ use rustix::mm::{MapFlags, ProtFlags};
 
 /// It grows by no less.
 const GROW_BYTES_MIN: usize = 1 << 20;
+
+/// Whether the file cannot shrink, and has so many bytes: then they can be read at any time.
+pub(crate) fn has_for_good(file: &OwnedFd, bytes: usize) -> bool {
+    let seals = rustix::fs::fcntl_get_seals(file);
+    let size = rustix::fs::fstat(file).map_or(0, |stat| usize::try_from(stat.st_size).unwrap_or(0));
+    seals.is_ok_and(|seals| seals.contains(SealFlags::SHRINK)) && size >= bytes
+}
 
 /// A file in memory that is not to shrink.
 pub(crate) fn file(name: &str, bytes: usize) -> io::Result<OwnedFd> {
@@ -29,7 +36,7 @@ pub(crate) fn file(name: &str, bytes: usize) -> io::Result<OwnedFd> {
 }
 
 /// A part of this process's memory that shows a file.
-struct Mapping {
+pub(crate) struct Mapping {
     start: NonNull<u8>,
     bytes: usize,
 }
@@ -40,12 +47,29 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    fn new(file: &OwnedFd, bytes: usize, prot: ProtFlags, flags: MapFlags) -> io::Result<Self> {
+    /// One that may be written to.
+    pub(crate) fn to_write(file: &OwnedFd, bytes: usize) -> io::Result<Self> {
+        Self::new(file, bytes, ProtFlags::READ | ProtFlags::WRITE)
+    }
+
+    /// One that is only read.
+    pub(crate) fn to_read(file: &OwnedFd, bytes: usize) -> io::Result<Self> {
+        Self::new(file, bytes, ProtFlags::READ)
+    }
+
+    fn new(file: &OwnedFd, bytes: usize, prot: ProtFlags) -> io::Result<Self> {
         let anywhere = std::ptr::null_mut();
         // SAFETY: a new mapping at a place that the kernel chooses takes nothing from anybody.
-        let start = unsafe { rustix::mm::mmap(anywhere, bytes, prot, flags, file, 0) }?;
+        let start = unsafe { rustix::mm::mmap(anywhere, bytes, prot, MapFlags::SHARED, file, 0) }?;
         let start = NonNull::new(start.cast()).expect("a mapping is never at address 0");
         Ok(Self { start, bytes })
+    }
+
+    /// Where so many bytes from `start` on are. None: they are not all in it.
+    pub(crate) fn at(&self, start: usize, bytes: usize) -> Option<NonNull<u8>> {
+        let end = start.checked_add(bytes)?;
+        // SAFETY: it is within the mapping, or right behind it.
+        (end <= self.bytes).then(|| unsafe { self.start.add(start) })
     }
 }
 
@@ -101,8 +125,7 @@ impl Writer {
         let before = self.mapping.as_ref().map_or(0, |mapping| mapping.bytes);
         let bytes = least.max(before + before / 2).next_multiple_of(GROW_BYTES_MIN);
         rustix::fs::ftruncate(&self.file, bytes as u64)?;
-        let prot = ProtFlags::READ | ProtFlags::WRITE;
-        self.mapping = Some(Mapping::new(&self.file, bytes, prot, MapFlags::SHARED)?);
+        self.mapping = Some(Mapping::to_write(&self.file, bytes)?);
         Ok(())
     }
 }
@@ -143,7 +166,7 @@ impl Reader {
         if bytes < least {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let mapping = Mapping::new(&self.file, bytes, ProtFlags::READ, MapFlags::SHARED)?;
+        let mapping = Mapping::to_read(&self.file, bytes)?;
         let mut mappings = self.mapping.lock().unwrap_or_else(PoisonError::into_inner);
         self.start.store(mapping.start.as_ptr(), Ordering::Relaxed);
         self.bytes.store(bytes, Ordering::Relaxed);
@@ -153,7 +176,8 @@ impl Reader {
     }
 }
 
-/// Words that both processes see: which task has its turn, and how much the driver has read.
+/// Words that both processes see: which task has its turn, and how much the driver has read; or flags of blocks, over a
+/// bridge.
 pub(crate) struct Page(Mapping);
 
 /// How long it is.
@@ -164,8 +188,7 @@ impl Page {
         if rustix::fs::fstat(file)?.st_size < PAGE_BYTES as i64 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let prot = ProtFlags::READ | ProtFlags::WRITE;
-        Ok(Self(Mapping::new(file, PAGE_BYTES, prot, MapFlags::SHARED)?))
+        Ok(Self(Mapping::to_write(file, PAGE_BYTES)?))
     }
 
     fn word(&self, nth: usize) -> &AtomicU64 {
@@ -183,5 +206,12 @@ impl Page {
     /// How many frames with values in shared memory the driver has done with.
     pub(crate) fn taken(&self) -> &AtomicU64 {
         self.word(8)
+    }
+
+    /// A flag, of which there are [`PAGE_BYTES`].
+    pub(crate) fn flag(&self, nth: usize) -> &AtomicU8 {
+        let place = self.0.at(nth, 1).expect("the page holds so many flags");
+        // SAFETY: it is mapped as long as we are, and only used as an atomic.
+        unsafe { place.cast::<AtomicU8>().as_ref() }
     }
 }

@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use crate::cluster::arena::{Reader, Writer};
-use crate::cluster::argument::{Argument, Asked};
+use crate::cluster::argument::{self, Argument, Asked};
+use crate::cluster::bridge::parcel::Parcel;
 use crate::cluster::turn::Ticket;
 use crate::error::{Error, ErrorKind, Failed, Result};
 use crate::wire;
@@ -157,13 +158,42 @@ pub(crate) struct SubmitHead {
 /// The bytes of the values that go with one frame, or with several that are sent together.
 pub(crate) struct Body {
     bytes: Vec<u8>,
-    shared: Option<Writer>,
+    shared: Option<Long>,
+}
+
+/// Where long values go.
+enum Long {
+    /// Memory shared with a driver or a worker of this program's.
+    Arena(Writer),
+    /// What goes over a bridge.
+    Parcel(Parcel),
+}
+
+impl Long {
+    fn written(&self) -> u64 {
+        match self {
+            Self::Arena(writer) => writer.written(),
+            Self::Parcel(parcel) => parcel.written() as u64,
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Arena(writer) => writer.write(bytes),
+            Self::Parcel(parcel) => parcel.write_all(bytes),
+        }
+    }
 }
 
 impl Body {
     /// `shared`: where long values go.
     pub(crate) fn new(shared: Option<Writer>) -> Self {
-        Self { bytes: Vec::new(), shared }
+        Self { bytes: Vec::new(), shared: shared.map(Long::Arena) }
+    }
+
+    /// One for a value that goes over a bridge.
+    pub(crate) fn of_parcel(parcel: Parcel) -> Self {
+        Self { bytes: Vec::new(), shared: Some(Long::Parcel(parcel)) }
     }
 
     /// Whether long values lie in shared memory.
@@ -200,7 +230,24 @@ impl Body {
     }
 
     pub(crate) fn into_shared(self) -> Option<Writer> {
-        self.shared
+        match self.shared? {
+            Long::Arena(writer) => Some(writer),
+            Long::Parcel(_) => None,
+        }
+    }
+
+    /// One value, to go over a bridge.
+    pub(crate) fn into_parcel(self, part: Part) -> Parcel {
+        let Self { mut bytes, shared } = self;
+        match (part, shared) {
+            (Part::Inline { start, end }, _) => {
+                bytes.truncate(end as usize);
+                bytes.drain(..start as usize);
+                Parcel::from(bytes)
+            }
+            (Part::Shared { start: 0, .. }, Some(Long::Parcel(parcel))) => parcel,
+            (Part::Shared { .. }, _) => unreachable!("a result is packed once, into what is its"),
+        }
     }
 }
 
@@ -244,12 +291,26 @@ impl Write for Sink<'_> {
 
 /// Appends a frame to what is to be sent.
 pub(crate) fn append<H: Serialize>(head: &H, body: &[u8], to: &mut Vec<u8>) -> Result<()> {
+    append_head(head, body, to)?;
+    to.extend_from_slice(body);
+    Ok(())
+}
+
+/// Writes a frame.
+pub(crate) fn write<H: Serialize>(head: &H, body: &[u8], to: &mut dyn Write) -> Result<()> {
+    let mut start = Vec::new();
+    append_head(head, body, &mut start)?;
+    argument::write(to, &start)?;
+    argument::write(to, body)
+}
+
+/// Appends what comes before the body.
+fn append_head<H: Serialize>(head: &H, body: &[u8], to: &mut Vec<u8>) -> Result<()> {
     let start = to.len();
     to.extend([0; PREFIX_BYTES]);
     wire::encode_into(head, to)?;
     let head_bytes = to.len() - start - PREFIX_BYTES;
-    to.extend_from_slice(body);
-    let whole = to.len() - start - PREFIX_BYTES;
+    let whole = head_bytes + body.len();
     if whole > FRAME_BYTES_MAX {
         to.truncate(start);
         let message = format!("a frame of {whole} bytes is too long to be sent");

@@ -135,14 +135,14 @@ pub(crate) fn is_array<T: ?Sized>() -> bool {
 ///
 /// # Errors
 /// `Serialization`, if there are too many.
-pub(crate) fn sequence(frames: &[Vec<u8>]) -> Result<Vec<u8>> {
+pub(crate) fn sequence(frames: &[impl AsRef<[u8]>]) -> Result<Vec<u8>> {
     let mut bytes = vec![VERSION];
     let written =
         u32::try_from(frames.len()).map_err(|_| Failure::new("there are too many elements"));
     let len = written.map_err(|failure| cannot_encode::<[Vec<u8>]>(&failure))?;
     rmp::encode::write_array_len(&mut bytes, len).expect("a vector takes all that is written");
     for frame in frames {
-        bytes.extend_from_slice(frame.get(1..).unwrap_or_default());
+        bytes.extend_from_slice(frame.as_ref().get(1..).unwrap_or_default());
     }
     Ok(bytes)
 }

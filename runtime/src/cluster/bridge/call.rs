@@ -55,17 +55,17 @@ pub(super) struct ActorCall {
 }
 
 impl CallHead {
-    /// A call's head, and where its arguments lie.
+    /// A call's head, and from where on its arguments lie.
     ///
     /// # Errors
     /// `Engine`, if the bytes are no call.
-    pub(super) fn open(call: &[u8]) -> Result<(Self, &[u8])> {
+    pub(super) fn open(call: &[u8]) -> Result<(Self, usize)> {
         let lengths = frame::lengths(call)?;
         let (whole, head_bytes) =
             lengths.ok_or_else(|| message::garbled("a call without a head"))?;
         let rest = call.get(frame::PREFIX_BYTES..).filter(|rest| rest.len() == whole);
         let rest = rest.ok_or_else(|| message::garbled("a call that is cut"))?;
-        Ok((frame::head(&rest[..head_bytes])?, &rest[head_bytes..]))
+        Ok((frame::head(&rest[..head_bytes])?, frame::PREFIX_BYTES + head_bytes))
     }
 }
 
@@ -73,11 +73,7 @@ impl CallHead {
 ///
 /// # Errors
 /// It did not come.
-pub(super) fn value_of<'a>(
-    id: &Uuid,
-    needs: &[Uuid],
-    values: &'a [Vec<u8>],
-) -> Result<&'a Vec<u8>> {
+pub(super) fn value_of<'a, V>(id: &Uuid, needs: &[Uuid], values: &'a [V]) -> Result<&'a V> {
     let place = needs.iter().position(|need| need == id);
     place.and_then(|place| values.get(place)).ok_or_else(|| unfit("an object that did not come"))
 }

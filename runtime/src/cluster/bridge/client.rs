@@ -11,7 +11,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use serde::Serialize;
-use serde_bytes::ByteBuf;
 use uuid::Uuid;
 
 use crate::cluster::argument::{Asked, Packing};
@@ -19,6 +18,7 @@ use crate::cluster::bridge::actor::Place;
 use crate::cluster::bridge::call::{ActorCall, CallHead, Head, asks, asks_of_actor};
 use crate::cluster::bridge::link::Sender;
 use crate::cluster::bridge::message::{self, Asks, News, Run, Told};
+use crate::cluster::bridge::parcel::Parcel;
 use crate::cluster::bridge::upcalls::Upcalls;
 use crate::cluster::frame::Body;
 use crate::cluster::registry::Registered;
@@ -389,12 +389,12 @@ impl Client {
             // A part of what a call returns: the call's result has to be here first.
             let _ = crate::local::waiting::wait(any, None);
         }
-        let mut bytes = Vec::new();
-        let mut held = coder::encode(any, &mut bytes)?;
-        let carries = self.export_held(&mut held)?;
         let sender = self.sender()?;
+        let mut value = sender.parcel();
+        let mut held = coder::encode(any, &mut value)?;
+        let carries = self.export_held(&mut held)?;
         self.lock().imports.entry(id).or_default().count += 1;
-        sender.send_with(4, &("put", message::id(id), carries), bytes);
+        sender.send_with(4, &("put", message::id(id), carries), value);
         Ok(())
     }
 
@@ -446,13 +446,19 @@ impl Client {
     }
 
     /// Tells what came of it: the value, and the refs in it.
-    pub(super) fn answer(&self, id: Uuid, outcome: Result<(Vec<u8>, Vec<Held>)>) -> Result<()> {
-        let (status, payload, mut held) = match outcome {
-            Ok((bytes, held)) => (0, bytes, held),
-            Err(error) => (1, wire::encode(&Failed::from(&error))?.bytes, Vec::new()),
+    pub(super) fn answer(&self, id: Uuid, outcome: Result<&AnyRef>) -> Result<()> {
+        let sender = self.sender()?;
+        let mut payload = sender.parcel();
+        let encoded = outcome.and_then(|called| coder::encode(called, &mut payload));
+        let (status, payload, mut held) = match encoded {
+            Ok(held) => (0, payload, held),
+            Err(error) => {
+                let failed = wire::encode(&Failed::from(&error))?.bytes;
+                (1, Parcel::from(failed), Vec::new())
+            }
         };
         let inside = self.export_and_lend(&mut held, true)?;
-        self.sender()?.send_with(5, &("done", message::id(id), status, inside), payload);
+        sender.send_with(5, &("done", message::id(id), status, inside), payload);
         Ok(())
     }
 
@@ -604,11 +610,12 @@ impl Client {
         let need_ids = needs.iter().copied().map(message::id).collect();
         let name = function.clone();
         let head = CallHead { function, arguments, needs, options, stands_at, place, of_actor };
-        let mut bytes = Vec::new();
-        crate::cluster::frame::append(&head, &body.take(), &mut bytes)?;
+        let mut call = sender.parcel();
+        crate::cluster::frame::write(&head, &body.take(), &mut call)?;
+        call.close();
         let needs = objects.into_iter().map(|(_, any)| any).collect();
         self.lock().imports.insert(id, Import { needs, ..import });
-        sender.call((message::id(id), name, ByteBuf::from(bytes), need_ids, carries, asks));
+        sender.call((message::id(id), name, call, need_ids, carries, asks));
         drop(held);
         // Only what was sent can be cancelled.
         let mut state = self.lock();

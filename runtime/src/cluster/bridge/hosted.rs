@@ -11,7 +11,6 @@
 
 use std::collections::HashMap;
 use std::io::Write as _;
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender as Queue, channel};
@@ -22,12 +21,16 @@ use uuid::Uuid;
 
 use crate::cluster::argument::{Argument, unfit};
 use crate::cluster::bridge::actor::Answered;
+use crate::cluster::bridge::blocks::Blocks;
 use crate::cluster::bridge::call::{self, CallHead, OfActor};
 use crate::cluster::bridge::client::Client;
 use crate::cluster::bridge::kept::Kept;
 use crate::cluster::bridge::link::{self, Sender};
 use crate::cluster::bridge::message::{self, Incoming, Run};
+use crate::cluster::bridge::parcel::Parcel;
+use crate::cluster::bridge::views::{Value, Views};
 use crate::cluster::frame::{self, About, Body, Bytes, Outcome, Part};
+use crate::cluster::processes::spawn::HostEnds;
 use crate::cluster::registry::{self, Registered};
 use crate::cluster::turn::Ticket;
 use crate::cluster::worker::task::{Ended, Reader, Replier, Running, Start};
@@ -113,9 +116,9 @@ impl Hosted {
         now.wants_item = false;
         let (id, _) = now.call.ok_or_else(|| unfit("an item of no stream"))?;
         drop(now);
-        let (status, payload) = match outcome.map(|part| bytes_of(part, body)) {
-            Ok(bytes) => (0, bytes),
-            Err(failed) => (1, wire::encode(&failed)?.bytes),
+        let (status, payload) = match outcome.map(|part| body.into_parcel(part)) {
+            Ok(value) => (0, value),
+            Err(failed) => (1, Parcel::from(wire::encode(&failed)?.bytes)),
         };
         let mut held = held;
         let inside = self.client.export_held(&mut held)?;
@@ -139,13 +142,9 @@ pub(in crate::cluster) fn send_item(outcome: Outcome, held: Vec<Held>, body: Bod
     !now.stops
 }
 
-/// The bytes of a value that was packed.
-fn bytes_of(part: Part, mut body: Body) -> Vec<u8> {
-    let Part::Inline { start, end } = part else { unreachable!("there is no shared memory") };
-    let mut bytes = body.take();
-    bytes.truncate(end as usize);
-    bytes.drain(..start as usize);
-    bytes
+/// What a value is packed into that goes to the host.
+pub(in crate::cluster) fn body() -> Body {
+    HOSTED.get().map_or(Body::new(None), |hosted| Body::of_parcel(hosted.sender.parcel()))
 }
 
 /// The id of the result of the call that runs here as `task`.
@@ -172,23 +171,31 @@ pub(super) fn exit_actor() -> bool {
     hosted.is_some()
 }
 
-/// Serves the host at the other end of this descriptor, and never returns.
-pub(in crate::cluster) fn serve(channel: OwnedFd) -> ! {
-    if let Err(error) = serve_until_the_end(UnixStream::from(channel)) {
+/// Serves the host at the other ends, and never returns.
+pub(in crate::cluster) fn serve(ends: HostEnds) -> ! {
+    if let Err(error) = serve_until_the_end(ends) {
         eprintln!("mobula: this worker ended: {error}");
     }
     worker::end()
 }
 
-fn serve_until_the_end(stream: UnixStream) -> Result<()> {
+fn serve_until_the_end(ends: HostEnds) -> Result<()> {
+    let HostEnds { channel: stream, blocks } = ends;
     worker::memory::keep();
     let failed = |error: std::io::Error| message::garbled(error);
+    let (views, blocks) = match blocks {
+        Some((come, go)) => {
+            let views = Views::new(&come).map_err(failed)?;
+            (Some(views), Some(Blocks::new(go).map_err(failed)?))
+        }
+        None => (None, None),
+    };
     // The host's engine, and what it asks for, do not matter here: the pool of this process runs nothing.
     let settings = Config::new().num_cpus(1).resolve(|name| std::env::var(name).ok())?;
     let engine = settings.engine.name();
     std::mem::forget(default::start(settings)?);
     let client: &'static Client = Box::leak(Box::new(Client::hosted(engine)));
-    let sender = Sender::start(stream.try_clone().map_err(failed)?).map_err(failed)?;
+    let sender = Sender::start(stream.try_clone().map_err(failed)?, blocks).map_err(failed)?;
     client.begin(engine, sender.clone());
     super::set_client(client);
     let hosted = HOSTED.get_or_init(|| Hosted {
@@ -202,7 +209,7 @@ fn serve_until_the_end(stream: UnixStream) -> Result<()> {
     });
     let (queue, calls) = channel();
     let hear = move || {
-        if let Err(error) = hear(stream, hosted, &queue) {
+        if let Err(error) = hear(link::Reader::new(stream, views), hosted, &queue) {
             eprintln!("mobula: this worker ended: {error}");
         }
         worker::end()
@@ -213,8 +220,11 @@ fn serve_until_the_end(stream: UnixStream) -> Result<()> {
 }
 
 /// Hears the host until it is gone.
-fn hear(stream: UnixStream, hosted: &'static Hosted, calls: &Queue<Run>) -> Result<()> {
-    let mut reader = link::Reader::new(stream);
+fn hear(
+    mut reader: link::Reader<UnixStream>,
+    hosted: &'static Hosted,
+    calls: &Queue<Run>,
+) -> Result<()> {
     while let Some(message) = reader.next()? {
         match message {
             Incoming::Run(run) => {
@@ -320,7 +330,7 @@ fn run_in_turn(
 
 /// Runs one call, or begins it. True: it has crashed the actor whose call it was.
 fn run_one(mut report: Report, unpacked: Unpacked, kept: &mut Kept) -> Result<bool> {
-    let Unpacked { registered, arguments, body, objects, borrowed, about, of_actor } = unpacked;
+    let Unpacked { registered, arguments, inline, objects, borrowed, about, of_actor } = unpacked;
     let hosted = report.hosted;
     report.of_actor = of_actor.is_some();
     if let Some(id) = of_actor {
@@ -332,7 +342,7 @@ fn run_one(mut report: Report, unpacked: Unpacked, kept: &mut Kept) -> Result<bo
     };
     let start = Start {
         about: &about,
-        bytes: Bytes { body: &body, shared: None },
+        bytes: Bytes { body: inline.bytes(), shared: None },
         objects: &objects,
         running: &hosted.running,
         ticket: report.ticket,
@@ -349,7 +359,7 @@ fn run_one(mut report: Report, unpacked: Unpacked, kept: &mut Kept) -> Result<bo
         worker::arbiter().run(move || begin(Replier::ToHost(report)));
         return Ok(false);
     }
-    let mut out = Body::new(None);
+    let mut out = report.body();
     let ended = (registered.run)(start, arguments, &mut out);
     for (id, bytes) in borrowed {
         if let Some(object) = objects.get(&id) {
@@ -372,6 +382,11 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// What its result is packed into. That of an actor's call is a part of what is told.
+    fn body(&self) -> Body {
+        if self.of_actor { Body::new(None) } else { body() }
+    }
+
     /// The call has ended on this thread, the first.
     fn end(self, ended: Ended, out: Body) -> Result<()> {
         self.leave();
@@ -424,15 +439,20 @@ impl Report {
 
     fn tell(self, ended: Ended, out: Body) -> Result<()> {
         let Ended { outcome, mut held, how, retry } = ended;
-        let (status, payload) = match outcome.map(|part| bytes_of(part, out)) {
+        let (status, payload) = match outcome.map(|part| out.into_parcel(part)) {
             value if self.of_actor => {
                 let exits = self.hosted.exits.swap(false, Ordering::Relaxed);
                 self.hosted.exited.fetch_or(exits, Ordering::Relaxed);
-                let answered = Answered { how, exits, outcome: value.map(ByteBuf::from) };
-                (0, wire::encode(&answered)?.bytes)
+                let outcome = value.map(|value| ByteBuf::from(value.into_own()));
+                let mut payload = self.sender.parcel();
+                wire::encode_to(&Answered { how, exits, outcome }, &mut payload)?;
+                (0, payload)
             }
-            Ok(bytes) => (0, bytes),
-            Err(failed) => (if retry { 5 } else { 1 }, wire::encode(&failed)?.bytes),
+            Ok(value) => (0, value),
+            Err(failed) => {
+                let encoded = wire::encode(&failed)?.bytes;
+                (if retry { 5 } else { 1 }, Parcel::from(encoded))
+            }
         };
         // What it printed without ending the line.
         let _ = std::io::stdout().flush();
@@ -450,7 +470,7 @@ struct Unpacked {
     /// None: the actor that lives here is to end.
     registered: Option<&'static Registered>,
     arguments: Vec<Argument>,
-    body: Vec<u8>,
+    inline: Inline,
     objects: Objects,
     /// What may be kept of them, and how many bytes each takes.
     borrowed: Vec<(Uuid, usize)>,
@@ -466,14 +486,46 @@ impl Unpacked {
     }
 }
 
+/// What those arguments lie in that are no objects.
+struct Inline {
+    call: Value,
+    /// Where they begin there.
+    start: usize,
+    /// In the place of it, once there are more.
+    longer: Option<Vec<u8>>,
+}
+
+impl Inline {
+    fn bytes(&self) -> &[u8] {
+        self.longer.as_deref().unwrap_or(&self.call[self.start..])
+    }
+
+    /// Adds a value.
+    fn append(&mut self, value: &[u8]) -> Result<Part> {
+        let index =
+            |place: usize| u32::try_from(place).map_err(|_| unfit("more than fits into one call"));
+        let bytes = self.longer.get_or_insert_with(|| self.call[self.start..].to_vec());
+        let start = index(bytes.len())?;
+        bytes.extend_from_slice(value);
+        Ok(Part::Inline { start, end: index(bytes.len())? })
+    }
+}
+
 /// Puts the values that came with the call where its arguments are looked for.
 fn unpack(run: Run, kept: &Kept) -> Result<Unpacked> {
     let Run { attempt, call, values, carries, .. } = run;
-    let (head, body) = CallHead::open(&call)?;
-    let mut body = body.to_vec();
+    let values: Vec<_> = values.into_iter().map(Arc::new).collect();
+    let (head, start) = CallHead::open(&call)?;
+    let mut inline = Inline { call, start, longer: None };
     let ends = head.of_actor.is_some() && head.function.is_empty();
     let registered = (!ends).then(|| registry::find(&head.function)).transpose()?;
-    let value_with = |id: &Uuid| call::value_of(id, &head.needs, &values);
+    let value_with = |id: &Uuid| call::value_of(id, &head.needs, &values).map(Arc::clone);
+    let mut uses = HashMap::<Uuid, usize>::new();
+    for argument in &head.arguments {
+        if let Argument::Object(id) = argument {
+            *uses.entry(*id).or_default() += 1;
+        }
+    }
     let objects = Objects::default();
     let mut borrowed = Vec::new();
     let shares = registered.map(|registered| (registered.nature)().shares);
@@ -484,20 +536,24 @@ fn unpack(run: Run, kept: &Kept) -> Result<Unpacked> {
         arguments.push(match argument {
             Argument::Value(part) => Argument::Value(part),
             Argument::Object(id) if borrows => {
-                let bytes = value_with(&id)?;
-                let object = kept.get(&id);
-                objects.set(id, object.unwrap_or_else(|| Object::Bytes(Arc::new(bytes.clone()))));
+                let value = value_with(&id)?;
                 // Where refs came along, they may be inside of it.
                 if carries.is_empty() {
-                    borrowed.push((id, bytes.len()));
+                    borrowed.push((id, value.len()));
                 }
+                objects.set(id, kept.get(&id).unwrap_or(Object::Bytes(value)));
                 Argument::Object(id)
             }
-            Argument::Object(id) => Argument::Value(append(&mut body, value_with(&id)?)?),
+            // It is read from where it lies; one that is borrowed, too, may be no bytes any more then.
+            Argument::Object(id) if uses.get(&id) == Some(&1) => {
+                objects.set(id, Object::Bytes(value_with(&id)?));
+                Argument::Object(id)
+            }
+            Argument::Object(id) => Argument::Value(inline.append(&value_with(&id)?)?),
             Argument::List(ids) => {
-                let values =
-                    ids.iter().map(|id| value_with(id).cloned()).collect::<Result<Vec<_>>>()?;
-                Argument::Value(append(&mut body, &wire::sequence(&values)?)?)
+                let values = ids.iter().map(value_with).collect::<Result<Vec<_>>>()?;
+                let values: Vec<&[u8]> = values.iter().map(|value| &***value).collect();
+                Argument::Value(inline.append(&wire::sequence(&values)?)?)
             }
         });
     }
@@ -515,14 +571,5 @@ fn unpack(run: Run, kept: &Kept) -> Result<Unpacked> {
         place: head.place,
         time_limit: options.as_ref().and_then(|options| options.timeout),
     });
-    Ok(Unpacked { registered, arguments, body, objects, borrowed, about, of_actor })
-}
-
-/// Adds a value to what arguments lie in.
-fn append(body: &mut Vec<u8>, value: &[u8]) -> Result<Part> {
-    let index =
-        |place: usize| u32::try_from(place).map_err(|_| unfit("more than fits into one call"));
-    let start = index(body.len())?;
-    body.extend_from_slice(value);
-    Ok(Part::Inline { start, end: index(body.len())? })
+    Ok(Unpacked { registered, arguments, inline, objects, borrowed, about, of_actor })
 }

@@ -72,7 +72,7 @@ mod tests {
         kept.keep(ids[1], object(), BYTES_MAX);
         assert_eq!((kept.objects.len(), kept.bytes), (1, BYTES_MAX));
         kept.keep(ids[2], object(), BYTES_MAX + 1);
-        kept.keep(ids[3], Object::Bytes(Vec::new().into()), 1);
+        kept.keep(ids[3], Object::Bytes(std::sync::Arc::new([])), 1);
         assert_eq!(kept.objects.len(), 1);
     }
 }

@@ -1,14 +1,20 @@
 //! One end of a bridge: messages in frames, written by a thread of its own.
 //!
 //! Who sends does not wait for the other side to read, unless [`WAITING_MAX`] messages wait. The thread takes
-//! what has gathered, so calls go many in a frame when they come fast and at once when they do not.
+//! what has gathered, so calls go many in a frame when they come fast and at once when they do not. Long values do not
+//! go through the stream, where both sides share memory: frames say where they lie.
 
 use std::io::{self, BufReader, Read, Write};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::cluster::bridge::blocks::Blocks;
 use crate::cluster::bridge::message::{self, Call, Incoming};
+use crate::cluster::bridge::parcel::Parcel;
+use crate::cluster::bridge::views::Views;
 use crate::error::Result;
 
 /// How many messages may wait to be written; then who sends waits.
@@ -19,68 +25,109 @@ const CALLS_MAX: usize = 256;
 const LENGTH_BYTES: usize = 4;
 /// How much room is made for a frame before its bytes come.
 const ROOM_BYTES_MAX: usize = 1 << 20;
+/// How often memory for long values that was not used goes back to the system.
+const KEEP: Duration = Duration::from_secs(10);
 
 /// What is to be sent.
 enum Outgoing {
     Call(Box<Call>),
     /// A message but for the bytes that are its last part, where it has such.
-    Message(Vec<u8>, Option<Vec<u8>>),
+    Message(Vec<u8>, Option<Parcel>),
     /// All before this is to be written, and then this dropped.
     Settled(SyncSender<()>),
 }
 
 /// The end that sends. When the last one drops, the other side sees the end.
 #[derive(Clone)]
-pub(super) struct Sender(SyncSender<Outgoing>);
+pub(super) struct Sender {
+    queue: SyncSender<Outgoing>,
+    blocks: Option<Arc<Blocks>>,
+}
 
 impl Sender {
-    /// Starts the thread that writes.
+    /// Starts the thread that writes; `blocks`: where long values go.
     ///
     /// # Errors
     /// If it cannot be started.
-    pub(super) fn start(to: impl Write + Send + 'static) -> io::Result<Self> {
-        let (sender, receiver) = sync_channel(WAITING_MAX);
+    pub(super) fn start(
+        to: impl Write + Send + 'static,
+        blocks: Option<Arc<Blocks>>,
+    ) -> io::Result<Self> {
+        let (queue, receiver) = sync_channel(WAITING_MAX);
+        let from = Queue { receiver, blocks: blocks.clone() };
         // It ends when nobody sends any more, or nobody reads.
-        let write = move || drop(write_all(to, &receiver));
+        let write = move || drop(write_all(to, &from));
         std::thread::Builder::new().name("mobula-bridge-out".to_owned()).spawn(write)?;
-        Ok(Self(sender))
+        Ok(Self { queue, blocks })
+    }
+
+    /// What a value is written to that is to be sent.
+    pub(super) fn parcel(&self) -> Parcel {
+        Parcel::new(self.blocks.clone())
     }
 
     /// Sends a call. If the other side is gone, who reads from it learns that.
     pub(super) fn call(&self, call: Call) {
-        let _ = self.0.send(Outgoing::Call(Box::new(call)));
+        let _ = self.queue.send(Outgoing::Call(Box::new(call)));
     }
 
     /// Sends a message.
     pub(super) fn send(&self, message: &impl Serialize) {
-        let _ = self.0.send(Outgoing::Message(message::encode(message), None));
+        let _ = self.queue.send(Outgoing::Message(message::encode(message), None));
     }
 
-    /// Sends a message of which `bytes` are the last part: it has one part fewer than its length says.
-    pub(super) fn send_with(&self, parts: u8, message: &impl Serialize, bytes: Vec<u8>) {
+    /// Sends a message of which `value` is the last part: it has one part fewer than its length says.
+    pub(super) fn send_with(&self, parts: u8, message: &impl Serialize, mut value: Parcel) {
         let mut encoded = message::encode(message);
         // An array of up to 15 parts tells its length in its first byte.
         encoded[0] = 0x90 | parts;
-        let _ = self.0.send(Outgoing::Message(encoded, Some(bytes)));
+        value.close();
+        let _ = self.queue.send(Outgoing::Message(encoded, Some(value)));
     }
 
     /// Waits until all that was sent so far is written: from then on it gets there, whatever becomes of this process.
     pub(super) fn settle(&self) {
         let (settled, when_settled) = sync_channel(0);
-        let _ = self.0.send(Outgoing::Settled(settled));
+        let _ = self.queue.send(Outgoing::Settled(settled));
         let _ = when_settled.recv();
     }
 }
 
-fn write_all(mut to: impl Write, from: &Receiver<Outgoing>) -> io::Result<()> {
-    let mut next = from.recv().ok();
+/// What waits to be written.
+struct Queue {
+    receiver: Receiver<Outgoing>,
+    blocks: Option<Arc<Blocks>>,
+}
+
+impl Queue {
+    /// The next, once there is one. None: nobody sends any more.
+    fn next(&self) -> Option<Outgoing> {
+        while let Some(blocks) = self.blocks.as_ref().filter(|blocks| blocks.has_pages()) {
+            match self.receiver.recv_timeout(KEEP) {
+                Ok(next) => return Some(next),
+                Err(RecvTimeoutError::Timeout) => blocks.give_back(),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+        self.receiver.recv().ok()
+    }
+}
+
+fn write_all(mut to: impl Write, from: &Queue) -> io::Result<()> {
+    let mut next = from.next();
     while let Some(outgoing) = next.take() {
         match outgoing {
             Outgoing::Message(message, None) => frame(&mut to, &message, &[])?,
-            Outgoing::Message(mut message, Some(bytes)) => {
-                rmp::encode::write_bin_len(&mut message, length(bytes.len())?)
-                    .map_err(io::Error::other)?;
-                frame(&mut to, &message, &bytes)?;
+            Outgoing::Message(mut message, Some(value)) => {
+                let own = value.own().unwrap_or_default();
+                if value.own().is_some() {
+                    rmp::encode::write_bin_len(&mut message, length(own.len())?)
+                        .map_err(io::Error::other)?;
+                } else {
+                    message.extend(message::encode(&value));
+                }
+                frame(&mut to, &message, own)?;
+                value.sent();
             }
             Outgoing::Settled(settled) => {
                 to.flush()?;
@@ -89,18 +136,19 @@ fn write_all(mut to: impl Write, from: &Receiver<Outgoing>) -> io::Result<()> {
             Outgoing::Call(call) => {
                 let mut calls = vec![*call];
                 while calls.len() < CALLS_MAX && next.is_none() {
-                    match from.try_recv() {
+                    match from.receiver.try_recv() {
                         Ok(Outgoing::Call(call)) => calls.push(*call),
                         Ok(other) => next = Some(other),
                         Err(_) => break,
                     }
                 }
-                frame(&mut to, &message::encode(&("submit", calls)), &[])?;
+                frame(&mut to, &message::encode(&("submit", &calls)), &[])?;
+                calls.into_iter().for_each(|(_, _, call, ..)| call.sent());
             }
         }
         if next.is_none() {
             to.flush()?;
-            next = from.recv().ok();
+            next = from.next();
         }
     }
     to.flush()
@@ -117,11 +165,15 @@ fn frame(to: &mut impl Write, message: &[u8], bytes: &[u8]) -> io::Result<()> {
 }
 
 /// The end that reads.
-pub(super) struct Reader<R>(BufReader<R>);
+pub(super) struct Reader<R> {
+    from: BufReader<R>,
+    views: Option<Arc<Views>>,
+}
 
 impl<R: Read> Reader<R> {
-    pub(super) fn new(from: R) -> Self {
-        Self(BufReader::new(from))
+    /// `views`: where long values lie.
+    pub(super) fn new(from: R, views: Option<Arc<Views>>) -> Self {
+        Self { from: BufReader::new(from), views }
     }
 
     /// The next message. None: the other side has ended.
@@ -130,14 +182,14 @@ impl<R: Read> Reader<R> {
     /// `Engine`, if what came is no message, or only a part of one.
     pub(super) fn next(&mut self) -> Result<Option<Incoming>> {
         let Some(body) = self.frame().map_err(message::garbled)? else { return Ok(None) };
-        Incoming::decode(&body).map(Some)
+        Incoming::decode(&body, self.views.as_ref()).map(Some)
     }
 
     fn frame(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut length = [0; LENGTH_BYTES];
         let mut have = 0;
         while have < LENGTH_BYTES {
-            match self.0.read(&mut length[have..])? {
+            match self.from.read(&mut length[have..])? {
                 0 if have == 0 => return Ok(None),
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 more => have += more,
@@ -146,7 +198,7 @@ impl<R: Read> Reader<R> {
         let length = u32::from_le_bytes(length) as usize;
         // Memory grows with what comes, not with what is announced.
         let mut body = Vec::with_capacity(length.min(ROOM_BYTES_MAX));
-        let read = (&mut self.0).take(length as u64).read_to_end(&mut body)?;
+        let read = (&mut self.from).take(length as u64).read_to_end(&mut body)?;
         if read < length { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(Some(body)) }
     }
 }
@@ -154,8 +206,12 @@ impl<R: Read> Reader<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::bridge::message::{News, Told};
+    use crate::cluster::bridge::blocks;
+    use crate::cluster::bridge::message::{Lies, News, Run, Told};
+    use crate::cluster::bridge::spans::Span;
+    use crate::cluster::bridge::views::Value;
     use crate::error::ErrorKind;
+    use std::os::unix::net::UnixStream;
     use uuid::Uuid;
 
     fn framed(body: &[u8]) -> Vec<u8> {
@@ -174,15 +230,15 @@ mod tests {
     fn messages_come_whole_and_in_order_and_a_cut_one_is_an_error() {
         let mut bytes = news();
         bytes.extend(framed(&message::encode(&("cancel", message::id(Uuid::from_u128(9))))));
-        let mut reader = Reader::new(&bytes[..]);
-        let outcome = Told::Value(b"value".to_vec());
+        let mut reader = Reader::new(&bytes[..], None);
+        let outcome = Told::Value(Value::Own(b"value".to_vec()));
         let id = Uuid::from_u128(7);
         let told = Incoming::Done(vec![News { id, carries: vec![id], outcome }]);
         assert_eq!(reader.next().unwrap(), Some(told));
         assert_eq!(reader.next().unwrap(), Some(Incoming::Cancel(Uuid::from_u128(9))));
         assert_eq!(reader.next().unwrap(), None);
         for length in 1..news().len() {
-            let error = Reader::new(&bytes[..length]).next().unwrap_err();
+            let error = Reader::new(&bytes[..length], None).next().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Engine, "{length}");
         }
     }
@@ -193,7 +249,7 @@ mod tests {
         let told = ("item", stream, item, 2, [stream], 100);
         let mut bytes = framed(&message::encode(&told));
         bytes.extend(framed(&message::encode(&("more", stream))));
-        let mut reader = Reader::new(&bytes[..]);
+        let mut reader = Reader::new(&bytes[..], None);
         let [stream, id] = [7, 9].map(Uuid::from_u128);
         let news = News { id, carries: vec![stream], outcome: Told::Remote };
         assert_eq!(reader.next().unwrap(), Some(Incoming::Item(stream, news)));
@@ -204,7 +260,62 @@ mod tests {
     #[test]
     fn an_announced_length_costs_nothing_until_the_bytes_come() {
         let bytes = [0xff, 0xff, 0xff, 0xff, 0x91];
-        assert!(Reader::new(&bytes[..]).next().is_err());
+        assert!(Reader::new(&bytes[..], None).next().is_err());
+    }
+
+    /// What is sent with the value is read, and how many bytes went through the stream.
+    fn sent(value: &[u8], shares: bool) -> (Incoming, usize) {
+        let file = blocks::file().unwrap();
+        let shared = Blocks::new(file.try_clone().unwrap()).unwrap();
+        let (mut from, to) = UnixStream::pair().unwrap();
+        let sender = Sender::start(to, shares.then_some(shared)).unwrap();
+        let mut parcel = sender.parcel();
+        value.chunks(100_000).for_each(|part| parcel.write_all(part).unwrap());
+        let id = message::id(Uuid::from_u128(7));
+        sender.send_with(5, &("fetched", id, 0, [id]), parcel);
+        drop(sender);
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes).unwrap();
+        let mut reader = Reader::new(&bytes[..], Some(Views::new(&file).unwrap()));
+        (reader.next().unwrap().unwrap(), bytes.len())
+    }
+
+    #[test]
+    fn long_values_do_not_go_through_the_stream_where_memory_is_shared() {
+        let id = Uuid::from_u128(7);
+        for (length, shares, goes) in
+            [(1_000_000, true, 0), (1_000_000, false, 1_000_000), (100, true, 100)]
+        {
+            let value: Vec<u8> = (0..length).map(|nth| nth as u8).collect();
+            let (message, bytes) = sent(&value, shares);
+            let outcome = Told::Value(Value::Own(value));
+            assert_eq!(message, Incoming::Fetched(News { id, carries: vec![id], outcome }));
+            assert!((goes..goes + 200).contains(&bytes), "{bytes}");
+        }
+    }
+
+    /// Whatever is said of where a value lies, it is read or refused.
+    #[test]
+    fn changed_places_are_values_or_errors_and_nothing_else() {
+        let views = Views::new(&blocks::file().unwrap()).unwrap();
+        let id = message::id(Uuid::from_u128(7));
+        let lies = Lies(Span { slot: 3, start: 1 << 16, bytes: 20 });
+        let valid = framed(&message::encode(&("run", id, 1, lies, [lies], [id])));
+        let mut outcomes = [0; 2];
+        for place in LENGTH_BYTES..valid.len() {
+            for byte in 0..=u8::MAX {
+                let mut bytes = valid.clone();
+                bytes[place] = byte;
+                let read = Reader::new(&bytes[..], Some(Arc::clone(&views))).next();
+                outcomes[usize::from(read.is_err())] += 1;
+                if let Ok(Some(Incoming::Run(Run { call, values, .. }))) = read {
+                    let all = values.iter().chain([&call]).flat_map(|value| value.last());
+                    assert!(all.count() <= 2);
+                }
+                assert!(Reader::new(&bytes[..], None).next().is_err(), "no memory is shared");
+            }
+        }
+        assert!(outcomes.into_iter().all(|count| count > 1000), "{outcomes:?}");
     }
 
     /// Whatever comes of changed bytes is a message or an error.
@@ -216,7 +327,7 @@ mod tests {
             for byte in 0..=u8::MAX {
                 let mut bytes = valid.clone();
                 bytes[place] = byte;
-                errors += u32::from(Reader::new(&bytes[..]).next().is_err());
+                errors += u32::from(Reader::new(&bytes[..], None).next().is_err());
             }
         }
         assert!(errors > 1000, "{errors}");

@@ -1,17 +1,22 @@
 //! What is said over a bridge: messages, as `python/protocol.md` lists them.
 //!
 //! A message is an array in MessagePack whose first element is its name. Ids are 16 bytes. Values, calls and
-//! errors are bytes for those who speak Python; only programs of ours look into them.
+//! errors are bytes for those who speak Python; only programs of ours look into them. In the place of long bytes an
+//! extension says where they lie.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::{self, Formatter};
+use std::sync::Arc;
 
 use serde::de::{Error as _, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_bytes::ByteBuf;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_bytes::{ByteArray, ByteBuf};
 use uuid::Uuid;
 
+use crate::cluster::bridge::parcel::Parcel;
+use crate::cluster::bridge::spans::Span;
+use crate::cluster::bridge::views::{Value, Views};
 use crate::cluster::detached::Detached;
 use crate::cluster::placement::{Placement, Reservation};
 use crate::error::{Error, ErrorKind, Result};
@@ -42,6 +47,8 @@ pub(super) struct Settings<'a> {
     pub(super) serves: &'a str,
     /// Whether the program has actors, which tasks may ask for.
     pub(super) actors: bool,
+    /// The descriptors of memory for long values, to the sidecar and from it, where there is such.
+    pub(super) blocks: Option<(i32, i32)>,
 }
 
 /// What a call asks of the cluster. What is not asked for is not sent.
@@ -84,7 +91,45 @@ pub(super) struct Asks {
 
 /// A call: the id of its result, its function, the call itself, the objects that it needs and those that are
 /// refs inside of its arguments, and what it asks for.
-pub(super) type Call = (Id, String, ByteBuf, Vec<Id>, Vec<Id>, Asks);
+pub(super) type Call = (Id, String, Parcel, Vec<Id>, Vec<Id>, Asks);
+
+/// The type of the extension that says where bytes lie.
+const LIES: i8 = 1;
+/// The number of the flag in 4 bytes, the start and the length in 8 each, little-endian.
+const LIES_BYTES: usize = 20;
+
+/// Where bytes lie that are not in the message.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Lies(pub(super) Span);
+
+impl Serialize for Lies {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let Span { slot, start, bytes } = self.0;
+        let mut data = [0; LIES_BYTES];
+        data[..4].copy_from_slice(&(slot as u32).to_le_bytes());
+        data[4..12].copy_from_slice(&(start as u64).to_le_bytes());
+        data[12..].copy_from_slice(&(bytes as u64).to_le_bytes());
+        let extension = (LIES, ByteArray::new(data));
+        serializer.serialize_newtype_struct(rmp_serde::MSGPACK_EXT_STRUCT_NAME, &extension)
+    }
+}
+
+impl Lies {
+    /// What an extension says.
+    fn read<'de, D: Deserializer<'de>>(extension: D) -> std::result::Result<Self, D::Error> {
+        let (kind, data): (i8, ByteBuf) = Deserialize::deserialize(extension)?;
+        let unknown = || D::Error::custom("an extension that does not say where bytes lie");
+        let data: &[u8; LIES_BYTES] = data[..].try_into().map_err(|_| unknown())?;
+        let number = |bytes: &[u8]| {
+            let number =
+                bytes.iter().rev().fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
+            usize::try_from(number).map_err(|_| unknown())
+        };
+        let slot = number(&data[..4])?;
+        let span = Span { slot, start: number(&data[4..12])?, bytes: number(&data[12..])? };
+        if kind == LIES { Ok(Self(span)) } else { Err(unknown()) }
+    }
+}
 
 /// A message without its last part, to be sent with it or without.
 pub(super) fn encode(message: &impl Serialize) -> Vec<u8> {
@@ -133,7 +178,7 @@ pub(super) struct News {
 #[derive(Debug, PartialEq)]
 pub(super) enum Told {
     /// The value.
-    Value(Vec<u8>),
+    Value(Value),
     /// The value is on the cluster, and comes when it is asked for.
     Remote,
     /// The error; whether an argument's failure is all that it was; whether it was worth another try.
@@ -149,16 +194,24 @@ pub(super) enum Told {
 pub(super) struct Run {
     pub(super) id: Uuid,
     pub(super) attempt: u32,
-    pub(super) call: Vec<u8>,
-    pub(super) values: Vec<Vec<u8>>,
+    pub(super) call: Value,
+    pub(super) values: Vec<Value>,
     pub(super) carries: Vec<Uuid>,
 }
 
 impl Run {
-    fn new(id: Id, attempt: u32, call: ByteBuf, values: Vec<ByteBuf>, carries: Vec<Id>) -> Self {
-        let values = values.into_iter().map(ByteBuf::into_vec).collect();
+    fn new(
+        id: Id,
+        attempt: u32,
+        call: RawValue,
+        values: Vec<RawValue>,
+        carries: Vec<Id>,
+        views: Option<&Arc<Views>>,
+    ) -> Result<Self> {
+        let values = values.into_iter().map(|value| value.read(views));
+        let values = values.collect::<Result<_>>()?;
         let carries = carries.into_iter().map(uuid).collect();
-        Self { id: uuid(id), attempt, call: call.into_vec(), values, carries }
+        Ok(Self { id: uuid(id), attempt, call: call.read(views)?, values, carries })
     }
 }
 
@@ -190,13 +243,41 @@ struct RawNews(Id, u8, Vec<Id>, Payload);
 
 /// What is told with a status, which says what it is.
 enum Payload {
-    Bytes(Vec<u8>),
+    Bytes(RawValue),
     Size,
     Failed(String, String),
     Lost(bool, String),
 }
 
-/// Each is of a type of its own in MessagePack. Long bytes are copied once.
+/// A value, wherever it is.
+enum RawValue {
+    Own(Vec<u8>),
+    Lies(Lies),
+}
+
+impl RawValue {
+    fn read(self, views: Option<&Arc<Views>>) -> Result<Value> {
+        match self {
+            Self::Own(bytes) => Ok(Value::Own(bytes)),
+            Self::Lies(Lies(span)) => {
+                let view = views.and_then(|views| views.view(span));
+                view.map(Value::View)
+                    .ok_or_else(|| garbled(format_args!("no bytes lie at {span:?}")))
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for RawValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        match Payload::deserialize(deserializer)? {
+            Payload::Bytes(value) => Ok(value),
+            _ => Err(D::Error::custom("no bytes, nor where they lie")),
+        }
+    }
+}
+
+/// Each is of a type of its own in MessagePack. Long bytes in a frame are copied once.
 impl<'de> Deserialize<'de> for Payload {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         deserializer.deserialize_any(PayloadVisitor)
@@ -221,7 +302,14 @@ impl<'de> Visitor<'de> for PayloadVisitor {
     }
 
     fn visit_bytes<E>(self, bytes: &[u8]) -> std::result::Result<Payload, E> {
-        Ok(Payload::Bytes(bytes.to_vec()))
+        Ok(Payload::Bytes(RawValue::Own(bytes.to_vec())))
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(
+        self,
+        extension: D,
+    ) -> std::result::Result<Payload, D::Error> {
+        Lies::read(extension).map(|lies| Payload::Bytes(RawValue::Lies(lies)))
     }
 
     fn visit_u64<E>(self, _: u64) -> std::result::Result<Payload, E> {
@@ -240,15 +328,16 @@ impl<'de> Visitor<'de> for PayloadVisitor {
 }
 
 impl RawNews {
-    fn read(self) -> Result<News> {
+    fn read(self, views: Option<&Arc<Views>>) -> Result<News> {
         let Self(id, code, carries, payload) = self;
         let status = Status::from_code(code).ok_or_else(|| garbled("an unknown status"))?;
         let outcome = match (status, payload) {
-            (Status::Value, Payload::Bytes(bytes)) => Told::Value(bytes),
+            (Status::Value, Payload::Bytes(value)) => Told::Value(value.read(views)?),
             (Status::Remote, Payload::Size) => Told::Remote,
-            (Status::Error | Status::Retry | Status::Upstream, Payload::Bytes(bytes)) => {
+            (Status::Error | Status::Retry | Status::Upstream, Payload::Bytes(value)) => {
+                let encoded = value.read(views)?.into_vec();
                 let (upstream, retry) = (status == Status::Upstream, status == Status::Retry);
-                Told::Error { encoded: bytes, upstream, retry }
+                Told::Error { encoded, upstream, retry }
             }
             (Status::Failed, Payload::Failed(kind, text)) => {
                 Told::Failed { kind: self::kind(&kind), text }
@@ -283,11 +372,11 @@ fn kind(name: &str) -> ErrorKind {
 }
 
 impl Incoming {
-    /// Reads a message.
+    /// Reads a message; `views`: where its long values lie.
     ///
     /// # Errors
     /// `Engine`, if it is none.
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self> {
+    pub(super) fn decode(bytes: &[u8], views: Option<&Arc<Views>>) -> Result<Self> {
         Ok(match name(bytes)? {
             "started" => {
                 let (_, cpus): (&str, _) = read(bytes)?;
@@ -299,33 +388,34 @@ impl Incoming {
             }
             "done" => {
                 let (_, news): (&str, Vec<RawNews>) = read(bytes)?;
-                Self::Done(news.into_iter().map(RawNews::read).collect::<Result<_>>()?)
+                let news = news.into_iter().map(|news| news.read(views));
+                Self::Done(news.collect::<Result<_>>()?)
             }
             "fetched" => {
                 let (_, id, status, carries, payload): (&str, _, _, _, _) = read(bytes)?;
-                Self::Fetched(RawNews(id, status, carries, payload).read()?)
+                Self::Fetched(RawNews(id, status, carries, payload).read(views)?)
             }
             "run" => {
                 let (_, id, attempt, call, values, carries): (
                     &str,
                     _,
                     _,
-                    ByteBuf,
-                    Vec<ByteBuf>,
+                    RawValue,
+                    Vec<RawValue>,
                     Vec<Id>,
                 ) = read(bytes)?;
-                Self::Run(Run::new(id, attempt, call, values, carries))
+                Self::Run(Run::new(id, attempt, call, values, carries, views)?)
             }
             "upcall" => {
                 let (_, caller, id, call, values, carries): (
                     &str,
                     _,
                     _,
-                    ByteBuf,
-                    Vec<ByteBuf>,
+                    RawValue,
+                    Vec<RawValue>,
                     Vec<Id>,
                 ) = read(bytes)?;
-                let run = Run::new(id, 1, call, values, carries);
+                let run = Run::new(id, 1, call, values, carries, views)?;
                 Self::Upcall(uuid(caller), run)
             }
             "cancel" => {
@@ -334,7 +424,7 @@ impl Incoming {
             }
             "item" => {
                 let (_, stream, id, status, carries, payload): (&str, _, _, _, _, _) = read(bytes)?;
-                Self::Item(uuid(stream), RawNews(id, status, carries, payload).read()?)
+                Self::Item(uuid(stream), RawNews(id, status, carries, payload).read(views)?)
             }
             "more" => {
                 let (_, id): (&str, _) = read(bytes)?;

@@ -11,6 +11,7 @@
 //! ends the program speaks the same messages, so a call may call, store and wait as the driver may.
 //!
 //! - `message`, `link` what is said, and how it is written and read;
+//! - `blocks`, `spans` memory that both sides share, for long values; `parcel` those that go, `views` those that come;
 //! - `sidecar` Python, started;
 //! - `client` what a process has on the cluster, whichever end it is;
 //! - `actor` the places of actors, as the driver sees them, and `upcalls` what tasks ask of these;
@@ -18,14 +19,18 @@
 //! - `../python/` all that is in Python, with `protocol.md`.
 
 mod actor;
+mod blocks;
 mod call;
 mod client;
 pub(super) mod hosted;
 mod kept;
 mod link;
 mod message;
+pub(super) mod parcel;
 mod sidecar;
+mod spans;
 mod upcalls;
+mod views;
 
 use std::process::Child;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};

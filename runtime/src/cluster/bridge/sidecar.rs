@@ -3,12 +3,17 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::env;
-use std::io::BufWriter;
+use std::io::{self, BufWriter};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 
+use crate::cluster::bridge::blocks::{self, Blocks};
 use crate::cluster::bridge::link::{Reader, Sender};
 use crate::cluster::bridge::message::{Incoming, Settings};
+use crate::cluster::bridge::views::Views;
+use crate::cluster::processes::spawn::let_inherit;
 use crate::cluster::registry;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -18,8 +23,9 @@ const PYTHON_DEFAULT: &str = "python3";
 /// Given to Python by `-c`.
 const BOOT: &str = include_str!("../python/boot.py");
 /// The package that goes to the sidecar, and from there to the workers of the cluster.
-const MODULES: [(&str, &str); 21] = [
+const MODULES: [(&str, &str); 22] = [
     ("binary", include_str!("../python/binary.py")),
+    ("blocks", include_str!("../python/blocks.py")),
     ("bridge", include_str!("../python/bridge.py")),
     ("child", include_str!("../python/child.py")),
     ("engine_dask", include_str!("../python/engine_dask.py")),
@@ -69,8 +75,10 @@ impl Sidecar {
     /// # Errors
     /// `Engine`, if there is no Python, it lacks a package, or there is no cluster: it says what to do.
     pub(super) fn start(cluster: &Cluster<'_>) -> Result<Self> {
-        let mut process = spawn()?;
-        let joined = Self::join(&mut process, cluster);
+        // Without such memory all goes through the pipes.
+        let shared = Shared::new().ok();
+        let mut process = spawn(shared.as_ref())?;
+        let joined = Self::join(&mut process, cluster, shared);
         joined
             .inspect_err(|_| {
                 let _ = process.kill();
@@ -82,10 +90,14 @@ impl Sidecar {
     fn join(
         process: &mut Child,
         cluster: &Cluster<'_>,
+        shared: Option<Shared>,
     ) -> Result<(Sender, Reader<ChildStdout>, f64)> {
         let to: ChildStdin = process.stdin.take().expect("it was asked for");
         let from: ChildStdout = process.stdout.take().expect("it was asked for");
-        let sender = Sender::start(BufWriter::with_capacity(1 << 16, to)).map_err(|error| {
+        let numbers = shared.as_ref().map(Shared::numbers);
+        let (views, blocks) = shared.map(|Shared { views, blocks, .. }| (views, blocks)).unzip();
+        let to = BufWriter::with_capacity(1 << 16, to);
+        let sender = Sender::start(to, blocks).map_err(|error| {
             failed(format_args!("the thread that writes to it did not start: {error}"))
         })?;
         let texts: BTreeMap<&str, &str> = MODULES.into_iter().collect();
@@ -109,9 +121,10 @@ impl Sidecar {
                 environment: environment(cluster.engine),
                 serves: cluster.serves,
                 actors: registry::has_actors(),
+                blocks: numbers,
             },
         ));
-        let mut reader = Reader::new(from);
+        let mut reader = Reader::new(from, views);
         match reader.next()? {
             Some(Incoming::Started { cpus }) => Ok((sender, reader, cpus)),
             Some(Incoming::Refused { kind, text }) => Err(Error::new(kind, text)),
@@ -124,17 +137,43 @@ impl Sidecar {
     }
 }
 
+/// Memory for long values, that both sides have.
+struct Shared {
+    blocks: Arc<Blocks>,
+    views: Arc<Views>,
+    /// To the sidecar and from it, until that has them, too.
+    files: (OwnedFd, OwnedFd),
+}
+
+impl Shared {
+    fn new() -> io::Result<Self> {
+        let files = (blocks::file()?, blocks::file()?);
+        let blocks = Blocks::new(files.0.try_clone()?)?;
+        Ok(Self { blocks, views: Views::new(&files.1)?, files })
+    }
+
+    fn numbers(&self) -> (i32, i32) {
+        (self.files.0.as_raw_fd(), self.files.1.as_raw_fd())
+    }
+}
+
 fn python() -> String {
     env::var(PYTHON).unwrap_or_else(|_| PYTHON_DEFAULT.to_owned())
 }
 
-fn spawn() -> Result<Child> {
+fn spawn(shared: Option<&Shared>) -> Result<Child> {
     let python = python();
     let mut command = Command::new(&python);
     command.args(["-c", BOOT]).stdin(Stdio::piped()).stdout(Stdio::piped());
     // What a terminal or `timeout` sends to a group is the driver's to hear: the sidecar sees the driver's end, and has a
     // cluster to say farewell to.
     command.process_group(0);
+    if let Some((to, from)) = shared.map(Shared::numbers) {
+        // SAFETY: `shared` keeps them open until the child was started.
+        let let_have = move || unsafe { let_inherit(&[to, from]) };
+        // SAFETY: what runs between fork and exec makes system calls and nothing else.
+        unsafe { command.pre_exec(let_have) };
+    }
     command.spawn().map_err(|error| {
         failed(format_args!(
             "Python did not start as `{python}`: {error}; set {PYTHON} to a Python that has the cluster's package"

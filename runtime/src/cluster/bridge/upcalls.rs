@@ -14,7 +14,7 @@ use crate::cluster::bridge::call::{self, CallHead};
 use crate::cluster::bridge::client::{Carried, Client};
 use crate::cluster::bridge::message::{self, Run};
 use crate::cluster::frame::Bytes;
-use crate::cluster::{coder, registry};
+use crate::cluster::registry;
 use crate::error::Result;
 use crate::local::cell::AnyRef;
 use crate::local::completion::Completion;
@@ -75,13 +75,11 @@ fn make(client: &'static Client, local: &Arc<Local>, run: Run) {
     };
     local.spawn_on_tokio(async move {
         let called = Completion::of(called).await;
-        let mut bytes = Vec::new();
-        let outcome = coder::encode(&called, &mut bytes).map(|held| (bytes, held));
-        tell(client, id, outcome);
+        tell(client, id, Ok(&called));
     });
 }
 
-fn tell(client: &Client, id: Uuid, outcome: Result<(Vec<u8>, Vec<wire::Held>)>) {
+fn tell(client: &Client, id: Uuid, outcome: Result<&AnyRef>) {
     if let Err(error) = client.answer(id, outcome) {
         // Its refs could not be passed on; or the cluster is gone, and with it whoever waits.
         let _ = client.answer(id, Err(error));
@@ -92,10 +90,10 @@ fn tell(client: &Client, id: Uuid, outcome: Result<(Vec<u8>, Vec<wire::Held>)>) 
 fn forward(client: &'static Client, run: Run) -> Result<AnyRef> {
     let Run { id, call, values, carries, .. } = run;
     let carried = Carried::new(client, carries);
-    let (head, body) = CallHead::open(&call)?;
+    let (head, start) = CallHead::open(&call)?;
     let registered = registry::find(&head.function)?;
-    let bytes = Bytes { body, shared: None };
-    let value_of = |id: &Uuid| call::value_of(id, &head.needs, &values).cloned();
+    let bytes = Bytes { body: &call[start..], shared: None };
+    let value_of = |id: &Uuid| call::value_of(id, &head.needs, &values).map(|value| value.to_vec());
     let argument = |argument: &Argument| {
         Ok(ForwardedArgument::Value(match argument {
             Argument::Value(part) => bytes.part(*part)?.to_vec(),

@@ -127,11 +127,8 @@ fn spawn_here(serves: Serves, piped: bool) -> io::Result<(Child, Ends)> {
         command.env(TUNABLES, LARGE_PAGES);
     }
     let before_exec = move || {
-        for descriptor in descriptors {
-            // SAFETY: `theirs` keeps it open in the driver, and the child is its copy.
-            let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };
-            rustix::io::fcntl_setfd(descriptor, FdFlags::empty())?;
-        }
+        // SAFETY: `theirs` keeps them open in the driver, and the child is its copy.
+        unsafe { let_inherit(&descriptors) }?;
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
         // It may have died before that was said.
         if rustix::process::getppid() != Some(parent) {
@@ -146,11 +143,31 @@ fn spawn_here(serves: Serves, piped: bool) -> io::Result<(Child, Ends)> {
     Ok((child, ours))
 }
 
+/// Lets what a child executes have these, from between its fork and that on.
+///
+/// # Safety
+/// They are open.
+pub(crate) unsafe fn let_inherit(descriptors: &[RawFd]) -> io::Result<()> {
+    for descriptor in descriptors {
+        // SAFETY: by the caller's promise.
+        let descriptor = unsafe { BorrowedFd::borrow_raw(*descriptor) };
+        rustix::io::fcntl_setfd(descriptor, FdFlags::empty())?;
+    }
+    Ok(())
+}
+
 /// What a worker is connected to.
 pub(crate) enum Inherited {
     FromDriver(Ends),
     /// The Python that hosts it on a cluster.
-    FromHost(OwnedFd),
+    FromHost(HostEnds),
+}
+
+/// What a worker and its host share.
+pub(crate) struct HostEnds {
+    pub(crate) channel: UnixStream,
+    /// Memory for long values that come here, and for those that go, where there is such.
+    pub(crate) blocks: Option<(OwnedFd, OwnedFd)>,
 }
 
 /// The ends that this process inherited, if it was started as a worker; and when it is to serve. The variable
@@ -174,8 +191,17 @@ pub(crate) unsafe fn inherited() -> Option<(Serves, io::Result<Inherited>)> {
         // SAFETY: it is open, was made for us, and by the caller's promise it is taken once.
         io::Result::Ok(unsafe { OwnedFd::from_raw_fd(number) })
     };
-    if let [channel] = numbers[..] {
-        return Some((serves, take(channel).map(Inherited::FromHost)));
+    if let [channel, ref blocks @ ..] = numbers[..]
+        && blocks.len() <= 2
+    {
+        let ends = || {
+            let blocks = match *blocks {
+                [come, go] => Some((take(come)?, take(go)?)),
+                _ => None,
+            };
+            Ok(Inherited::FromHost(HostEnds { channel: take(channel)?.into(), blocks }))
+        };
+        return Some((serves, ends()));
     }
     let [tasks, urgent, page, to_worker, to_driver] = numbers.try_into().ok()?;
     let ends = || {

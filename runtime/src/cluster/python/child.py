@@ -13,9 +13,9 @@ import subprocess
 import sys
 import threading
 
-from . import frames, memory
+from . import blocks, frames, memory
 
-# Tells the program that it is a worker of a cluster, when it begins to serve, and by which descriptor.
+# Tells the program that it is a worker of a cluster, when it begins to serve, and by which descriptors.
 VARIABLE = "MOBULA_WORKER"
 # How many lines of stderr an error tells.
 STDERR_LINES = 10
@@ -33,18 +33,21 @@ class Child:
     def __init__(self, path, job):
         memory.keep()
         ours, theirs = socket.socketpair()
-        environment = {**os.environ, **job["environment"], VARIABLE: f"{job['serves']}:{theirs.fileno()}"}
+        files, its_blocks, self.view = blocks.shared()
+        numbers = [end.fileno() for end in (theirs, *files)]
+        variable = f"{job['serves']}:{','.join(map(str, numbers))}"
+        environment = {**os.environ, **job["environment"], VARIABLE: variable}
         with theirs:
             self.process = subprocess.Popen(
                 [job["arguments"][0], *job["arguments"][1:]],
                 executable=path,
                 env=environment,
-                pass_fds=[theirs.fileno()],
+                pass_fds=numbers,
                 stdin=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
             )
         self.socket = ours
-        self.writer = frames.Writer(ours.sendall)
+        self.writer = frames.Writer(ours.sendall, its_blocks)
         # Serves what the child's calls ask the cluster for; the host's to set.
         self.bridge = None
         self.lines = collections.deque(maxlen=STDERR_LINES)
@@ -79,7 +82,7 @@ class Child:
         if not ready:
             return None
         try:
-            return frames.read(self.socket.recv_into)
+            return frames.read(self.socket.recv_into, self.view)
         except (frames.Closed, OSError, ValueError) as error:
             self.process.poll()
             why = f" ({error})" if isinstance(error, ValueError) else ""

@@ -136,7 +136,7 @@ class Dask:
                     positions[future.key] = len(flat)
                     flat.append(future)
                 needs.append((positions[future.key], index))
-            calls.append((task.id, task.call, needs))
+            calls.append((task.id, bytes(task.take_call()), needs))
         options = group[0].options
         future = self.client.submit(
             run,
@@ -250,7 +250,7 @@ def run(job, header, *flat):
     calls, retries = header
     calls = [(id, call, [flat[need][index] for need, index in needs], {}) for id, call, needs in calls]
     results = host.run(job, calls, 1, retries, _missing, lambda child: _bridge(job, child))
-    results = [outcome.without_refs("dask", result) for result in results]
+    results = [outcome.owned(outcome.without_refs("dask", result)) for result in results]
     large = sum(len(payload) for status, payload, *_ in results if status == outcome.VALUE) > LARGE_BYTES
     return list(results) if large else tuple(results)
 

@@ -174,7 +174,8 @@ class Ipyparallel:
 
     def _send(self, sent, slots, needed):
         calls = [
-            (task.id, task.call, [slot.outcome for slot in slots], {}) for task, slots in zip(sent.group, needed)
+            (task.id, bytes(task.take_call()), [slot.outcome for slot in slots], {})
+            for task, slots in zip(sent.group, needed)
         ]
         retries = sent.group[0].options.get("max_retries", 0)
         try:
@@ -210,7 +211,7 @@ class Ipyparallel:
         if carries:
             raise outcome.Cannot("ipyparallel", "store refs inside of values")
         slot = Slot()
-        slot.fill((outcome.VALUE, payload, {}, 0.0))
+        slot.fill((outcome.VALUE, bytes(payload), {}, 0.0))
         return slot
 
     def fetch(self, handle, then):
@@ -317,7 +318,7 @@ class Alone:
 def run(job, calls, retries):
     """A task of ipyparallel's: some calls, and what they need."""
     results = host.run(job, calls, 1, retries, _missing, lambda child: Bridge(Alone(), child.writer))
-    return [outcome.without_refs("ipyparallel", result) for result in results]
+    return [outcome.owned(outcome.without_refs("ipyparallel", result)) for result in results]
 
 
 def _missing():

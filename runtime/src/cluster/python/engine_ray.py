@@ -294,7 +294,7 @@ class Ray:
 
     def answer(self, id, result):
         """The program tells what came of what a task has asked for."""
-        self.relay.answer.remote(id, result)
+        self.relay.answer.remote(id, outcome.owned(result))
 
     def _wait_for_late(self, actor, sent, index):
         """Tells of a call when it has ended that took longer than others with it."""
@@ -337,7 +337,7 @@ class Ray:
         for task in group:
             needs = [bridge.objects[id].handle for id in task.needs]
             needs = [(position(meta), index, position(payload)) for meta, index, payload in needs]
-            calls.append((task.id, _blob(task.call), needs, bridge.handles(task.carries)))
+            calls.append((task.id, _blob(task.take_call()), needs, bridge.handles(task.carries)))
         return (calls, group[0].options.get("max_retries", 0), split), flat
 
     def _function(self, task, returns, bridge):
@@ -789,7 +789,7 @@ def run(job, header, *flat):
     if attempt <= retries and outcome.is_worth_a_try(results[0]):
         status, payload, _, _ = results[0]
         raise RuntimeError(MARK, status, payload)
-    return _meta_and_payload(results[0]) if split else results
+    return _meta_and_payload(results[0]) if split else [outcome.owned(result) for result in results]
 
 
 def stream(job, header, *flat):
@@ -848,18 +848,18 @@ class Host:
             order.passes(number)
         if len(answers) == 1:
             result = await asyncio.wrap_future(answers[0])
-            return _meta_and_payload(result) if split else [result]
+            return _meta_and_payload(result) if split else [outcome.owned(result)]
         # Whoever has made them may wait for one, and another for what that does then.
         last = answers[-1:] if self.hosting.in_turn else answers
         await asyncio.wait([asyncio.wrap_future(answer) for answer in last], timeout=TOGETHER_SECONDS)
-        results = [answer.result() if answer.done() else None for answer in answers]
+        results = [outcome.owned(answer.result()) if answer.done() else None for answer in answers]
         for (id, *_), answer, result in zip(calls, answers, results):
             if result is None:
                 self.late_answers[id] = answer
         return results
 
     async def late(self, id):
-        return await asyncio.wrap_future(self.late_answers.pop(id))
+        return outcome.owned(await asyncio.wrap_future(self.late_answers.pop(id)))
 
     def passes(self, caller, number):
         self.orders[caller].passes(number)

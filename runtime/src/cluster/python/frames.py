@@ -1,5 +1,6 @@
 """Frames: a length of four bytes, little-endian, then so many bytes of MessagePack: an array whose first
-element names the message. `protocol.md` lists the messages."""
+element names the message. `protocol.md` lists the messages. Long values do not go through the stream, where both sides
+share memory: frames say where they lie."""
 
 import struct
 import threading
@@ -29,20 +30,24 @@ def read_exactly(read_into, count):
     return data
 
 
-def read(read_into):
-    """The next message from such a function."""
+def _no_view(kind, place):
+    raise ValueError("an extension where no memory is shared")
+
+
+def read(read_into, view=None):
+    """The next message from such a function; `view` gives values that lie elsewhere, where memory is shared."""
     (length,) = LENGTH.unpack(read_exactly(read_into, LENGTH.size))
     try:
         body = read_exactly(read_into, length)
     except MemoryError:
         raise ValueError(f"a frame of {length} bytes, for which there is no memory") from None
-    return decode(body)
+    return decode(body, view)
 
 
-def decode(body):
+def decode(body, view=None):
     """A message from its bytes. Raises ValueError where they are none."""
     try:
-        message = msgpack.unpackb(body, strict_map_key=False)
+        message = msgpack.unpackb(body, strict_map_key=False, ext_hook=view or _no_view)
     except Exception as error:
         raise ValueError(f"a frame that is no MessagePack: {error}") from error
     if not isinstance(message, list) or not message or not isinstance(message[0], str):
@@ -72,13 +77,24 @@ def encode(message):
 
 
 class Writer:
-    """Writes messages to a stream, one at a time, from any thread."""
+    """Writes messages to a stream, one at a time, from any thread; `blocks`: where long values go."""
 
-    def __init__(self, write_all):
+    def __init__(self, write_all, blocks=None):
         self.write_all = write_all
+        self.blocks = blocks
         self.lock = threading.Lock()
 
+    def _lent(self, part):
+        """The part of a message with what says where they lie in the place of long values."""
+        if isinstance(part, list):
+            return [self._lent(element) for element in part]
+        if isinstance(part, (bytes, bytearray, memoryview)) and len(part) >= self.blocks.LONG_BYTES:
+            return self.blocks.lend(part) or part
+        return part
+
     def send(self, *messages):
+        if self.blocks is not None:
+            messages = [self._lent(message) for message in messages]
         parts = [part for message in messages for part in encode(message)]
         if sum(map(len, parts)) < LARGE_BYTES:
             parts = [b"".join(parts)]

@@ -4,6 +4,7 @@ back to the system after a while."""
 import ctypes
 import threading
 import time
+import weakref
 
 # Parameters of glibc's `mallopt`, by their numbers in its `malloc.h`: how much stays at the end of the heap when it
 # is freed, and how many allocations have pages of their own.
@@ -14,6 +15,8 @@ KEEP_SECONDS = 10.0
 
 _lock = threading.Lock()
 _keeps = False
+# What has pages besides, and a `give_back`.
+_others = weakref.WeakSet()
 
 
 def keep():
@@ -21,15 +24,29 @@ def keep():
     global _keeps
     with _lock:
         before, _keeps = _keeps, True
-    libc = ctypes.CDLL(None)
-    if before or not hasattr(libc, "mallopt"):
+    if before:
         return
-    for parameter, value in (TRIM_THRESHOLD, MMAP_MAX):
-        libc.mallopt(parameter, value)
-    threading.Thread(target=_give_back, args=(libc.malloc_trim,), daemon=True).start()
+    libc = ctypes.CDLL(None)
+    trim = getattr(libc, "malloc_trim", None)
+    if hasattr(libc, "mallopt"):
+        for parameter, value in (TRIM_THRESHOLD, MMAP_MAX):
+            libc.mallopt(parameter, value)
+    threading.Thread(target=_give_back, args=(trim,), daemon=True).start()
 
 
-def _give_back(malloc_trim):
+def give_back_of(other):
+    """Calls `other.give_back` as often, as long as it is there."""
+    with _lock:
+        _others.add(other)
+
+
+def _give_back(trim):
     while True:
         time.sleep(KEEP_SECONDS)
-        malloc_trim(0)
+        if trim is not None:
+            trim(0)
+        with _lock:
+            others = list(_others)
+        for other in others:
+            other.give_back()
+        others = other = None

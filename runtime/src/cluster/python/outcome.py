@@ -43,6 +43,12 @@ def without_refs(engine, result):
     return cannot(engine, "return refs inside of values: return the values") if carries else result
 
 
+def owned(result):
+    """The outcome with bytes of its own, where they are a view of memory that others want back."""
+    status, payload, carries, seconds = result
+    return (status, bytes(payload), carries, seconds) if isinstance(payload, memoryview) else result
+
+
 def failure_of(needed):
     """Why a call fails that needs these outcomes, or None."""
     for status, payload, _, _ in needed:

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 
-from . import frames, memory
+from . import blocks, frames, memory
 from .bridge import Bridge
 
 # How long the farewell to the cluster may take.
@@ -68,6 +68,10 @@ def serve(read_into, writer):
         name, settings = frames.read(read_into)
         if name != "start":
             raise ValueError(f"the first message is {name!r}")
+        view = None
+        if settings.get("blocks") is not None:
+            come, go = map(blocks.inherited, settings["blocks"])
+            writer.blocks, view = blocks.Blocks(go), blocks.Views(come).view
         engine = _start(settings, writer)
         if engine is None:
             return
@@ -76,7 +80,7 @@ def serve(read_into, writer):
             engine.listen(bridge)
         try:
             while True:
-                bridge.handle(frames.read(read_into))
+                bridge.handle(frames.read(read_into, view))
         finally:
             _end_soon()
             engine.close()

@@ -30,5 +30,10 @@ class Task:
         self.turn = None
         self.options_key = repr(sorted(options.items())) if options else ""
 
+    def take_call(self):
+        """The call, which is nobody's any more: where it is a view, the program wants its memory back."""
+        call, self.call = self.call, None
+        return call
+
     def may_be_fused(self):
         return not (self.actor or self.needs or self.options.keys() & ALONE)

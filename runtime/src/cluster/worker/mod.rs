@@ -104,7 +104,7 @@ pub(crate) fn serve_if_worker() {
     let ends = INHERITED.lock().unwrap_or_else(PoisonError::into_inner).take();
     match ends {
         Some(Inherited::FromDriver(ends)) => serve(ends),
-        Some(Inherited::FromHost(channel)) => bridge::hosted::serve(channel),
+        Some(Inherited::FromHost(ends)) => bridge::hosted::serve(ends),
         // It serves already: this is a thread of the program's, or a task.
         None => {}
     }
@@ -198,7 +198,7 @@ pub(crate) struct Objects(Mutex<HashMap<Uuid, Object>>);
 pub(crate) enum Object {
     /// In the memory that both sides share.
     Shared(Part),
-    Bytes(Arc<Vec<u8>>),
+    Bytes(Arc<dyn AsRef<[u8]> + Send + Sync>),
     Value(AnyRef),
 }
 

@@ -75,7 +75,7 @@ impl Items {
                 connection.send_item(self.ticket, outcome, &held, lease)
             }
             Reader::Host => {
-                let mut body = Body::new(None);
+                let mut body = hosted::body();
                 let (outcome, held) = pack(&mut body);
                 hosted::send_item(outcome, held, body)
             }

@@ -9,8 +9,8 @@ from pathlib import Path
 import msgpack
 
 FOLDER = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(FOLDER))
-import frames
+sys.path.insert(0, str(FOLDER.parent))
+from python import blocks, frames
 
 TEXTS = {path.stem: path.read_text() for path in sorted(FOLDER.glob("*.py"))}
 PACKAGE = "mobula_bridge_test"
@@ -21,17 +21,22 @@ BOOT = TEXTS.pop("boot")
 class Driver:
     def __init__(self, engine, address, **settings):
         program = str(FOLDER / "tests" / "program.py")
+        go, come = blocks.file(), blocks.file()
+        numbers = [go.fileno(), come.fileno()]
         self.process = subprocess.Popen(
-            [sys.executable, "-c", BOOT], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-c", BOOT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=numbers
         )
+        self.views = blocks.Views(come)
         self.writer = frames.Writer(self._write)
         self.writer.send(["package", PACKAGE, TEXTS])
         self.writer.send(["start", {
             "engine": engine, "address": address, "namespace": None, "num_cpus": 2,
             "program": sys.executable, "arguments": [sys.executable, program], "environment": {}, "resources": {}, "serves": "before-main",
+            "blocks": numbers,
             **settings,
         }])
-        self.started = frames.read(self.process.stdout.readinto)
+        self.writer.blocks = blocks.Blocks(go)
+        self.started = self._read()
         self.news = {}
         self.changed = threading.Condition()
         threading.Thread(target=self._listen, daemon=True).start()
@@ -40,10 +45,13 @@ class Driver:
         self.process.stdin.write(data)
         self.process.stdin.flush()
 
+    def _read(self):
+        return frames.read(self.process.stdout.readinto, self.views.view)
+
     def _listen(self):
         try:
             while True:
-                message = frames.read(self.process.stdout.readinto)
+                message = self._read()
                 with self.changed:
                     if message[0] == "item":
                         self.news.setdefault(("item", message[1]), []).append(message[2:])

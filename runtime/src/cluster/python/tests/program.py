@@ -11,11 +11,19 @@ import time
 
 import msgpack
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-import frames
+FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.dirname(FOLDER))
+from python import blocks, frames
 
-channel = socket.socket(fileno=int(os.environ["MOBULA_WORKER"].partition(":")[2]))
-writer = frames.Writer(channel.sendall)
+numbers = map(int, os.environ["MOBULA_WORKER"].partition(":")[2].split(","))
+channel = socket.socket(fileno=next(numbers))
+come, go = map(blocks.inherited, numbers)
+writer = frames.Writer(channel.sendall, blocks.Blocks(go))
+views = blocks.Views(come)
+
+
+def read():
+    return frames.read(channel.recv_into, views.view)
 
 
 def end_with_host():
@@ -37,7 +45,7 @@ def ask(message, name):
     """Sends a message and waits for the news of that name."""
     writer.send(message)
     while True:
-        news = frames.read(channel.recv_into)
+        news = read()
         if news[0] == name:
             return news
 
@@ -74,7 +82,7 @@ def die_once(path):
 
 def wait_for_cancel():
     while True:
-        message = frames.read(channel.recv_into)
+        message = read()
         if message[0] == "cancel":
             raise Failed("cancelled")
 
@@ -98,7 +106,7 @@ def count(to, length):
         if number == 1000:
             raise Failed("too far")
         writer.send(["item", id, 0, [], msgpack.packb([number, "x" * length])])
-        while (news := frames.read(channel.recv_into))[0] != "more":
+        while (news := read())[0] != "more":
             if news[0] == "cancel":
                 raise Failed("stopped")
     return to
@@ -124,7 +132,7 @@ FUNCTIONS = {
 writer.send(["ready"])
 while True:
     try:
-        message = frames.read(channel.recv_into)
+        message = read()
     except frames.Closed:
         break
     if message[0] != "run":

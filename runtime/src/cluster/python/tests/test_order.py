@@ -3,7 +3,7 @@ import itertools
 import unittest
 
 import driver  # noqa: F401  (what is tested is found by it)
-from order import Order
+from python.order import Order
 
 
 class OfCalls(unittest.TestCase):
