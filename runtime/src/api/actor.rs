@@ -413,6 +413,18 @@ impl<A: Actor> ActorCell<A> {
         Ok(called)
     }
 
+    /// The actor's id, by which handles are told apart in other processes.
+    fn id(&self) -> Result<Uuid> {
+        Ok(match &self.0 {
+            Kind::Computes(handle) => handle.id(),
+            Kind::Waits(handle) => handle.id(),
+            Kind::Away(handle) => handle.id(),
+            Kind::AwayWaits(handle) => handle.id(),
+            Kind::Far(far) => far.id(),
+            Kind::Refused(error) => return Err(error.clone()),
+        })
+    }
+
     fn address(&self) -> usize {
         match &self.0 {
             Kind::Computes(handle) => std::sync::Arc::as_ptr(handle.strand()) as usize,
@@ -642,25 +654,13 @@ impl<A: Actor> Arg<Borrowed<ActorHandle<A>>> for &ActorHandle<A> {
 /// some handle lives, and in that process's workers, as long as it is sent to them in an argument or an object.
 impl<A: Actor> Serialize for ActorHandle<A> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if let Kind::Far(far) = &self.cell().0 {
-            far.share();
-        }
-        self.serialize_as_own(serializer)
-    }
-}
-
-impl<A: Actor> ActorHandle<A> {
-    /// The same, for a call of the actor: nobody gets the handle by it.
-    fn serialize_as_own<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let id = match &self.cell().0 {
-            Kind::Computes(handle) => handle.id(),
-            Kind::Waits(handle) => handle.id(),
-            Kind::Away(handle) => handle.id(),
-            Kind::AwayWaits(handle) => handle.id(),
-            Kind::Far(far) => far.id(),
-            Kind::Refused(error) => return Err(serde::ser::Error::custom(error)),
-        };
-        wire::hold(id, || self.clone());
+        let id = self.cell().id().map_err(serde::ser::Error::custom)?;
+        wire::hold(id, || {
+            if let Kind::Far(far) = &self.cell().0 {
+                far.share();
+            }
+            self.clone()
+        });
         id.serialize(serializer)
     }
 }

@@ -11,7 +11,7 @@ use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::api::actor::away::{ActorCrossing, MethodCrossing};
@@ -96,11 +96,10 @@ impl Far {
 struct Addressed<'a, A: Actor>(&'a ActorHandle<A>);
 
 impl<A: Actor> Serialize for Addressed<'_, A> {
-    fn serialize<S: serde::Serializer>(
-        &self,
-        serializer: S,
-    ) -> std::result::Result<S::Ok, S::Error> {
-        self.0.serialize_as_own(serializer)
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let id = self.0.cell().id().map_err(serde::ser::Error::custom)?;
+        wire::hold(id, || self.0.clone());
+        id.serialize(serializer)
     }
 }
 
