@@ -479,8 +479,26 @@ impl Keeper {
     }
 }
 
+#[remote]
+fn value_of(counter: ActorHandle<Counter>) -> mobula::Result<u64> {
+    mobula::get(counter.value())
+}
+
+/// What it starts is nobody else's, and ends with it.
+#[remote]
+fn watches_its_own() -> mobula::Result<ActorEnd> {
+    let counter = Counter::remote(0);
+    let end = counter.watch();
+    drop(counter);
+    mobula::get(end)
+}
+
 pub(crate) fn actor_handles(engine: Engine) -> mobula::Result<()> {
     let counter = Counter::remote(0);
+    // A call may wait for a task that waits for another call.
+    let late = counter.add(value_of::remote(&counter));
+    assert_eq!(mobula::get(late)?, 0);
+    assert!(matches!(mobula::get(watches_its_own::remote())?, ActorEnd::Unreachable));
     // An engine without actors says so.
     assert_eq!(mobula::get(counter.value())?, 0);
     // One caller's calls keep their order, and no call is lost between two callers.

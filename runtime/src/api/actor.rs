@@ -379,7 +379,7 @@ impl<A: Actor> ActorCell<A> {
         call: Call,
     ) -> Result<Ref<M::Output>> {
         let note = M::crossing().ok_or_else(far::stays::<A>)?.way.note;
-        let awaiting = awaited_here(&arguments);
+        let awaiting = awaited_by_call(&arguments);
         let strand = match &self.0 {
             Kind::Away(handle) => handle.strand(),
             Kind::AwayWaits(handle) => {
@@ -449,6 +449,20 @@ fn awaiting<P: Params>(slots: &P::Slots) -> Refs {
 /// itself, and gives their values to the actor without a way through here.
 fn awaited_here<P: Params>(arguments: &Arguments<P>) -> Refs {
     if cluster::is_over_bridge() { Refs::default() } else { arguments.awaited().refs }
+}
+
+/// The same, of a call to an actor. One that a cluster waited with would keep all others waiting, also those of which
+/// its arguments are made; so it waits here, for what is not known to be there.
+fn awaited_by_call<P: Params>(arguments: &Arguments<P>) -> Refs {
+    let refs = arguments.awaited().refs;
+    if !cluster::is_over_bridge() {
+        return refs;
+    }
+    let mut missing = Refs::default();
+    // SAFETY: the arguments hold them.
+    let all = unsafe { refs.to_vec() };
+    all.iter().filter(|any| !cluster::is_there(any)).for_each(|any| missing.add(any));
+    missing
 }
 
 /// The call of an actor that could not begin.

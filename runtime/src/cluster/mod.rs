@@ -45,6 +45,7 @@ use crate::cluster::upstream::Upstream;
 use crate::config::{Engine as Choice, Settings};
 use crate::error::{Error, ErrorKind, Failed, Result};
 use crate::local::abroad::Outside;
+use crate::local::cell::AnyRef;
 use crate::local::current::Task;
 use crate::local::runtimes::{self, Owner};
 use crate::local::{Local, default};
@@ -298,6 +299,11 @@ pub(crate) fn finish(settings: &Settings) {
 /// otherwise a driver does so for its workers.
 pub(crate) fn is_over_bridge() -> bool {
     default::with_current(|local| is_bridged(local))
+}
+
+/// Whether the value is known to be on the cluster, or is here.
+pub(crate) fn is_there(any: &AnyRef) -> bool {
+    any.is_complete() || bridge::is_there(any)
 }
 
 /// As `is_over_bridge`, of this runtime.

@@ -110,6 +110,8 @@ pub(crate) trait Kind<A: Life>: Sized + 'static {
     fn has_crashed(_: &Strand<A, Self>) -> bool {
         false
     }
+    /// The actor is to end, and its turn may be left to what takes long.
+    fn hurry(_: &Strand<A, Self>) {}
     /// On which arbiter it has its turns.
     fn arbiter(_: &Self::Aside) -> Option<usize> {
         None

@@ -171,9 +171,10 @@ fn is_found<A: Actor>(found: Found) -> Result<bool> {
     Err(Error::new(kind, message))
 }
 
-/// Whether the calls of such an actor are futures here: those that wait, and all that go to a cluster.
+/// Whether the calls of such an actor are futures here: those that wait, and those that go to a cluster, unless the
+/// state is saved after them, which is waited for.
 pub(super) fn calls_wait<A: Actor>(local: &Local) -> bool {
-    A::ASYNC || cluster::is_bridged(local)
+    A::ASYNC || (cluster::is_bridged(local) && !A::SAVES)
 }
 
 /// An actor's state, in the process that made it.

@@ -121,11 +121,18 @@ enum Wish<A: Actor> {
         taken: Taken,
     },
     Find(ActorName),
-    Kill(ActorHandle<A>),
-    Stop(ActorHandle<A>),
-    Watch(ActorHandle<A>),
+    Kill(#[serde(serialize_with = "as_addressed")] ActorHandle<A>),
+    Stop(#[serde(serialize_with = "as_addressed")] ActorHandle<A>),
+    Watch(#[serde(serialize_with = "as_addressed")] ActorHandle<A>),
     /// Nobody has the handle any more that came with what was asked for.
     LetGo(Uuid),
+}
+
+fn as_addressed<A: Actor, S: Serializer>(
+    handle: &ActorHandle<A>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    Addressed(handle).serialize(serializer)
 }
 
 /// Asks the driver for something.

@@ -155,7 +155,7 @@ pub(super) fn start(
         is_made: AtomicBool::new(false),
         lost: Mutex::default(),
     });
-    client.host(&place, cargo.function().later.is_none(), asked)?;
+    client.host(&place, local, cargo.function().later.is_none(), asked)?;
     let detached = asked.and_then(|asked| asked.detached.as_ref());
     // What others may have made is left to them, unless it ends here.
     let left = detached.is_some_and(|detached| detached.found != Found::Refuse);
@@ -271,7 +271,7 @@ impl Host for ActorHost {
             wakes.renew(waker);
             if wakes.is_to_stop() && !was_told {
                 was_told = true;
-                self.client.cancel_call(self.place.id_of(ticket));
+                self.cancel(ticket);
             }
         });
         drop(wakes);
@@ -320,14 +320,14 @@ impl Host for ActorHost {
     }
 
     fn cancel(&self, sent: u64) {
-        self.client.cancel_call(self.place.id_of(sent));
+        self.client.take_back(self.place.id, &[self.place.id_of(sent)], true);
     }
 
     fn take_back(&self) {
-        // The first has begun by now. From the last on, so that none begins when one before it does not.
-        let waiting = self.place.calls.tickets().into_iter().skip(1).rev();
-        let waiting: Vec<_> = waiting.map(|sent| self.place.id_of(sent)).collect();
-        self.client.take_back(self.place.id, &waiting);
+        // From the last on, so that none begins when one before it does not.
+        let sent = self.place.calls.tickets().into_iter().rev();
+        let sent: Vec<_> = sent.map(|sent| self.place.id_of(sent)).collect();
+        self.client.take_back(self.place.id, &sent, false);
     }
 
     fn leave(&self) {

@@ -109,7 +109,7 @@ pub(super) fn asks(engine: &str, options: Option<&Asked>, waits: bool) -> Result
         group: options.reservation.clone(),
         stream: None,
         in_turn: false,
-        of_actors: false,
+        of_actors: None,
         detached: options.detached.clone(),
         python: options.python,
     })

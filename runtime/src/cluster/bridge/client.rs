@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::cluster::argument::{Asked, Packing};
 use crate::cluster::bridge::actor::Place;
 use crate::cluster::bridge::call::{ActorCall, CallHead, Head, asks, asks_of_actor};
+use crate::cluster::bridge::hosted;
 use crate::cluster::bridge::link::Sender;
 use crate::cluster::bridge::message::{self, Asks, News, Run, Told};
 use crate::cluster::bridge::parcel::Parcel;
@@ -29,7 +30,7 @@ use crate::error::{Error, ErrorKind, Failed, Result};
 use crate::local::cell::AnyRef;
 use crate::local::ids;
 use crate::local::waiting::Ended;
-use crate::local::{Local, abroad, default};
+use crate::local::{Local, abroad, default, pool};
 use crate::wire::{self, Held};
 
 /// Who waits for an object.
@@ -297,11 +298,15 @@ impl Client {
     pub(super) fn host(
         &self,
         place: &Arc<Place>,
+        local: &Arc<Local>,
         in_turn: bool,
         asked: Option<&Asked>,
     ) -> Result<()> {
         let sender = self.sender()?;
-        self.lock().places.insert(place.id, Arc::downgrade(place));
+        let mut state = self.lock();
+        state.local = Arc::downgrade(local);
+        state.places.insert(place.id, Arc::downgrade(place));
+        drop(state);
         let asks = Asks { in_turn, ..asks_of_actor(asked) };
         sender.send(&("host", message::id(place.id), asks));
         Ok(())
@@ -441,8 +446,17 @@ impl Client {
         let local = self.lock().local.upgrade();
         match local {
             Some(local) => self.upcalls.take(self, local, caller, run),
-            None => self.drop_undecoded(&run.carries),
+            None => {
+                self.drop_undecoded(&run.carries);
+                // If the cluster is gone, so is whoever waits.
+                let _ = self.answer(run.id, Err(pool::shut_down_before("it began")));
+            }
         }
+    }
+
+    /// Such a call is to stop.
+    pub(super) fn cancel_upcall(&self, id: Uuid) {
+        self.upcalls.cancel(id);
     }
 
     /// Tells what came of it: the value, and the refs in it.
@@ -475,6 +489,12 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// Whether the value is known to be on the cluster.
+    pub(super) fn is_there(&self, any: &AnyRef) -> bool {
+        let state = self.lock();
+        any.known_id().and_then(|id| state.imports.get(&id)).is_some_and(|import| import.remote)
     }
 
     /// Lets these come.
@@ -635,14 +655,10 @@ impl Client {
         Ok(())
     }
 
-    /// Asks those of an actor's calls to stop that have not begun.
-    pub(super) fn take_back(&self, place: Uuid, calls: &[Uuid]) {
+    /// Asks calls of an actor to stop, wherever they are: those that have not begun, and if `begun` those that have.
+    pub(super) fn take_back(&self, place: Uuid, calls: &[Uuid], begun: bool) {
         let calls: Vec<_> = calls.iter().copied().map(message::id).collect();
-        self.send(&("take_back", message::id(place), calls));
-    }
-
-    pub(super) fn cancel_call(&self, id: Uuid) {
-        self.send(&("cancel", message::id(id), false));
+        self.send(&("take_back", message::id(place), calls, begun));
     }
 }
 
@@ -669,7 +685,9 @@ impl Upstream for Client {
         let Departure { id, registered, pack, options, stands_at, place, streaming } = call;
         let engine = self.lock().engine;
         let mut asks = asks(engine, options.as_ref(), (registered.nature)().waits)?;
-        asks.of_actors = self.blocks && registered.of_actors;
+        if self.blocks && registered.of_actors {
+            asks.of_actors = Some(message::id(hosted::caller()));
+        }
         if !self.blocks {
             let mut state = self.lock();
             if state.local.strong_count() == 0 {

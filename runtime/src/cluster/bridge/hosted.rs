@@ -14,7 +14,7 @@ use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender as Queue, channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_bytes::ByteBuf;
 use uuid::Uuid;
@@ -29,6 +29,7 @@ use crate::cluster::bridge::link::{self, Sender};
 use crate::cluster::bridge::message::{self, Incoming, Run};
 use crate::cluster::bridge::parcel::Parcel;
 use crate::cluster::bridge::views::{Value, Views};
+use crate::cluster::coder;
 use crate::cluster::frame::{self, About, Body, Bytes, Outcome, Part};
 use crate::cluster::processes::spawn::HostEnds;
 use crate::cluster::registry::{self, Registered};
@@ -38,7 +39,7 @@ use crate::cluster::worker::{self, Object, Objects};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Failed, Result};
 use crate::local::cell::AnyRef;
-use crate::local::default;
+use crate::local::{current, default};
 use crate::wire::{self, Held};
 
 /// The engines by the names that the host gives.
@@ -100,6 +101,13 @@ impl Hosted {
 }
 
 impl Hosted {
+    /// Asks a call to stop, if it has not begun.
+    fn take_back(&self, id: &Uuid) {
+        if let Some(stops) = self.now().queued.get_mut(id) {
+            *stops = true;
+        }
+    }
+
     /// The stream of that id, which is produced here, may go on.
     fn wants_item(&self, id: &Uuid) {
         let mut now = self.now();
@@ -155,6 +163,14 @@ pub(super) fn task_id(task: &AnyRef) -> Option<Uuid> {
     }
     let now = hosted.now();
     now.call.map(|_| now.known_as)
+}
+
+/// Who calls, where that is a task or a call of an actor: an id of its own.
+pub(super) fn caller() -> Uuid {
+    /// What no task does.
+    static OTHERS: LazyLock<Uuid> = LazyLock::new(Uuid::new_v4);
+    // SAFETY: this thread runs the task.
+    current::task().map_or(*OTHERS, |task| coder::id_of(&unsafe { task.running.to_ref() }))
 }
 
 /// If what runs here is a call of an actor, how often that was made anew.
@@ -236,6 +252,7 @@ fn hear(
             Incoming::Done(news) => hosted.client.told(news),
             Incoming::Fetched(news) => hosted.client.told(vec![news]),
             Incoming::Cancel(id) => hosted.cancel(&id),
+            Incoming::TakeBack(id) => hosted.take_back(&id),
             Incoming::More(id) => hosted.wants_item(&id),
             Incoming::Item(stream, news) => hosted.client.item_came(stream, news),
             Incoming::Started { .. }
@@ -264,8 +281,10 @@ fn run_all(hosted: &'static Hosted, sender: &Sender, calls: &Receiver<Run>) -> R
             Err(error) => {
                 let outcome = Err(Failed::from(&error));
                 let how = frame::Ended::default();
+                let sender = report.sender.clone();
                 report
                     .end(Ended { outcome, held: Vec::new(), how, retry: false }, Body::new(None))?;
+                sender.settle();
             }
         }
     }
@@ -314,10 +333,14 @@ fn run_in_turn(
             report.hosted.exits.store(true, Ordering::Relaxed);
             return report.cancelled();
         }
-        None if stops => return report.cancelled(),
         None => {}
     }
     let (hosted, sender) = (report.hosted, report.sender.clone());
+    if stops {
+        report.cancelled()?;
+        sender.settle();
+        return Ok(());
+    }
     let crashed = run_one(report, unpacked, kept)?;
     sender.settle();
     if crashed {

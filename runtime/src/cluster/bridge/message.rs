@@ -72,9 +72,9 @@ pub(super) struct Asks {
     /// Resources are asked for instead of a call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) group: Option<Reservation>,
-    /// It is for the driver, which has the actors.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub(super) of_actors: bool,
+    /// It is for the driver, which has the actors: from this caller, whose calls keep their order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) of_actors: Option<Id>,
     /// A place is asked for, of an actor whose calls run one after the other.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) in_turn: bool,
@@ -231,6 +231,8 @@ pub(super) enum Incoming {
     /// A call of an actor of ours, or a wish that concerns one, from whoever goes by this id on the cluster.
     Upcall(Uuid, Run),
     Cancel(Uuid),
+    /// That call is to stop if it has not begun.
+    TakeBack(Uuid),
     /// An item of a stream.
     Item(Uuid, News),
     /// Another item of the stream is wanted.
@@ -421,6 +423,10 @@ impl Incoming {
             "cancel" => {
                 let (_, id): (&str, _) = read(bytes)?;
                 Self::Cancel(uuid(id))
+            }
+            "take_back" => {
+                let (_, id): (&str, _) = read(bytes)?;
+                Self::TakeBack(uuid(id))
             }
             "item" => {
                 let (_, stream, id, status, carries, payload): (&str, _, _, _, _, _) = read(bytes)?;

@@ -45,6 +45,7 @@ use crate::cluster::argument::Asked;
 use crate::cluster::{Cargo, Host, engine_error, upstream};
 use crate::config::Settings;
 use crate::error::{Error, ErrorKind, Result};
+use crate::local::cell::AnyRef;
 use crate::local::current::Task;
 use crate::local::{Local, abroad};
 
@@ -134,7 +135,7 @@ fn read(mut reader: Reader<impl std::io::Read>, client: &'static Client) -> Resu
             Incoming::Item(stream, news) => client.item_came(stream, news),
             Incoming::Lost(actor, text) => client.lost(actor, &text),
             Incoming::Upcall(caller, run) => client.upcall(caller, run),
-            Incoming::Cancel(id) => upcalls::cancel(&id),
+            Incoming::Cancel(id) => client.cancel_upcall(id),
             _ => return Err(message::garbled("it came at the wrong time")),
         }
     }
@@ -152,6 +153,11 @@ pub(super) fn host(
     asked: Option<&Asked>,
 ) -> Result<Box<dyn Host>> {
     actor::start(client(), local, cargo, task, asked)
+}
+
+/// Whether the value is known to be on the cluster.
+pub(super) fn is_there(any: &AnyRef) -> bool {
+    CLIENT.get().is_some_and(|client| client.is_there(any))
 }
 
 /// The runtime is about to end: actors that were not made yet are not waited for.

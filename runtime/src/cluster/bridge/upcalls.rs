@@ -23,12 +23,21 @@ use crate::local::{Local, cancelling, ids};
 use crate::random::Pool;
 use crate::wire;
 
-/// The calls that have come and were not made, by their callers. Each caller that is in it has a thread.
+/// How many calls are remembered that were cancelled and were not made: they may have ended, too.
+const CANCELLED_MAX: usize = 10_000;
+
 #[derive(Default)]
-pub(super) struct Upcalls(Mutex<HashMap<Uuid, VecDeque<Run>>>);
+pub(super) struct Upcalls(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    /// The calls that have come and were not made, by their callers. Each caller that is in it has a thread.
+    lines: HashMap<Uuid, VecDeque<Run>>,
+    cancelled: VecDeque<Uuid>,
+}
 
 impl Upcalls {
-    fn lines(&self) -> MutexGuard<'_, HashMap<Uuid, VecDeque<Run>>> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -40,43 +49,64 @@ impl Upcalls {
         caller: Uuid,
         run: Run,
     ) {
-        let mut lines = self.lines();
-        if let Some(line) = lines.get_mut(&caller) {
+        let mut state = self.lock();
+        if let Some(line) = state.lines.get_mut(&caller) {
             line.push_back(run);
             return;
         }
-        lines.insert(caller, VecDeque::from([run]));
-        drop(lines);
+        state.lines.insert(caller, VecDeque::from([run]));
+        drop(state);
         let on_thread = Arc::clone(&local);
         local.spawn_blocking(move || {
             while let Some(run) = self.next(caller) {
-                make(client, &on_thread, run);
+                self.make(client, &on_thread, run);
             }
         });
     }
 
     /// The next of that caller. None: the line is empty, and gone.
     fn next(&self, caller: Uuid) -> Option<Run> {
-        let mut lines = self.lines();
-        let next = lines.get_mut(&caller)?.pop_front();
+        let mut state = self.lock();
+        let next = state.lines.get_mut(&caller)?.pop_front();
         if next.is_none() {
-            lines.remove(&caller);
+            state.lines.remove(&caller);
         }
         next
     }
-}
 
-/// Makes a call, whose result is told when it is there.
-fn make(client: &'static Client, local: &Arc<Local>, run: Run) {
-    let id = run.id;
-    let called = match forward(client, run) {
-        Ok(called) => called,
-        Err(error) => return tell(client, id, Err(error)),
-    };
-    local.spawn_on_tokio(async move {
-        let called = Completion::of(called).await;
-        tell(client, id, Ok(&called));
-    });
+    /// Makes a call, whose result is told when it is there.
+    fn make(&self, client: &'static Client, local: &Arc<Local>, run: Run) {
+        let id = run.id;
+        let called = match forward(client, run) {
+            Ok(called) => called,
+            Err(error) => return tell(client, id, Err(error)),
+        };
+        let mut state = self.lock();
+        let place = state.cancelled.iter().position(|cancelled| *cancelled == id);
+        let was_cancelled = place.is_some_and(|place| state.cancelled.remove(place).is_some());
+        drop(state);
+        if was_cancelled {
+            cancelling::cancel(&called, false);
+        }
+        local.spawn_on_tokio(async move {
+            let called = Completion::of(called).await;
+            tell(client, id, Ok(&called));
+        });
+    }
+
+    /// Asks a call to stop that somebody on the cluster has made; it may not have been made here.
+    pub(super) fn cancel(&self, id: Uuid) {
+        let mut state = self.lock();
+        let Some(call) = ids::find(id) else {
+            state.cancelled.push_back(id);
+            if state.cancelled.len() > CANCELLED_MAX {
+                state.cancelled.pop_front();
+            }
+            return;
+        };
+        drop(state);
+        cancelling::cancel(&call, false);
+    }
 }
 
 fn tell(client: &Client, id: Uuid, outcome: Result<&AnyRef>) {
@@ -114,11 +144,4 @@ fn forward(client: &'static Client, run: Run) -> Result<AnyRef> {
         called_at: Location::caller(),
     };
     Ok((registered.submit)(forwarded))
-}
-
-/// Asks a call to stop that somebody on the cluster has made.
-pub(super) fn cancel(id: &Uuid) {
-    if let Some(call) = ids::find(*id) {
-        cancelling::cancel(&call, false);
-    }
 }

@@ -161,9 +161,9 @@ class Bridge:
         self.actor_lines.pop(id, None)
         self.engine.unhost(id, ends)
 
-    def on_take_back(self, id, calls):
+    def on_take_back(self, id, calls, begun):
         try:
-            self.engine.take_back(id, calls)
+            self.engine.take_back(id, calls, begun)
         except Exception as error:
             # As for what is cancelled.
             print(f"mobula: calls were not taken back: {error}", file=sys.stderr)

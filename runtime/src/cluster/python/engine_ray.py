@@ -8,7 +8,6 @@ task has ended. `payload` is a ref to a pair of bytes and handles carried in the
 
 import asyncio
 import collections
-import itertools
 import mmap
 import os
 import pickle
@@ -178,10 +177,11 @@ class Ray:
         self.cancelling = Cancelling()
         self.losing = Losing(_is_gone)
         self.actor_class = None
-        # The way to the driver's actors, and who we are there.
+        # The way to the driver's actors.
         self.relay = None
-        self.caller = os.urandom(16)
-        self.upcalls = itertools.count()
+        self.lock = threading.Lock()
+        # How many calls each caller has sent there.
+        self.upcalls = collections.Counter()
         self.nodes = (0.0, [])
         self.cpus = ray.cluster_resources().get("CPU", 1.0)
 
@@ -255,14 +255,22 @@ class Ray:
             except ValueError as error:
                 raise Failure(outcome.failed("ActorDied", _first_lines(error))) from None
         (calls, _, _), flat = self._pack([task], True, sent.bridge)
-        relay, number = self.relay, next(self.upcalls)
-        meta = relay.call.remote(self.caller, number, False, calls, *flat)
+        # What one caller has asked for may be what another one waits for.
+        relay, caller = self.relay, bytes(task.options["of_actors"])
+        with self.lock:
+            number = self.upcalls[caller]
+            self.upcalls[caller] += 1
+        try:
+            meta = relay.call.remote(caller, number, False, calls, *flat)
+        except Exception:
+            relay.passes.remote(caller, number)
+            raise
         sent.task = relay
 
         def ended(value):
             if _failed(value):
                 # It may have failed on its way, and those after it would wait for it.
-                relay.passes.remote(self.caller, number)
+                relay.passes.remote(caller, number)
                 value = self.failure(value)
             sent.ended(value)
 
@@ -390,8 +398,9 @@ class Ray:
         if detached is not None and detached["found"] == "expect":
             actor = _named(detached)
         else:
-            # An actor is made anew as soon as its node is gone.
-            self._refuse(lambda nodes: placing.refusal(options, nodes), 0)
+            # An actor is made anew as soon as its node is gone. There may be a node for what asks for nothing soon.
+            if options.keys() & {"num_cpus", "resources", "placement"}:
+                self._refuse(lambda nodes: placing.refusal(options, nodes), 0)
             try:
                 actor = self.actor_class.options(**chosen).remote(in_turn, detached and detached["kind"])
             except exceptions.ActorAlreadyExistsError as error:
@@ -436,10 +445,10 @@ class Ray:
             ray.cancel(hosted.end)
             hosted.actor.leaves.remote(hosted.caller)
 
-    def take_back(self, id, calls):
+    def take_back(self, id, calls, begun):
         hosted = self.actors.get(id)
         if hosted is not None:
-            hosted.actor.cancel.remote(calls)
+            (hosted.actor.cancel if begun else hosted.actor.take_back).remote(calls)
 
     def _look_for(self, detached, sent):
         """Sees whether the actor of that name lives, and gives the handle of what is there if it does."""
@@ -869,7 +878,10 @@ class Host:
         self.orders.pop(caller, None)
 
     def cancel(self, ids):
-        self.hosting.cancel(ids)
+        self.hosting.cancel(ids, "cancel")
+
+    def take_back(self, ids):
+        self.hosting.cancel(ids, "take_back")
 
     async def ended(self):
         # Several programs may wait for it.

@@ -14,6 +14,16 @@ from . import host, outcome
 from .child import Died
 
 
+class Call:
+    """A call that was sent, or is about to be."""
+
+    def __init__(self, answer):
+        # What comes of it.
+        self.answer = answer
+        self.sent = time.monotonic()
+        self.may_have_begun = True
+
+
 class Hosting:
     """A child with an actor in it."""
 
@@ -23,7 +33,7 @@ class Hosting:
         self.child = host.take(job, content)
         self.bridge = self.child.bridge = bridge(self.child)
         self.lock = threading.Lock()
-        # The calls that were sent, by their ids, in the order in which they were: what comes of each, and when it was.
+        # The calls that were sent, by their ids, in the order in which they were.
         self.calls = {}
         # When the last answer came.
         self.answered = 0.0
@@ -50,27 +60,30 @@ class Hosting:
                     answer.set_result(failed)
                     continue
                 runs.append(host.resolved(id, call, needed, carries, 1))
-                self.calls[id] = (answer, time.monotonic())
+                self.calls[id] = Call(answer)
         for *_, carries in runs:
             for carried, handle in carries.items():
                 self.bridge.adopt(carried, handle)
         try:
-            self.child.send(*(["run", *run, list(carries)] for *run, carries in runs))
-        except Died as died:
-            # What did not get there whole has not begun. Of several some may have; who hears the child tells of them.
-            if len(runs) == 1:
-                self._answer(runs[0][0], outcome.lost(False, str(died)))
+            self.child.writer.send(*(["run", *run, list(carries)] for *run, carries in runs))
+        except OSError:
+            # Who hears the child tells how it has died. What did not get there whole has not begun; of several, the first
+            # may have got there.
+            with self.lock:
+                for id, *_ in runs:
+                    if id in self.calls:
+                        self.calls[id].may_have_begun = len(runs) > 1
         return answers
 
-    def cancel(self, ids):
-        """Asks calls to stop, in this order; they may be on their way here."""
+    def cancel(self, ids, message):
+        """Asks calls to stop, by this message, in this order; they may be on their way here."""
         with self.lock:
             here = [id for id in ids if id in self.calls]
             self.cancelled.update((id, None) for id in ids if id not in self.calls)
             while len(self.cancelled) > host.CANCELLED_MAX:
                 self.cancelled.popitem(last=False)
         with contextlib.suppress(Died):
-            self.child.send(*(["cancel", id] for id in here))
+            self.child.send(*([message, id] for id in here))
 
     def _hear(self):
         try:
@@ -87,21 +100,22 @@ class Hosting:
         with self.lock:
             self.end.set_result(text)
             calls, self.calls = self.calls, {}
-        begun = True
-        for answer, _ in calls.values():
-            answer.set_result(outcome.lost(begun, text))
-            begun = begun and not self.in_turn
+        is_first = True
+        for call in calls.values():
+            begun = call.may_have_begun and (is_first or not self.in_turn)
+            call.answer.set_result(outcome.lost(begun, text))
+            is_first = False
         self.child.kill()
 
     def _done(self, id, status, carries, payload):
         now = time.monotonic()
-        _, sent = self.calls.get(id, (None, now))
+        sent = self.calls[id].sent if id in self.calls else now
         began = max(sent, self.answered) if self.in_turn else sent
         self.answered = now
         self._answer(id, (status, payload, self.bridge.handles(carries), now - began))
 
     def _answer(self, id, result):
         with self.lock:
-            answer, _ = self.calls.pop(id, (None, None))
-        if answer is not None:
-            answer.set_result(result)
+            call = self.calls.pop(id, None)
+        if call is not None:
+            call.answer.set_result(result)

@@ -6,9 +6,9 @@ import asyncio
 class Order:
     """Lets calls that are numbered from 0 go one after the other. For one event loop."""
 
-    def __init__(self):
+    def __init__(self, next=0):
         # The number of the call whose turn it is.
-        self.next = 0
+        self.next = next
         # Those that are done with and came early, and those that wait for their turn.
         self.passed = set()
         self.waiting = {}
@@ -30,3 +30,7 @@ class Order:
         waiting = self.waiting.pop(self.next, None)
         if waiting is not None:
             waiting.set_result(None)
+
+    def is_idle(self):
+        """Whether nobody waits, and nobody came early."""
+        return not self.passed and not self.waiting

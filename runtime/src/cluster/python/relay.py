@@ -15,17 +15,19 @@ class Relay:
 
     def __init__(self, needed):
         self.needed = needed
-        # By who calls.
-        self.orders = collections.defaultdict(Order)
+        # By who calls, while calls wait for each other; and else the number of the next.
+        self.orders = {}
+        self.next = {}
         # What the driver has not taken.
         self.waiting = asyncio.Queue()
         # The futures of the outcomes, by the ids of the calls.
         self.outcomes = {}
+        # Calls that are to stop, and have not come or are done. An ordered set.
+        self.cancelled = collections.OrderedDict()
 
     async def call(self, caller, number, calls, flat):
         """Passes a call on, and gives its outcome."""
-        order = self.orders[caller]
-        await order.turn(number)
+        await self._order(caller).turn(number)
         try:
             ((id, call, needs, carries),) = calls
             needed = [self.needed(*need, flat) for need in needs]
@@ -35,16 +37,32 @@ class Relay:
             _, _, call, values, carries = host.resolved(id, call, needed, carries, 1)
             self.outcomes[id] = asyncio.get_running_loop().create_future()
             self.waiting.put_nowait(("call", caller, id, bytes(call), list(map(bytes, values)), carries))
+            if self.cancelled.pop(id, self) is None:
+                self.cancel([id])
         finally:
-            order.passes(number)
+            self.passes(caller, number)
         return await self.outcomes[id]
 
+    def _order(self, caller):
+        if caller not in self.orders:
+            self.orders[caller] = Order(self.next.pop(caller, 0))
+        return self.orders[caller]
+
     def passes(self, caller, number):
-        self.orders[caller].passes(number)
+        order = self._order(caller)
+        order.passes(number)
+        if order.is_idle():
+            del self.orders[caller]
+            self.next[caller] = order.next
 
     def cancel(self, ids):
         for id in ids:
-            self.waiting.put_nowait(("cancel", id))
+            if id in self.outcomes:
+                self.waiting.put_nowait(("cancel", id))
+                continue
+            self.cancelled[id] = None
+            if len(self.cancelled) > host.CANCELLED_MAX:
+                self.cancelled.popitem(last=False)
 
     async def take(self):
         """All that has come, as soon as something has."""

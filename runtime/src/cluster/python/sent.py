@@ -57,10 +57,6 @@ class Sent:
         with self.lock:
             if self.has_ended or id in self.cancelled:
                 return
-            if self.group[0].actor is not None:
-                # It tells itself how it ends: it may have begun, and then has the actor's state.
-                self.bridge.engine.cancel(self.task, [id], force)
-                return
             self.cancelled.add(id)
             self.is_forced |= force
             self.wanted = len(self.cancelled) < len(self.group)

@@ -24,6 +24,7 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
             let why = || self.ends(ActorEnd::Killed).to_error(self.name());
             self.local.streams().stop_those_of(self.address(), why);
             self.nudge();
+            T::hurry(self);
             // What it was to begin with is not waited for any more.
             self.queue_first();
         }

@@ -15,12 +15,13 @@
 //! | queued       | the arbiter's                                | the arbiter                                  |
 //! | taken        | the thread's that is in `take`               |                                              |
 //! | given away   | a `&mut self` call's, or a constructor's     | its end                                      |
-//! | held         | nobody's: [`UnderWay`] says HELD             | the end of a call that is under way          |
+//! | held         | nobody's: [`UnderWay`] says HELD             | the end of a call that is under way, or a    |
+//! |              |                                              | `kill`, where calls can be taken back        |
 //!
 //! H1. The state is borrowed by calls under way and by the call that runs, and by nothing else. It is dropped,
 //!     or put in another's place, only in a turn, when none is under way.
-//! H2. A turn is held only while a call is under way, and the end of that call takes it, in one step on one
-//!     word.
+//! H2. A turn is held only while a call is under way, and the end of that call takes it, or who ends the actor, in
+//!     one step on one word.
 //! H3. Calls run on the arbiter's thread only. Where the arbiter has stopped, whoever would have queued the
 //!     strand takes its turn, and all that is left to do is to fail the calls.
 
@@ -196,6 +197,12 @@ impl<A: Life> Kind<A> for Waits<A> {
     unsafe fn take(strand: &Hosted<A>, calls_max: usize) -> Left {
         // SAFETY: by the caller's promise.
         unsafe { strand.take_turn_or_leave(calls_max) }
+    }
+
+    fn hurry(strand: &Hosted<A>) {
+        if A::LASTS && strand.aside.under_way.take_held() {
+            Self::queue(strand, Side::Front);
+        }
     }
 
     fn arbiter(aside: &Aside) -> Option<usize> {

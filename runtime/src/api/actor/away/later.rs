@@ -9,8 +9,7 @@
 //!
 //! On a cluster that is so for calls that compute, too, since the way there is long: they are sent ahead of each other,
 //! up to [`AHEAD_MAX`], and the place runs one after the other in that order. What is sent has not begun: so it can be
-//! taken back, and where the actor crashes before, it waits for the next one. Only where the state is saved after each
-//! change is a call that may change it alone.
+//! taken back, and where the actor crashes before, it waits for the next one.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -44,7 +43,7 @@ pub(super) const AHEAD_MAX: u32 = 64;
 /// A method, as the driver's strand calls it.
 pub(crate) fn body<M: ActorMethod>() -> Body<Away<M::Actor>, Shared<M>, M::Output> {
     match M::body() {
-        Body::Alone(_) if !<M::Actor as Actor>::SAVES => Body::SharedLater(shared::<M>),
+        Body::Alone(_) if !<M::Actor as Actor>::ASYNC => Body::SharedLater(shared::<M>),
         Body::Alone(_) | Body::AloneLater(_) => Body::AloneLater(alone::<M>),
         Body::Shared(_) | Body::SharedLater(_) => Body::SharedLater(shared::<M>),
     }

@@ -34,6 +34,12 @@ impl UnderWay {
         held.is_ok()
     }
 
+    /// Takes the turn back if it is held. True: it is the caller's now.
+    pub(super) fn take_held(&self) -> bool {
+        // Acquire: pairs with `hold`.
+        self.0.fetch_and(!HELD, Ordering::Acquire) & HELD != 0
+    }
+
     /// One has ended. True: the turn was held, and is the caller's now.
     pub(super) fn end(&self) -> bool {
         let mut now = self.0.load(Ordering::Relaxed);
@@ -63,5 +69,9 @@ mod tests {
         assert_eq!(under_way.count(), 1);
         assert!(under_way.end());
         assert_eq!(under_way.count(), 0);
+        assert!(!under_way.take_held());
+        under_way.begin();
+        assert!(under_way.hold(1) && under_way.take_held());
+        assert!(!under_way.end(), "somebody has the turn");
     }
 }
