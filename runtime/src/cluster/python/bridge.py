@@ -72,7 +72,10 @@ class Bridge:
         groups, actor_lines = [], {}
         with self.lock:
             for task in tasks:
-                if task.may_be_fused() and not task.carries:
+                if task.may_be_fused() and not task.carries and all(map(self._is_stored, task.needs)):
+                    for id in task.needs:
+                        self.objects[id].count += 1
+                    task.holds = bool(task.needs)
                     self.line.add(task)
                     continue
                 if not self.line.ids.isdisjoint(task.needs) or not self.line.ids.isdisjoint(task.carries):
@@ -88,6 +91,11 @@ class Bridge:
                 groups += actor_line.take()
             self._watch_line()
         self._send(groups)
+
+    def _is_stored(self, id):
+        """Whether the object is there, because the program has put it: a call that needs it waits for nothing."""
+        held = self.objects.get(id)
+        return held is not None and held.sent is None and self.engine.is_stored(held.handle)
 
     def _needed_now(self, ids):
         """Something is asked of these objects, so their calls do not wait any more."""
@@ -124,19 +132,25 @@ class Bridge:
 
     def _send(self, groups):
         for group, line in groups:
-            sent = Sent(group, self, line)
-            refused = self._refusal(group)
-            try:
-                handles = None if refused else self.engine.submit(group, sent)
-            except Exception as error:
-                refused = self.engine.failure(error)
-            if refused:
-                if group[0].actor is not None:
-                    self.engine.skip(group[0])
-                sent.ended(refused)
-                continue
-            for task, handle in zip(group, handles):
-                self.adopt(task.id, handle, sent)
+            self._send_group(group, line)
+            for task in group:
+                if task.holds:
+                    self.on_free([(id, 1) for id in task.needs])
+
+    def _send_group(self, group, line):
+        sent = Sent(group, self, line)
+        refused = self._refusal(group)
+        try:
+            handles = None if refused else self.engine.submit(group, sent)
+        except Exception as error:
+            refused = self.engine.failure(error)
+        if refused:
+            if group[0].actor is not None:
+                self.engine.skip(group[0])
+            sent.ended(refused)
+            return
+        for task, handle in zip(group, handles):
+            self.adopt(task.id, handle, sent)
 
     def _refusal(self, group):
         """Why the engine cannot take these calls, which ask for the same."""

@@ -189,6 +189,9 @@ class Dask:
 
     # Objects.
 
+    def is_stored(self, handle):
+        return handle[0].done()
+
     def put(self, payload, carries):
         if carries:
             raise outcome.Cannot("dask", "store refs inside of values")

@@ -207,6 +207,9 @@ class Ipyparallel:
 
     # Objects.
 
+    def is_stored(self, handle):
+        return handle.outcome is not None
+
     def put(self, payload, carries):
         if carries:
             raise outcome.Cannot("ipyparallel", "store refs inside of values")
@@ -301,6 +304,9 @@ class Alone:
 
     def refusal(self, task):
         return outcome.cannot("ipyparallel", "run calls that a task makes")
+
+    def is_stored(self, _):
+        return False
 
     def put(self, payload, carries):
         raise outcome.Cannot("ipyparallel", "store what a task puts")

@@ -500,6 +500,9 @@ class Ray:
 
     # Objects.
 
+    def is_stored(self, handle):
+        return handle[0] is None
+
     def put(self, payload, carries):
         return (None, 0, ray.put((_blob(payload), carries)))
 

@@ -1,9 +1,9 @@
 """Which short calls go to the cluster as one task.
 
-A cluster's task costs a millisecond or so, whatever it does, so calls of less than that are worth sending
-together. What is sent together shares its place and its fate, so only those calls are that are known to be
-short, wait for nothing and ask for the same; their number and the time that they are expected to take are
-bounded; and nothing is fused that would leave a CPU without work.
+A cluster's task costs some milliseconds, whatever it does, so calls that take no more than some of these are worth sending
+together. What is sent together shares its place and its fate, so only those calls are that are known to be short, wait
+for nothing, ask for the same and need the same objects, which are stored; their number and the time that they are
+expected to take are bounded; and nothing is fused that would leave a CPU without work.
 
 Of a function that is not known yet, as many calls go out as keep every CPU busy, and the others wait for what
 those tell: a moment, at most.
@@ -20,15 +20,15 @@ from . import outcome
 # The most calls in a task.
 CALLS_MAX = 64
 # How long the calls of a task are expected to take together, at most.
-SECONDS_MAX = 0.01
+SECONDS_MAX = 0.1
 # A call is short if those before it took less, on average.
-SHORT_SECONDS = 0.002
+SHORT_SECONDS = 0.03
 # After so many results it is known how long a function takes.
 KNOWN_AFTER = 3
 # A result is small if it is at most so large: it comes with the news of its completion.
 SMALL_BYTES = 16 * 1024
 # A function that takes longer is known to be long by its first call.
-LONG_SECONDS = 0.02
+LONG_SECONDS = 0.05
 # How long calls wait while nothing ends, at most.
 WAIT_SECONDS = 1.0
 # How much a call counts in the average that was quicker than it, or slower: a busy machine makes calls slow, and
@@ -116,12 +116,13 @@ class Line:
         # So many groups under way keep every CPU busy until the news of one have come and another has gone.
         self.under_way_max = max(8, 4 * self.cpus)
         self.under_way = 0
-        # By function and options, in order; and the ids of all.
+        # By function, options and what they need, in order; and the ids of all.
         self.waiting = {}
         self.ids = set()
 
     def add(self, task):
-        self.waiting.setdefault((task.function, task.options_key), collections.deque()).append(task)
+        key = (task.function, task.options_key, tuple(task.needs))
+        self.waiting.setdefault(key, collections.deque()).append(task)
         self.ids.add(task.id)
 
     def take(self):

@@ -10,7 +10,7 @@ ALONE = {"max_retries", "stream", "detached", "of_actors"}
 class Task:
     """A call: what it is, what it needs, what it asks for."""
 
-    __slots__ = ("id", "function", "call", "needs", "carries", "options", "options_key", "actor", "turn")
+    __slots__ = ("id", "function", "call", "needs", "carries", "options", "options_key", "actor", "turn", "holds")
 
     def __init__(self, id, function, call, needs, carries, options):
         # Names the result, for good and everywhere.
@@ -28,6 +28,8 @@ class Task:
         self.actor = options.get("actor")
         # Of the first of calls that go to an actor together: their place in the order of all that do, from 0.
         self.turn = None
+        # Whether the bridge keeps what it needs until it is sent.
+        self.holds = False
         self.options_key = repr(sorted(options.items())) if options else ""
 
     def take_call(self):
@@ -36,4 +38,4 @@ class Task:
         return call
 
     def may_be_fused(self):
-        return not (self.actor or self.needs or self.options.keys() & ALONE)
+        return not (self.actor or self.options.keys() & ALONE)
