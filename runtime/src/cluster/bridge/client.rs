@@ -15,8 +15,7 @@ use uuid::Uuid;
 
 use crate::cluster::argument::{Asked, Packing};
 use crate::cluster::bridge::actor::Place;
-use crate::cluster::bridge::call::{ActorCall, CallHead, Head, asks, asks_of_actor};
-use crate::cluster::bridge::hosted;
+use crate::cluster::bridge::call::{ActorCall, CallHead, Head, asks_of_actor};
 use crate::cluster::bridge::link::Sender;
 use crate::cluster::bridge::message::{self, Asks, News, Run, Told};
 use crate::cluster::bridge::parcel::Parcel;
@@ -24,14 +23,16 @@ use crate::cluster::bridge::upcalls::Upcalls;
 use crate::cluster::frame::Body;
 use crate::cluster::registry::Registered;
 use crate::cluster::turn::Ticket;
-use crate::cluster::upstream::{Departure, Items, Pending, Streaming, Upstream};
+use crate::cluster::upstream::{Items, Pending};
 use crate::cluster::{coder, engine_error};
 use crate::error::{Error, ErrorKind, Failed, Result};
 use crate::local::cell::AnyRef;
 use crate::local::ids;
 use crate::local::waiting::Ended;
-use crate::local::{Local, abroad, default, pool};
+use crate::local::{Local, abroad, pool};
 use crate::wire::{self, Held};
+
+mod ways;
 
 /// Who waits for an object.
 enum Wait {
@@ -677,116 +678,6 @@ impl Carried {
 impl Drop for Carried {
     fn drop(&mut self) {
         self.client.drop_undecoded(&self.carries);
-    }
-}
-
-impl Upstream for Client {
-    fn submit(&self, call: Departure<'_>, pending: Box<dyn Pending>) -> Result<()> {
-        let Departure { id, registered, pack, options, stands_at, place, streaming } = call;
-        let engine = self.lock().engine;
-        let mut asks = asks(engine, options.as_ref(), (registered.nature)().waits)?;
-        if self.blocks && registered.of_actors {
-            asks.of_actors = Some(message::id(hosted::caller()));
-        }
-        if !self.blocks {
-            let mut state = self.lock();
-            if state.local.strong_count() == 0 {
-                state.local = default::with_current(Arc::downgrade);
-            }
-        }
-        if let Some(Streaming { items, unread_max }) = streaming {
-            asks.stream = Some(unread_max);
-            self.lock().streams.insert(id, items);
-        }
-        let tries_max = 1 + asks.max_retries.unwrap_or(0);
-        let import = Import { tries_max, ..Import::new(Wait::Cell(pending)) };
-        let name = registered.name().to_owned();
-        let head = Head { name, options, stands_at, place, of_actor: None };
-        let sent = self.send_call(id, head, pack, asks, import);
-        if sent.is_err() {
-            let stream = self.lock().streams.remove(&id);
-            drop(stream);
-        }
-        sent
-    }
-
-    fn import(&self, id: Uuid, pending: Box<dyn Pending>) {
-        self.lock().imports.entry(id).or_default().pending = Some(Wait::Cell(pending));
-    }
-
-    fn import_again(&self, _: Uuid) {
-        // It was counted when it was told.
-    }
-
-    fn let_go_once(&self, _: Uuid) {
-        // The driver keeps its actors that others have handles of.
-    }
-
-    fn lent_is_back(&self, id: Uuid) {
-        let mut state = self.lock();
-        let Some(lent) = state.lent.get_mut(&id) else { return };
-        lent.count = lent.count.map(|count| count.saturating_sub(1));
-        let gone = if lent.count == Some(0) { state.lent.remove(&id) } else { None };
-        drop(state);
-        drop(gone);
-    }
-
-    fn want_items(&self, stream: Uuid, count: usize) {
-        self.send(&("more", message::id(stream), count));
-    }
-}
-
-/// One for all runtimes of this process, for good.
-impl abroad::Home for Client {
-    fn bring(
-        &self,
-        refs: &[&AnyRef],
-        any: bool,
-        deadline: Option<Instant>,
-    ) -> Option<Result<(), Ended>> {
-        let mut ids = Vec::new();
-        self.imports_of(refs, &mut ids);
-        self.want(&ids);
-        let only = ids.len() == refs.iter().filter(|any| !any.is_complete()).count();
-        (self.blocks && only && !ids.is_empty()).then(|| self.wait(refs, &ids, any, deadline))
-    }
-
-    fn subscribe(&self, any: &AnyRef) {
-        let mut ids = Vec::new();
-        self.imports_of(&[any], &mut ids);
-        self.want(&ids);
-    }
-
-    fn cancel(&self, any: &AnyRef, _: bool, force: bool) {
-        let mut ids = Vec::new();
-        self.imports_of(&[any], &mut ids);
-        for id in ids {
-            self.send(&("cancel", message::id(id), force));
-        }
-    }
-
-    fn task_id(&self, task: &AnyRef) -> Option<Uuid> {
-        crate::cluster::bridge::hosted::task_id(task)
-    }
-
-    fn let_go(&self, id: &Uuid) {
-        let mut state = self.lock();
-        let Some(import) = state.imports.remove(id) else { return };
-        drop(state);
-        self.send(&("free", [(message::id(*id), import.count)]));
-    }
-
-    fn cpu(&self) -> Option<usize> {
-        // A program on a cluster computes one call at a time.
-        self.blocks.then_some(0)
-    }
-
-    fn restarts(&self) -> Option<u32> {
-        crate::cluster::bridge::hosted::restarts()
-    }
-
-    fn exit_actor(&self) -> bool {
-        crate::cluster::bridge::hosted::exit_actor()
     }
 }
 

@@ -6,11 +6,8 @@ task has ended. `payload` is a ref to a pair of bytes and handles carried in the
 (then there is no meta), or of a result too large for the meta. It moves only to where it is needed.
 """
 
-import asyncio
 import collections
-import mmap
 import os
-import pickle
 import shutil
 import socket
 import tempfile
@@ -18,11 +15,7 @@ import threading
 import time
 
 from . import binary, host, outcome, placing, shipping
-from .bridge import Bridge
-from .hosting import Hosting
 from .losing import Losing
-from .order import Order
-from .relay import Relay
 from .sidecar import Refused
 
 
@@ -51,26 +44,17 @@ from ray.util.scheduling_strategies import (  # noqa: E402
     PlacementGroupSchedulingStrategy,
 )
 
-# From here on bytes go to the object store from where they lie, and are read where they are.
-OUT_OF_BAND_BYTES = 64 * 1024
-# A result up to here is told with the news of its completion.
-INLINE_BYTES = 64 * 1024
+from .ray_stream import Reading, Stream  # noqa: E402
+from .ray_worker import MARK, blob, bytes_of, put_file  # noqa: E402
+
 # How long a cluster may take to answer at all.
 CONNECT_SECONDS = 5
-# Marks what a host raises so that Ray tries the call again.
-MARK = "mobula"
-# Follows the outcome of a stream that has ended.
-END = "end"
 # How many calls of an actor may be under way in Ray; how many there are in fact, the driver sees to.
 ACTOR_CALLS_MAX = 1_000_000
-# How long calls of an actor that came together wait for each other.
-TOGETHER_SECONDS = 0.1
 # After how long a task that was cancelled is cancelled again: a host gives a call some time to notice.
 CANCEL_AGAIN_SECONDS = 1.0 + host.GRACE_SECONDS
 # How often it is looked whether what waits for a stream goes on: Ray only says when all of it is there.
 STREAM_SECONDS = 0.02
-# How often an item of a stream is read that nobody wants, so that it sees that it is to stop.
-STOPPING_SECONDS = 0.02
 # For how long it is believed what nodes there are.
 NODES_SECONDS = 1.0
 
@@ -114,7 +98,7 @@ def connect(settings):
     program = binary.describe(settings["program"])
     job = {
         "binary": program,
-        "content": [_put_file(program["path"])],
+        "content": [put_file(program["path"])],
         "arguments": settings["arguments"],
         "environment": settings["environment"],
         "serves": settings["serves"],
@@ -123,12 +107,6 @@ def connect(settings):
         "relay": f"mobula-{os.urandom(8).hex()}" if settings["actors"] else None,
     }
     return Ray(job, own.get("_temp_dir"))
-
-
-def _put_file(path):
-    with open(path, "rb") as file:
-        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        return ray.put(pickle.PickleBuffer(content))
 
 
 def _own(settings):
@@ -345,7 +323,7 @@ class Ray:
         for task in group:
             needs = [bridge.objects[id].handle for id in task.needs]
             needs = [(position(meta), index, position(payload)) for meta, index, payload in needs]
-            calls.append((task.id, _blob(task.take_call()), needs, bridge.handles(task.carries)))
+            calls.append((task.id, blob(task.take_call()), needs, bridge.handles(task.carries)))
         return (calls, group[0].options.get("max_retries", 0), split), flat
 
     def _function(self, task, returns, bridge):
@@ -360,7 +338,7 @@ class Ray:
                 options["_generator_backpressure_num_objects"] = task.options["stream"]
             if name not in self.functions:
                 ray.cloudpickle.register_pickle_by_value(shipping)
-                self.functions[name] = ray.remote(ship(*self.job["package"], "engine_ray", name, self.job))
+                self.functions[name] = ray.remote(ship(*self.job["package"], "ray_worker", name, self.job))
             function = self.functions[key] = self.functions[name].options(num_returns=returns, **options)
         return function
 
@@ -368,7 +346,7 @@ class Ray:
         """Makes a placement group, whose handle is that of an object which is there when the group is ready."""
         self._refuse(lambda nodes: placing.refusal_of_group(wanted["strategy"], wanted["bundles"], nodes))
         group = placement_group(wanted["bundles"], strategy=wanted["strategy"])
-        nothing = ray.remote(shipping.caller(*self.job["package"], "engine_ray", "nothing"))
+        nothing = ray.remote(shipping.caller(*self.job["package"], "ray_worker", "nothing"))
         strategy = PlacementGroupSchedulingStrategy(group)
         meta = nothing.options(num_cpus=0, name="placement_group", scheduling_strategy=strategy).remote()
         sent.task = meta
@@ -422,9 +400,9 @@ class Ray:
         return None
 
     def _shipped(self, name, *first):
-        """A class of this module's as one of Ray's actors."""
+        """A class of `ray_worker` as one of Ray's actors."""
         ray.cloudpickle.register_pickle_by_value(shipping)
-        return ray.remote(shipping.actor(*self.job["package"], "engine_ray", name, *first))
+        return ray.remote(shipping.actor(*self.job["package"], "ray_worker", name, *first))
 
     def _is_lost(self, actor, error, then):
         """Tells `then` why, once it is sure."""
@@ -504,7 +482,7 @@ class Ray:
         return handle[0] is None
 
     def put(self, payload, carries):
-        return (None, 0, ray.put((_blob(payload), carries)))
+        return (None, 0, ray.put((blob(payload), carries)))
 
     def fetch(self, handle, then):
         meta, index, payload = handle
@@ -520,7 +498,7 @@ class Ray:
                 then(self.failure(value))
             else:
                 bytes, carries = value
-                then((outcome.VALUE, _bytes(bytes), carries, 0.0))
+                then((outcome.VALUE, bytes_of(bytes), carries, 0.0))
 
         payload._on_completed(arrived)
 
@@ -653,87 +631,6 @@ class Cancelling:
                     ray.cancel(task)
 
 
-class Reading:
-    """Reads a stream, on a thread of its own, as far as items are wanted: what it has not read, the generator of Ray's
-    is behind with, and waits."""
-
-    def __init__(self, generator, id, sent, engine):
-        self.generator = generator
-        self.id = id
-        self.sent = sent
-        self.engine = engine
-        self.wanted = 0
-        self.stops = False
-        # What came of the call, once that is known.
-        self.end = None
-        self.changed = threading.Condition()
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def more(self, count):
-        with self.changed:
-            self.wanted += count
-            self.changed.notify()
-
-    def read_on(self):
-        """To the end, which comes soon; but no faster than that, if Ray has not told the task that it is to stop."""
-        self.stops = True
-        self.more(1)
-
-    def close(self):
-        if self.end is None:
-            self.engine.cancel(self, [self.id], False)
-
-    def _read(self):
-        while self.end is None:
-            with self.changed:
-                self.changed.wait_for(lambda: self.wanted > 0, STOPPING_SECONDS if self.stops else None)
-                if self.wanted == 0 and not self.stops:
-                    continue
-                self.wanted = max(0, self.wanted - 1)
-            try:
-                self.end = self._read_one()
-            except Exception as error:
-                self.end = self.engine.failure(error)
-        self.sent.ended(self.end)
-
-    def _next(self):
-        """The next ref of the generator's; where there is none, raises why the task ended without telling the end."""
-        ref = next(self.generator, None)
-        if ref is None:
-            ray.get(self.generator.completed())
-            if self.stops:
-                # Ray does not always tell why.
-                raise exceptions.TaskCancelledError
-            raise LookupError("the stream ended in the middle")
-        return ref
-
-    def _read_one(self):
-        """Reads an item, or the end, which it gives."""
-        meta = self._next()
-        result, *end = ray.get(meta)
-        if end == [END]:
-            return result
-        payload = None
-        if result[0] == outcome.REMOTE:
-            payload = self._next()
-            if payload == self.generator.completed():
-                # Not the value, but why the task ended before it.
-                ray.get(payload)
-        self.sent.bridge.item(self.id, (meta, 0, payload), result)
-        return None
-
-
-class Stream(tuple):
-    """The handle of a stream: its end's, and what reads it."""
-
-    def more(self, count):
-        self.reading.more(count)
-
-    def close(self):
-        """Nobody has it any more."""
-        self.reading.close()
-
-
 class Group(tuple):
     """The handle of a placement group."""
 
@@ -768,171 +665,5 @@ def _failed(value):
     return isinstance(value, Exception)
 
 
-def _blob(data):
-    """Bytes as an argument or a value of Ray's, large ones without a copy on the way to the object store."""
-    return pickle.PickleBuffer(data) if len(data) >= OUT_OF_BAND_BYTES else bytes(data)
-
-
-def _bytes(blob):
-    """What `_blob` made, on the other side."""
-    return blob if isinstance(blob, bytes) else memoryview(blob).cast("B")
-
-
 def _first_lines(error):
     return " ".join(str(error).split("\n\n")[0].split())
-
-
-# In a worker.
-
-_nested = None
-
-
-def run(job, header, *flat):
-    """A task of Ray's: some calls, and the objects that they need as Ray resolved them."""
-    calls, retries, split = header
-    attempt = ray._private.worker.global_worker.core_worker.get_current_task_attempt_number() + 1
-    calls = [
-        (id, _bytes(call), [_needed(*need, flat) for need in needs], carries) for id, call, needs, carries in calls
-    ]
-    try:
-        results = host.run(job, calls, attempt, 0, lambda: _content(job), lambda child: _bridge(job, child))
-    except host.Interrupted:
-        raise KeyboardInterrupt from None
-    if attempt <= retries and outcome.is_worth_a_try(results[0]):
-        status, payload, _, _ = results[0]
-        raise RuntimeError(MARK, status, payload)
-    return _meta_and_payload(results[0]) if split else [outcome.owned(result) for result in results]
-
-
-def stream(job, header, *flat):
-    """A task of Ray's that gives a stream: for each item its outcomes, and its value apart where that is large. What comes
-    last is the end of it."""
-    ((id, call, needs, carries),), _, _ = header
-    call = (id, _bytes(call), [_needed(*need, flat) for need in needs], carries)
-    items = host.stream(job, call, 1, lambda: _content(job), lambda child: _bridge(job, child))
-    while True:
-        try:
-            result = next(items)
-        except StopIteration as ended:
-            result = ended.value
-            break
-        except host.Interrupted:
-            raise KeyboardInterrupt from None
-        meta, payload = _meta_and_payload(result)
-        yield meta
-        if payload is not None:
-            yield payload
-    yield [result, END]
-
-
-def nothing():
-    """A task that gives nothing, as the program has it."""
-    return [(outcome.VALUE, b"\x01\xc0", {}, 0.0)]
-
-
-class Host:
-    """What an actor of Ray's does, on its event loop."""
-
-    def __init__(self, job, in_turn, kind):
-        """`in_turn`: its calls run one after the other. `kind`: the type of an actor that outlives the program which
-        starts it."""
-        if kind is not None:
-            # What its calls send to the cluster needs the program, which goes with whoever has put it there.
-            path = binary.locate(job["binary"], lambda: _content(job))
-            job = {**job, "content": [_put_file(path)]}
-        self.of_kind = kind
-        self.hosting = Hosting(job, in_turn, lambda: _content(job), lambda child: _bridge(job, child))
-        # By who calls.
-        self.orders = collections.defaultdict(Order)
-        # What comes of calls that took longer than others with them, by their ids.
-        self.late_answers = {}
-
-    async def call(self, caller, number, split, calls, *flat):
-        # Ray lets calls of what waits overtake each other.
-        order = self.orders[caller]
-        await order.turn(number)
-        try:
-            answers = self.hosting.call(
-                (id, _bytes(call), [_needed(*need, flat) for need in needs], carries)
-                for id, call, needs, carries in calls
-            )
-        finally:
-            order.passes(number)
-        if len(answers) == 1:
-            result = await asyncio.wrap_future(answers[0])
-            return _meta_and_payload(result) if split else [outcome.owned(result)]
-        # Whoever has made them may wait for one, and another for what that does then.
-        last = answers[-1:] if self.hosting.in_turn else answers
-        await asyncio.wait([asyncio.wrap_future(answer) for answer in last], timeout=TOGETHER_SECONDS)
-        results = [outcome.owned(answer.result()) if answer.done() else None for answer in answers]
-        for (id, *_), answer, result in zip(calls, answers, results):
-            if result is None:
-                self.late_answers[id] = answer
-        return results
-
-    async def late(self, id):
-        return outcome.owned(await asyncio.wrap_future(self.late_answers.pop(id)))
-
-    def passes(self, caller, number):
-        self.orders[caller].passes(number)
-
-    def leaves(self, caller):
-        """Who calls so calls no more."""
-        self.orders.pop(caller, None)
-
-    def cancel(self, ids):
-        self.hosting.cancel(ids, "cancel")
-
-    def take_back(self, ids):
-        self.hosting.cancel(ids, "take_back")
-
-    async def ended(self):
-        # Several programs may wait for it.
-        return await asyncio.shield(asyncio.wrap_future(self.hosting.end))
-
-    def kind(self, wanted):
-        """Nothing, as the program has it, or why this is not what is looked for."""
-        if self.of_kind == wanted:
-            return nothing()
-        return [outcome.failed("Value", f"the name is that of an actor of another type, `{self.of_kind}`")]
-
-
-class Relayed:
-    """The relay, as an actor of Ray's."""
-
-    def __init__(self):
-        self.relay = Relay(_needed)
-        self.passes, self.cancel = self.relay.passes, self.relay.cancel
-        self.take, self.answer = self.relay.take, self.relay.answer
-
-    async def call(self, caller, number, _, calls, *flat):
-        return [await self.relay.call(caller, number, calls, flat)]
-
-
-def _needed(meta, index, payload, flat):
-    """The outcome of an object, with its value in it."""
-    result = (outcome.REMOTE, 0, {}, 0.0) if meta is None else flat[meta][index]
-    if result[0] != outcome.REMOTE:
-        return result
-    value, carries = flat[payload]
-    return (outcome.VALUE, _bytes(value), carries, 0.0)
-
-
-def _content(job):
-    return bytes(memoryview(ray.get(job["content"][0])))
-
-
-def _bridge(job, child):
-    """Serves what the calls on this child ask for."""
-    global _nested
-    if _nested is None:
-        _nested = Ray(job)
-    return Bridge(_nested, child.writer)
-
-
-def _meta_and_payload(result):
-    """The outcomes of one call, and its value apart where that is large."""
-    status, value, carries, seconds = result
-    if status != outcome.VALUE or len(value) <= INLINE_BYTES:
-        return [result], None
-    return [(outcome.REMOTE, len(value), carries, seconds)], (_blob(value), carries)
