@@ -217,7 +217,12 @@ impl<A: Actor> ActorCell<A> {
         call: Call,
     ) -> Result<Self> {
         if crossing::leaves() {
-            if let Some(upstream) = cluster::way_to_actors(call.function.name())? {
+            let way = cluster::way_to_actors(call.function.name());
+            if way.is_err() {
+                // What it asks for is told by name, where nobody could have that.
+                Self::asked(config, taken)?;
+            }
+            if let Some(upstream) = way? {
                 let started = far::start::<A>(upstream, &slots, config, taken, call)?;
                 return Ok(started.cell().clone());
             }
