@@ -104,7 +104,7 @@ def connect(settings):
         "serves": settings["serves"],
         "package": shipping.package_of(__name__),
         # The name of the relay, where there are actors that tasks may ask for.
-        "relay": f"mobula-{os.urandom(8).hex()}" if settings["actors"] else None,
+        "relay": f"mobula-{os.urandom(8).hex()}" if settings.get("actors") else None,
     }
     return Ray(job, own.get("_temp_dir"))
 

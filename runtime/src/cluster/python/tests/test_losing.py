@@ -3,7 +3,7 @@ import unittest
 from unittest import mock
 
 import driver  # noqa: F401  (what is tested is found by it)
-import losing
+from python import losing
 
 
 class OfActors(unittest.TestCase):

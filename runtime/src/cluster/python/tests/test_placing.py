@@ -3,7 +3,7 @@ import random
 import unittest
 
 import driver  # noqa: F401  (what is tested is found by it)
-import placing
+from python import placing
 
 
 def node(id, labels=None, **resources):
