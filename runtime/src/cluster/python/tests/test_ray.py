@@ -3,6 +3,7 @@ import shutil
 import tempfile
 import time
 import unittest
+from unittest import mock
 
 from contract import Carried, Nested, Running, Streams, Tasks
 from driver import Driver
@@ -34,6 +35,10 @@ class OnTwoNodes(unittest.TestCase):
         os.environ["RAY_TMPDIR"] = folder
         self.addCleanup(os.environ.pop, "RAY_TMPDIR")
         os.mkdir(os.path.join(folder, "ray"))
+        # Whether there is a token on this machine does not matter here.
+        patch = mock.patch.dict(os.environ, RAY_AUTH_MODE="disabled")
+        patch.start()
+        self.addCleanup(patch.stop)
         head = {"num_cpus": 1, "include_dashboard": False}
         self.cluster = Cluster(initialize_head=True, head_node_args=head)
         self.addCleanup(self.cluster.shutdown)
