@@ -26,6 +26,7 @@ use crate::wire;
 /// How many calls are remembered that were cancelled and were not made: they may have ended, too.
 const CANCELLED_MAX: usize = 10_000;
 
+/// The calls on their way to the actors.
 #[derive(Default)]
 pub(super) struct Upcalls(Mutex<State>);
 
