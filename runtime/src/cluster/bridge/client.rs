@@ -165,15 +165,20 @@ impl Client {
         }
     }
 
+    /// Gives refs back, each by its id and how often that was told.
+    fn free(&self, freed: impl IntoIterator<Item = (message::Id, u32)>) {
+        if let Ok(sender) = self.sender() {
+            sender.free(freed);
+        }
+    }
+
     /// Something was told of objects.
     pub(super) fn told(&'static self, news: Vec<News>) {
         let mut free = Vec::new();
         for item in news {
             self.told_one(item, &mut free);
         }
-        if !free.is_empty() {
-            self.send(&("free", free));
-        }
+        self.free(free);
         self.wake_all();
     }
 
@@ -545,9 +550,7 @@ impl Client {
         drop(state);
         let free: Vec<_> =
             ended.iter().map(|(id, import)| (message::id(*id), import.count)).collect();
-        if !free.is_empty() {
-            self.send(&("free", free));
-        }
+        self.free(free);
         // Their promises are the last holds on the cells, which go with them.
         drop(ended);
     }

@@ -1,169 +1,21 @@
-//! One end of a bridge: messages in frames, written by a thread of its own.
-//!
-//! Who sends does not wait for the other side to read, unless [`WAITING_MAX`] messages wait. The thread takes
-//! what has gathered, so calls go many in a frame when they come fast and at once when they do not. Long values do not
-//! go through the stream, where both sides share memory: frames say where they lie.
+//! One end of a bridge: messages in frames. Long values do not go through the stream, where both sides share memory:
+//! frames say where they lie.
 
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Read};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::Duration;
 
-use serde::Serialize;
-
-use crate::cluster::bridge::blocks::Blocks;
-use crate::cluster::bridge::message::{self, Call, Incoming};
-use crate::cluster::bridge::parcel::Parcel;
+use crate::cluster::bridge::message::{self, Incoming};
 use crate::cluster::bridge::views::Views;
 use crate::error::Result;
 
-/// How many messages may wait to be written; then who sends waits.
-const WAITING_MAX: usize = 1 << 16;
-/// The most calls in a frame.
-const CALLS_MAX: usize = 256;
+mod sender;
+
+pub(super) use self::sender::Sender;
+
 /// In front of each frame.
 const LENGTH_BYTES: usize = 4;
 /// How much room is made for a frame before its bytes come.
 const ROOM_BYTES_MAX: usize = 1 << 20;
-/// How often memory for long values that was not used goes back to the system.
-const KEEP: Duration = Duration::from_secs(10);
-
-/// What is to be sent.
-enum Outgoing {
-    Call(Box<Call>),
-    /// A message but for the bytes that are its last part, where it has such.
-    Message(Vec<u8>, Option<Parcel>),
-    /// All before this is to be written, and then this dropped.
-    Settled(SyncSender<()>),
-}
-
-/// The end that sends. When the last one drops, the other side sees the end.
-#[derive(Clone)]
-pub(super) struct Sender {
-    queue: SyncSender<Outgoing>,
-    blocks: Option<Arc<Blocks>>,
-}
-
-impl Sender {
-    /// Starts the thread that writes; `blocks`: where long values go.
-    ///
-    /// # Errors
-    /// If it cannot be started.
-    pub(super) fn start(
-        to: impl Write + Send + 'static,
-        blocks: Option<Arc<Blocks>>,
-    ) -> io::Result<Self> {
-        let (queue, receiver) = sync_channel(WAITING_MAX);
-        let from = Queue { receiver, blocks: blocks.clone() };
-        // It ends when nobody sends any more, or nobody reads.
-        let write = move || drop(write_all(to, &from));
-        std::thread::Builder::new().name("mobula-bridge-out".to_owned()).spawn(write)?;
-        Ok(Self { queue, blocks })
-    }
-
-    /// What a value is written to that is to be sent.
-    pub(super) fn parcel(&self) -> Parcel {
-        Parcel::new(self.blocks.clone())
-    }
-
-    /// Sends a call. If the other side is gone, who reads from it learns that.
-    pub(super) fn call(&self, call: Call) {
-        let _ = self.queue.send(Outgoing::Call(Box::new(call)));
-    }
-
-    /// Sends a message.
-    pub(super) fn send(&self, message: &impl Serialize) {
-        let _ = self.queue.send(Outgoing::Message(message::encode(message), None));
-    }
-
-    /// Sends a message of which `value` is the last part: it has one part fewer than its length says.
-    pub(super) fn send_with(&self, parts: u8, message: &impl Serialize, mut value: Parcel) {
-        let mut encoded = message::encode(message);
-        // An array of up to 15 parts tells its length in its first byte.
-        encoded[0] = 0x90 | parts;
-        value.close();
-        let _ = self.queue.send(Outgoing::Message(encoded, Some(value)));
-    }
-
-    /// Waits until all that was sent so far is written: from then on it gets there, whatever becomes of this process.
-    pub(super) fn settle(&self) {
-        let (settled, when_settled) = sync_channel(0);
-        let _ = self.queue.send(Outgoing::Settled(settled));
-        let _ = when_settled.recv();
-    }
-}
-
-/// What waits to be written.
-struct Queue {
-    receiver: Receiver<Outgoing>,
-    blocks: Option<Arc<Blocks>>,
-}
-
-impl Queue {
-    /// The next, once there is one. None: nobody sends any more.
-    fn next(&self) -> Option<Outgoing> {
-        while let Some(blocks) = self.blocks.as_ref().filter(|blocks| blocks.has_pages()) {
-            match self.receiver.recv_timeout(KEEP) {
-                Ok(next) => return Some(next),
-                Err(RecvTimeoutError::Timeout) => blocks.give_back(),
-                Err(RecvTimeoutError::Disconnected) => return None,
-            }
-        }
-        self.receiver.recv().ok()
-    }
-}
-
-fn write_all(mut to: impl Write, from: &Queue) -> io::Result<()> {
-    let mut next = from.next();
-    while let Some(outgoing) = next.take() {
-        match outgoing {
-            Outgoing::Message(message, None) => frame(&mut to, &message, &[])?,
-            Outgoing::Message(mut message, Some(value)) => {
-                let own = value.own().unwrap_or_default();
-                if value.own().is_some() {
-                    rmp::encode::write_bin_len(&mut message, length(own.len())?)
-                        .map_err(io::Error::other)?;
-                } else {
-                    message.extend(message::encode(&value));
-                }
-                frame(&mut to, &message, own)?;
-                value.sent();
-            }
-            Outgoing::Settled(settled) => {
-                to.flush()?;
-                drop(settled);
-            }
-            Outgoing::Call(call) => {
-                let mut calls = vec![*call];
-                while calls.len() < CALLS_MAX && next.is_none() {
-                    match from.receiver.try_recv() {
-                        Ok(Outgoing::Call(call)) => calls.push(*call),
-                        Ok(other) => next = Some(other),
-                        Err(_) => break,
-                    }
-                }
-                frame(&mut to, &message::encode(&("submit", &calls)), &[])?;
-                calls.into_iter().for_each(|(_, _, call, ..)| call.sent());
-            }
-        }
-        if next.is_none() {
-            to.flush()?;
-            next = from.next();
-        }
-    }
-    to.flush()
-}
-
-fn length(bytes: usize) -> io::Result<u32> {
-    u32::try_from(bytes).map_err(|_| io::ErrorKind::FileTooLarge.into())
-}
-
-fn frame(to: &mut impl Write, message: &[u8], bytes: &[u8]) -> io::Result<()> {
-    to.write_all(&length(message.len() + bytes.len())?.to_le_bytes())?;
-    to.write_all(message)?;
-    to.write_all(bytes)
-}
-
 /// The end that reads.
 pub(super) struct Reader<R> {
     from: BufReader<R>,
@@ -205,20 +57,16 @@ impl<R: Read> Reader<R> {
 
 #[cfg(test)]
 mod tests {
+    use super::sender::framed;
     use super::*;
-    use crate::cluster::bridge::blocks;
+    use crate::cluster::bridge::blocks::{self, Blocks};
     use crate::cluster::bridge::message::{Lies, News, Run, Told};
     use crate::cluster::bridge::spans::Span;
     use crate::cluster::bridge::views::Value;
     use crate::error::ErrorKind;
+    use std::io::Write as _;
     use std::os::unix::net::UnixStream;
     use uuid::Uuid;
-
-    fn framed(body: &[u8]) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        frame(&mut bytes, body, &[]).unwrap();
-        bytes
-    }
 
     fn news() -> Vec<u8> {
         let id = message::id(Uuid::from_u128(7));

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::env;
-use std::io::{self, BufWriter};
+use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -98,7 +98,6 @@ impl Sidecar {
         let from: ChildStdout = process.stdout.take().expect("it was asked for");
         let numbers = shared.as_ref().map(Shared::numbers);
         let (views, blocks) = shared.map(|Shared { views, blocks, .. }| (views, blocks)).unzip();
-        let to = BufWriter::with_capacity(1 << 16, to);
         let sender = Sender::start(to, blocks).map_err(|error| {
             failed(format_args!("the thread that writes to it did not start: {error}"))
         })?;

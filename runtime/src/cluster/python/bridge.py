@@ -10,7 +10,7 @@ import queue
 import sys
 import threading
 
-from . import outcome
+from . import frames, outcome
 from .fusing import WAIT_SECONDS, ActorLine, Fuser, Line
 from .sent import Sent
 from .task import Task
@@ -52,6 +52,11 @@ class Bridge:
         self.is_watched = False
         self.lock = threading.Lock()
         self.news = queue.SimpleQueue()
+        # Whether this process's first thread is at a message of the program's.
+        self.is_busy = False
+        # How many news are not written, and the lock of those who add to them.
+        self.untold = 0
+        self.telling = threading.Lock()
         # What the program waits for, and whether one of it is enough.
         self.blocked_on = []
         self.any_will_do = False
@@ -65,7 +70,11 @@ class Bridge:
         known = getattr(self, f"on_{name}", None)
         if known is None:
             raise ValueError(f"a message of the unknown name {name!r}")
-        known(*arguments)
+        self.is_busy = True
+        try:
+            known(*arguments)
+        finally:
+            self.is_busy = False
 
     def on_submit(self, tasks):
         tasks = [Task(*task) for task in tasks]
@@ -279,7 +288,19 @@ class Bridge:
             self.objects.setdefault(id, Held(handle, sent)).count += 1
 
     def completed(self, id, result):
-        self._tell("done", id, result)
+        self.completed_all([(id, result)])
+
+    def completed_all(self, results):
+        """Calls that were one task of the cluster have ended."""
+        items = [self._adopted(id, result) for id, result in results]
+        if not items:
+            return
+        with self.telling:
+            # Whoever tells gives the interpreter up for a moment, and gets it late where the first thread is busy.
+            if not self.is_busy and self.untold == 0 and self._tell_at_once(items):
+                return
+            for item in items:
+                self._leave("done", item)
 
     def item(self, stream, handle, result):
         """A stream has an item, of which the program is told with a new id."""
@@ -300,15 +321,32 @@ class Bridge:
         self._say("cancel", [id])
 
     def fetched(self, id, result):
-        self._tell("fetched", id, result)
+        self._say("fetched", self._adopted(id, result))
 
-    def _tell(self, name, id, result):
+    def _adopted(self, id, result):
+        """A result as the program is told of it, which then has the refs inside."""
         status, payload, carries, _ = result
         for carried, handle in carries.items():
             self.adopt(carried, handle)
-        self._say(name, [id, status, list(carries), payload])
+        return [id, status, list(carries), payload]
+
+    def _tell_at_once(self, items):
+        """Tells what is short on this thread. To wake another one takes longer."""
+        if any(status != outcome.REMOTE and len(payload) > frames.SHORT_BYTES for _, status, _, payload in items):
+            return False
+        try:
+            return self.writer.send_at_once(["done", items])
+        except OSError:
+            # As in `_tell_all`.
+            return True
 
     def _say(self, name, item):
+        with self.telling:
+            self._leave(name, item)
+
+    def _leave(self, name, item):
+        """Leaves it to the thread that tells. `telling` is held."""
+        self.untold += 1
         self.news.put((name, item))
         if self.teller is None:
             with self.lock:
@@ -334,10 +372,14 @@ class Bridge:
             if name != "done" or len(batch) == BATCH_MAX or self.news.empty():
                 break
             name, item = self.news.get()
+        count = len(batch)
         if batch:
             self.writer.send(["done", batch])
         if name not in ("done", None):
             self.writer.send([name, *item])
+            count += 1
+        with self.telling:
+            self.untold -= count
         return name is not None
 
 

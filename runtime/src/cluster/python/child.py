@@ -47,7 +47,7 @@ class Child:
                 stderr=subprocess.PIPE,
             )
         self.socket = ours
-        self.writer = frames.Writer(ours.sendall, its_blocks)
+        self.writer = frames.Writer(ours.sendall, its_blocks, ours.fileno())
         # Serves what the child's calls ask the cluster for; the host's to set.
         self.bridge = None
         self.lines = collections.deque(maxlen=STDERR_LINES)

@@ -45,7 +45,7 @@ from ray.util.scheduling_strategies import (  # noqa: E402
 )
 
 from .ray_stream import Reading, Stream  # noqa: E402
-from .ray_worker import MARK, blob, bytes_of, put_file  # noqa: E402
+from .ray_worker import MARK, blob, bytes_of, header, put_file  # noqa: E402
 
 # How long a cluster may take to answer at all.
 CONNECT_SECONDS = 5
@@ -184,18 +184,19 @@ class Ray:
         if "group" in group[0].options:
             return [self._reserve(group[0].options["group"], sent)]
         split = len(group) == 1 and not sent.bridge.fuser.is_small(group[0].function)
-        header, flat = self._pack(group, split, sent.bridge)
-        refs = self._function(group[0], 1 + split, sent.bridge).remote(header, *flat)
+        calls, flat = self._pack(group, sent.bridge)
+        told = header(calls, group[0].options.get("max_retries", 0), split)
+        refs = self._function(group[0], 1 + split, sent.bridge).remote(told, *flat)
         meta, payload = refs if split else (refs, None)
         sent.task = meta
-        meta._on_completed(lambda value: sent.ended(self.failure(value) if _failed(value) else value))
+        meta._on_completed(lambda value: sent.ended(self._outcomes(value)))
         return [(meta, index, payload) for index in range(len(group))]
 
     def _call_actor(self, group, sent):
         """Makes calls of one actor one call of Ray's."""
         hosted = self.actors[group[0].actor]
         split = len(group) == 1 and not sent.bridge.fuser.is_small(group[0].function)
-        (calls, _, _), flat = self._pack(group, split, sent.bridge)
+        calls, flat = self._pack(group, sent.bridge)
         number = group[0].turn
         if split:
             meta, payload = hosted.split.remote(hosted.caller, number, split, calls, *flat)
@@ -211,8 +212,9 @@ class Ray:
                 self.skip(group[0])
                 sent.ended(self.failure(value))
             else:
-                sent.ended(value)
-                late = [index for index, result in enumerate(value) if result is None]
+                outcomes = outcome.unpacked(value)
+                sent.ended(outcomes)
+                late = [index for index, result in enumerate(outcomes) if result is None]
                 for index in late:
                     self._wait_for_late(hosted.actor, sent, index)
 
@@ -232,7 +234,7 @@ class Ray:
                 self.relay = ray.get_actor(self.job["relay"])
             except ValueError as error:
                 raise Failure(outcome.failed("ActorDied", _first_lines(error))) from None
-        (calls, _, _), flat = self._pack([task], True, sent.bridge)
+        calls, flat = self._pack([task], sent.bridge)
         # What one caller has asked for may be what another one waits for.
         relay, caller = self.relay, bytes(task.options["of_actors"])
         with self.lock:
@@ -294,20 +296,20 @@ class Ray:
             if isinstance(value, exceptions.RayActorError):
                 self._is_lost(actor, value, lambda text: tell(outcome.lost(True, text)))
             else:
-                tell(self.failure(value) if _failed(value) else value)
+                tell(self._outcomes(value))
 
         actor.late.remote(sent.group[index].id)._on_completed(ended)
 
     def _stream(self, task, sent):
         """Makes the call one of Ray's generators, which a thread reads as far as items are wanted."""
-        header, flat = self._pack([task], True, sent.bridge)
-        generator = self._function(task, "streaming", sent.bridge).remote(header, *flat)
+        calls, flat = self._pack([task], sent.bridge)
+        generator = self._function(task, "streaming", sent.bridge).remote(header(calls, 0, True), *flat)
         sent.task = Reading(generator, task.id, sent, self)
         handle = Stream((generator.completed(), 0, None))
         handle.reading = sent.task
         return handle
 
-    def _pack(self, group, split, bridge):
+    def _pack(self, group, bridge):
         """The calls, with positions in the arguments in the place of the objects that they need."""
         flat, positions = [], {}
 
@@ -324,7 +326,7 @@ class Ray:
             needs = [bridge.objects[id].handle for id in task.needs]
             needs = [(position(meta), index, position(payload)) for meta, index, payload in needs]
             calls.append((task.id, blob(task.take_call()), needs, bridge.handles(task.carries)))
-        return (calls, group[0].options.get("max_retries", 0), split), flat
+        return calls, flat
 
     def _function(self, task, returns, bridge):
         """The remote function of these options; Ray sends it to a worker once."""
@@ -350,7 +352,7 @@ class Ray:
         strategy = PlacementGroupSchedulingStrategy(group)
         meta = nothing.options(num_cpus=0, name="placement_group", scheduling_strategy=strategy).remote()
         sent.task = meta
-        meta._on_completed(lambda value: sent.ended(self.failure(value) if _failed(value) else value))
+        meta._on_completed(lambda value: sent.ended(self._outcomes(value)))
         handle = Group((meta, 0, None))
         handle.group = group
         return handle
@@ -432,7 +434,7 @@ class Ray:
         """Sees whether the actor of that name lives, and gives the handle of what is there if it does."""
         meta = _named(detached).kind.remote(detached["kind"])
         sent.task = meta
-        meta._on_completed(lambda value: sent.ended(self.failure(value) if _failed(value) else value))
+        meta._on_completed(lambda value: sent.ended(self._outcomes(value)))
         return (meta, 0, None)
 
     def _resources(self, options):
@@ -507,7 +509,7 @@ class Ray:
         if meta is None:
             then((outcome.REMOTE, 0, {}, 0.0))
         else:
-            meta._on_completed(lambda value: then(self.failure(value) if _failed(value) else value[index]))
+            meta._on_completed(lambda value: then(self.failure(value) if _failed(value) else outcome.unpacked(value)[index]))
 
     def cancel(self, task, ids, force):
         if isinstance(task, ray.actor.ActorHandle):
@@ -535,6 +537,10 @@ class Ray:
 
     def unblock(self):
         pass
+
+    def _outcomes(self, value):
+        """What came of a task's calls, by what Ray gives for it."""
+        return self.failure(value) if _failed(value) else outcome.unpacked(value)
 
     def failure(self, error):
         """The outcome of a task that Ray says has failed."""

@@ -2,6 +2,7 @@
 element names the message. `protocol.md` lists the messages. Long values do not go through the stream, where both sides
 share memory: frames say where they lie."""
 
+import select
 import struct
 import threading
 
@@ -10,6 +11,8 @@ import msgpack
 LENGTH = struct.Struct("<I")
 # The most bytes in a frame; a longer one is surely a stream out of step.
 FRAME_BYTES_MAX = (1 << 32) - 1
+# So much is written without waiting where there is room at all: by pipe(7), and sockets say so only where more is free.
+SHORT_BYTES = select.PIPE_BUF
 # From here on the last part of a frame is written from where it lies.
 LARGE_BYTES = 1 << 16
 
@@ -77,10 +80,15 @@ def encode(message):
 
 
 class Writer:
-    """Writes messages to a stream, one at a time, from any thread; `blocks`: where long values go."""
+    """Writes messages to a stream, one at a time, from any thread; `blocks`: where long values go; `number`: the stream's
+    descriptor, where short messages may be sent at once."""
 
-    def __init__(self, write_all, blocks=None):
+    def __init__(self, write_all, blocks=None, number=None):
         self.write_all = write_all
+        self.room = None
+        if number is not None:
+            self.room = select.poll()
+            self.room.register(number, select.POLLOUT)
         self.blocks = blocks
         self.lock = threading.Lock()
 
@@ -91,6 +99,19 @@ class Writer:
         if isinstance(part, (bytes, bytearray, memoryview)) and len(part) >= self.blocks.LONG_BYTES:
             return self.blocks.lend(part) or part
         return part
+
+    def send_at_once(self, message):
+        """Sends a short message, if that is done without waiting. False: it is not sent."""
+        data = b"".join(encode(message))
+        if self.room is None or len(data) > SHORT_BYTES or not self.lock.acquire(blocking=False):
+            return False
+        try:
+            has_room = any(events == select.POLLOUT for _, events in self.room.poll(0))
+            if has_room:
+                self.write_all(data)
+            return has_room
+        finally:
+            self.lock.release()
 
     def send(self, *messages):
         if self.blocks is not None:

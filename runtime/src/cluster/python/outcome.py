@@ -4,6 +4,8 @@ The payload is bytes for the program: this package never looks into them, except
 engine's own. Then it is a pair of kind and text, the kind by its name in `mobula::ErrorKind`.
 """
 
+import msgpack
+
 # The payload is the value, encoded.
 VALUE = 0
 # The payload is the error, encoded: the call ended by it.
@@ -47,6 +49,17 @@ def owned(result):
     """The outcome with bytes of its own, where they are a view of memory that others want back."""
     status, payload, carries, seconds = result
     return (status, bytes(payload), carries, seconds) if isinstance(payload, memoryview) else result
+
+
+def packed(results):
+    """Outcomes of calls, or None for some, as bytes where there is nothing else in them: what engines pass fastest."""
+    results = [result and owned(result) for result in results]
+    return results if any(result and result[2] for result in results) else msgpack.packb(results)
+
+
+def unpacked(results):
+    """What `packed` made, as it was."""
+    return [result and tuple(result) for result in msgpack.unpackb(results)] if isinstance(results, bytes) else results
 
 
 def failure_of(needed):

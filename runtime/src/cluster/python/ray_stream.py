@@ -69,7 +69,7 @@ class Reading:
     def _read_one(self):
         """Reads an item, or the end, which it gives."""
         meta = self._next()
-        result, *end = ray.get(meta)
+        result, *end = outcome.unpacked(ray.get(meta))
         if end == [END]:
             return result
         payload = None

@@ -9,6 +9,7 @@ import collections
 import mmap
 import pickle
 
+import msgpack
 import ray
 
 from . import binary, host, outcome
@@ -27,6 +28,17 @@ MARK = "mobula"
 END = "end"
 # How long calls of an actor that came together wait for each other.
 TOGETHER_SECONDS = 0.1
+
+
+def header(calls, retries, split):
+    """What a task of Ray's is told, as bytes where there is nothing else in it."""
+    told = (calls, retries, split)
+    plain = all(isinstance(call, bytes) and not carries for _, call, _, carries in calls)
+    return msgpack.packb(told) if plain else told
+
+
+def _told(header):
+    return msgpack.unpackb(header) if isinstance(header, bytes) else header
 
 
 def put_file(path):
@@ -50,7 +62,7 @@ _nested = None
 
 def run(job, header, *flat):
     """A task of Ray's: some calls, and the objects that they need as Ray resolved them."""
-    calls, retries, split = header
+    calls, retries, split = _told(header)
     attempt = ray._private.worker.global_worker.core_worker.get_current_task_attempt_number() + 1
     calls = [
         (id, bytes_of(call), [_needed(*need, flat) for need in needs], carries) for id, call, needs, carries in calls
@@ -62,13 +74,13 @@ def run(job, header, *flat):
     if attempt <= retries and outcome.is_worth_a_try(results[0]):
         status, payload, _, _ = results[0]
         raise RuntimeError(MARK, status, payload)
-    return _meta_and_payload(results[0]) if split else [outcome.owned(result) for result in results]
+    return _meta_and_payload(results[0]) if split else outcome.packed(results)
 
 
 def stream(job, header, *flat):
     """A task of Ray's that gives a stream: for each item its outcomes, and its value apart where that is large. What comes
     last is the end of it."""
-    ((id, call, needs, carries),), _, _ = header
+    ((id, call, needs, carries),), _, _ = _told(header)
     call = (id, bytes_of(call), [_needed(*need, flat) for need in needs], carries)
     items = host.stream(job, call, 1, lambda: _content(job), lambda child: _bridge(job, child))
     while True:
@@ -121,15 +133,15 @@ class Host:
             order.passes(number)
         if len(answers) == 1:
             result = await asyncio.wrap_future(answers[0])
-            return _meta_and_payload(result) if split else [outcome.owned(result)]
+            return _meta_and_payload(result) if split else outcome.packed([result])
         # Whoever has made them may wait for one, and another for what that does then.
         last = answers[-1:] if self.hosting.in_turn else answers
         await asyncio.wait([asyncio.wrap_future(answer) for answer in last], timeout=TOGETHER_SECONDS)
-        results = [outcome.owned(answer.result()) if answer.done() else None for answer in answers]
+        results = [answer.result() if answer.done() else None for answer in answers]
         for (id, *_), answer, result in zip(calls, answers, results):
             if result is None:
                 self.late_answers[id] = answer
-        return results
+        return outcome.packed(results)
 
     async def late(self, id):
         return outcome.owned(await asyncio.wrap_future(self.late_answers.pop(id)))
@@ -172,7 +184,7 @@ class Relayed:
 
 def _needed(meta, index, payload, flat):
     """The outcome of an object, with its value in it."""
-    result = (outcome.REMOTE, 0, {}, 0.0) if meta is None else flat[meta][index]
+    result = (outcome.REMOTE, 0, {}, 0.0) if meta is None else outcome.unpacked(flat[meta])[index]
     if result[0] != outcome.REMOTE:
         return result
     value, carries = flat[payload]
@@ -197,5 +209,5 @@ def _meta_and_payload(result):
     """The outcomes of one call, and its value apart where that is large."""
     status, value, carries, seconds = result
     if status != outcome.VALUE or len(value) <= INLINE_BYTES:
-        return [result], None
-    return [(outcome.REMOTE, len(value), carries, seconds)], (blob(value), carries)
+        return outcome.packed([result]), None
+    return outcome.packed([(outcome.REMOTE, len(value), carries, seconds)]), (blob(value), carries)

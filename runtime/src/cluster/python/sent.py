@@ -44,12 +44,10 @@ class Sent:
         if self.is_forced:
             # Its worker died as it was to.
             outcomes = [CANCELLED if outcome.is_crash(result) else result for result in outcomes]
-        for task, result in zip(self.group, outcomes):
-            if result is None:
-                continue
+        ended = [(task, result) for task, result in zip(self.group, outcomes) if result is not None]
+        for task, result in ended:
             self.bridge.fuser.learn(task.function, result)
-            if task.id not in self.cancelled:
-                self.bridge.completed(task.id, result)
+        self.bridge.completed_all((task.id, result) for task, result in ended if task.id not in self.cancelled)
         self.bridge.went_on(line)
 
     def cancel(self, id, force):

@@ -37,7 +37,7 @@ def main():
     parent = os.getppid()
     signal.signal(signal.SIGTERM, _end_of_input)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    serve(source.readinto, frames.Writer(lambda data: _write_all(target, data)))
+    serve(source.readinto, frames.Writer(lambda data: _write_all(target, data), number=target))
     os._exit(0)
 
 

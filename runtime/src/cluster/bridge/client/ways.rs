@@ -107,7 +107,7 @@ impl abroad::Home for Client {
         let mut state = self.lock();
         let Some(import) = state.imports.remove(id) else { return };
         drop(state);
-        self.send(&("free", [(message::id(*id), import.count)]));
+        self.free([(message::id(*id), import.count)]);
     }
 
     fn cpu(&self) -> Option<usize> {
