@@ -20,7 +20,9 @@ from . import outcome
 # The most calls in a task.
 CALLS_MAX = 64
 # How long the calls of a task are expected to take together, at most.
-SECONDS_MAX = 0.1
+SECONDS_MAX = 0.2
+# A group that takes so long costs little beside that.
+SHARE_SECONDS = 0.02
 # A call is short if those before it took less, on average.
 SHORT_SECONDS = 0.03
 # After so many results it is known how long a function takes.
@@ -37,6 +39,8 @@ WEIGHT_QUICK = 0.5
 WEIGHT_SLOW = 0.05
 # So many groups of an actor's calls keep it busy: while one runs there, the next is on its way.
 ACTOR_GROUPS_MAX = 2
+# How long those of one group are expected to take together, at most.
+ACTOR_SECONDS_MAX = 0.1
 # How many functions are remembered.
 FUNCTIONS_MAX = 10_000
 
@@ -139,8 +143,7 @@ class Line:
                 elif most == 1:
                     size, counts = 1, None
                 elif self.under_way < self.under_way_max:
-                    places = min(self.under_way_max - self.under_way, 2 * self.cpus)
-                    size, counts = min(most, -(-len(tasks) // places)), self
+                    size, counts = min(most, self._share(len(tasks), function)), self
                     self.under_way += 1
                 else:
                     break
@@ -148,6 +151,14 @@ class Line:
             if not tasks:
                 del self.waiting[key]
         return groups
+
+    def _share(self, count, function):
+        """How many of so many calls of a function are one group's share. Groups become smaller towards the end, so that no
+        CPU waits for long for the last of another, but not so small that they cost more than they do."""
+        share = -(-count // (2 * self.cpus))
+        if share * self.fuser.functions[function].seconds >= SHARE_SECONDS:
+            return share
+        return -(-count // min(self.under_way_max - self.under_way, 2 * self.cpus))
 
     def flush(self):
         """All that waits, each call by itself."""
@@ -198,7 +209,7 @@ class ActorLine:
         group, seconds = [], 0.0
         while self.waiting and self._may_join(self.waiting[0]) and len(group) < CALLS_MAX:
             seconds += self.fuser.functions[self.waiting[0].function].seconds
-            if group and seconds > SECONDS_MAX:
+            if group and seconds > ACTOR_SECONDS_MAX:
                 break
             group.append(self.waiting.popleft())
         return group
