@@ -35,7 +35,8 @@ use crate::local::names::Claimed;
 use crate::local::place::Place;
 pub use crate::local::strand::Body;
 use crate::local::strand::{Access, HostedCall, HostedHandle, Method, Strand, StrandHandle, Waits};
-use crate::local::{Local, current, default, pool};
+use crate::local::{Local, current, default, pool, request};
+use crate::millis::{Amounts, Millis};
 use crate::wire;
 
 mod away;
@@ -309,6 +310,16 @@ impl<A: Actor> ActorCell<A> {
         if local.pool().is_closed() {
             return Err(pool::shut_down_before("it began"));
         }
+        // What it asks for of a cluster is told there, and had there.
+        let of_cluster = |terms| Terms { cpus: Millis::ONE, resources: Amounts::new(), ..terms };
+        let terms = match terms {
+            Some(terms) if cluster::is_bridged(&local) => Some(of_cluster(terms)),
+            Some(terms) => {
+                request::check(terms.cpus, &terms.resources, &local)?;
+                Some(terms)
+            }
+            None => None,
+        };
         Ok((local, terms))
     }
 

@@ -9,7 +9,6 @@ use crate::local::current::{self, Task};
 use crate::local::life::{self, Life, Lost};
 use crate::local::queue::Entry;
 use crate::local::{cancelling, note, panics};
-use crate::millis::Millis;
 use crate::observe::EventKind;
 
 /// How a method has the actor's state.
@@ -129,7 +128,7 @@ impl<A: Life, B, const SHARED: bool> Method<A, B, SHARED> {
     {
         let Self { attempt, ref mut body, .. } = *self;
         let shared = SHARED && strand.readers().is_some();
-        let task = Task::new(promise.task(), promise.call(), Millis::ONE, self.strand.addr());
+        let task = Task::new(promise.task(), promise.call(), strand.cpus(), self.strand.addr());
         note::step(promise.number(), EventKind::Started);
         let mut panicked = true;
         let mut not_begun = None;

@@ -125,13 +125,17 @@ impl Readers {
         }
     }
 
-    /// What a parked turn waits for; None: it is not parked.
-    pub(super) fn reading(&self) -> Option<Reading> {
+    /// What a parked turn waits for; None: it is not parked. `all`: what the actor's end waits for.
+    pub(super) fn reading(&self, all: bool) -> Option<Reading> {
         let running = self.running();
         let all = match self.word.load(Ordering::Acquire) & !COUNT {
+            _ if all => true,
             0 => return None,
             flags => flags & ALONE != 0,
         };
+        if running.is_empty() {
+            return None;
+        }
         // SAFETY: a call leaves the list before it is complete, and we hold the lock.
         let calls = running.iter().map(|call| unsafe { call.to_ref() }).collect();
         Some(Reading { calls, all })

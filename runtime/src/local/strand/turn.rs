@@ -18,7 +18,7 @@ use crate::local::current::{self, Task};
 use crate::local::life::{ActorEnd, Construct, Life, Restarts, Terms};
 use crate::local::place::Place;
 use crate::local::queue::Entry;
-use crate::local::{Local, default, note, panics, pool};
+use crate::local::{Local, default, grant, note, panics, pool};
 use crate::millis::Millis;
 use crate::observe::EventKind;
 
@@ -96,12 +96,20 @@ impl<A: Life> Kind<A> for Turn<A> {
     }
 
     unsafe fn take(strand: &Strand<A>, calls_max: usize) -> Left {
-        // SAFETY: by the caller's promise.
-        unsafe { strand.run_calls(calls_max, None) }
+        let cpus = strand.cpus();
+        if cpus == Millis::ONE || strand.end.get().is_some() {
+            // SAFETY: by the caller's promise.
+            return unsafe { strand.run_calls(calls_max, None) };
+        }
+        // Where the turn is left, the strand may be gone.
+        let local = Arc::clone(&strand.local);
+        // SAFETY: as above.
+        grant::with_cpus(&local, cpus, || unsafe { strand.run_calls(calls_max, None) })
     }
 
     fn help(strand: Arc<Strand<A>>, call: &AnyRef) {
-        if !strand.mail.is_offered() {
+        // What is granted other than one CPU has its turn where that is.
+        if !strand.mail.is_offered() || strand.cpus() != Millis::ONE {
             return;
         }
         let run = || {
@@ -120,8 +128,8 @@ impl<A: Life> Kind<A> for Turn<A> {
         let _ = pool::with_a_cpu(&strand.local, || pool::with_stack(run));
     }
 
-    fn reading(strand: &Strand<A>) -> Option<Reading> {
-        strand.readers()?.reading()
+    fn reading(strand: &Strand<A>, all: bool) -> Option<Reading> {
+        strand.readers()?.reading(all)
     }
 
     fn has_crashed(strand: &Strand<A>) -> bool {
@@ -302,7 +310,7 @@ fn in_constructor<A: Life>(
     run: impl FnOnce() -> Result<A>,
 ) -> Result<A> {
     let actor = ptr::from_ref(strand).addr();
-    let task = Task::new(promise.task(), strand.call, Millis::ONE, actor);
+    let task = Task::new(promise.task(), strand.call, strand.cpus(), actor);
     current::in_task(task, run)
 }
 
@@ -334,6 +342,10 @@ impl<A: Life> Strand<A> {
         // As soon as the entry is there, somebody may have had the last turn, and the strand be gone. So the runtime
         // is to be held otherwise; most often it is this thread's.
         let own = &self.local;
+        let cpus = self.cpus();
+        if cpus < Millis::ONE {
+            return grant::queue(&Arc::clone(own), self.entry(), cpus, 0);
+        }
         let here =
             |local: Option<&Arc<Local>>| local.filter(|local| Arc::ptr_eq(local, own)).map(put);
         let scheduled = default::with_current_if_any(here);
