@@ -2,7 +2,7 @@
 //! state its own; or, where the strand has readers, as one of these.
 
 use super::turn::State;
-use super::{Kind, Strand, Take, Turn};
+use super::{Strand, Take};
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::cell::{Job, Promise};
 use crate::local::current::{self, Task};
@@ -101,12 +101,11 @@ where
                 }
             }
             (Tried::Crashed { why, .. }, Some(readers)) => {
+                // Before anybody sees that, and calls the actor once more.
                 readers.set_crash(why.clone());
                 if let Some(entry) = self.end_try(promise, why, last) {
                     strand.come_back();
-                    if strand.post(entry) {
-                        return Turn::queue_posted(strand);
-                    }
+                    readers.run_again(entry);
                 }
                 strand.nudge();
             }

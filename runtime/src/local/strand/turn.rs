@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::birth::Birth;
 use super::line::Line;
 use super::mail::Settled;
-use super::readers::{Readers, Until};
+use super::readers::{Crash, Readers, Until};
 use super::{CALLS_PER_TURN, Kind, Left, Side, Strand, Take};
 use crate::error::{Error, Result};
 use crate::local::actors::Reading;
@@ -17,6 +17,7 @@ use crate::local::cell::{AnyRef, Header, Promise};
 use crate::local::current::{self, Task};
 use crate::local::life::{ActorEnd, Construct, Life, Restarts, Terms};
 use crate::local::place::Place;
+use crate::local::pool::Guest;
 use crate::local::queue::Entry;
 use crate::local::{Local, default, grant, note, panics, pool};
 use crate::millis::Millis;
@@ -183,8 +184,11 @@ impl<A: Life> Hold<A> {
             self.end(state, strand, ActorEnd::clone(how));
         }
         let crash = strand.readers().and_then(Readers::take_crash);
-        if let (State::Alive(_), Some(why)) = (&state, crash) {
-            self.crash(state, strand, why, true);
+        if let Some(Crash { why, again }) = crash {
+            if matches!(state, State::Alive(_)) {
+                self.crash(state, strand, why, true);
+            }
+            again.into_iter().for_each(|entry| self.next.push_front(entry));
         }
         if let State::Alive(actor) = state
             && let Some(why) = actor.lost()
@@ -344,7 +348,11 @@ impl<A: Life> Strand<A> {
         let own = &self.local;
         let cpus = self.cpus();
         if cpus < Millis::ONE {
-            return grant::queue(&Arc::clone(own), self.entry(), cpus, 0);
+            // While a guest is there the runtime does not end, or it has closed before, which shows.
+            let guest = Guest::of(own);
+            if !guest.local().pool().is_closed() {
+                return grant::queue(guest.local(), self.entry(), cpus, 0);
+            }
         }
         let here =
             |local: Option<&Arc<Local>>| local.filter(|local| Arc::ptr_eq(local, own)).map(put);
@@ -431,6 +439,10 @@ impl<A: Life> Strand<A> {
         }
         // A call may have come in between, which goes first.
         if !self.mail.has_calls() {
+            // A reader's call may be run again.
+            if self.park(Until::Alone) {
+                return Settled::Idle;
+            }
             self.end_without_calls();
         }
         Settled::Not
@@ -471,6 +483,10 @@ impl<A: Life> Strand<A> {
             next.push_front(entry);
             if readers.park(Until::Alone) {
                 return false;
+            }
+            // The last of them may have crashed the actor, and comes first then.
+            if readers.has_crashed() {
+                return true;
             }
             let entry = next.pop();
             self.count_begun(next.len());
