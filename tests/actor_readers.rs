@@ -339,3 +339,19 @@ fn a_reader_that_is_run_again_keeps_its_caller_s_order() {
         }
     }
 }
+
+/// Whoever waits for one reader does not run another, which may wait for what comes after.
+#[test]
+fn a_wait_for_one_reader_is_not_a_wait_for_another() {
+    for runtime in runtimes() {
+        let _entered = runtime.enter();
+        for _ in 0..50 {
+            let table = Table::remote(Arc::default());
+            let gate = Arc::new(Barrier::new(2));
+            let waits = table.meet(gate.clone());
+            assert_eq!(get(table.len()).unwrap(), 0);
+            gate.wait();
+            get(waits).unwrap();
+        }
+    }
+}

@@ -51,6 +51,17 @@ impl Calls {
         }
     }
 
+    /// Lets whoever polls a call look again.
+    pub(crate) fn wake(&self, ticket: Ticket) {
+        let waker = match lock(&self.0).get_mut(&ticket) {
+            Some(Call::UnderWay(waker)) => waker.take(),
+            _ => None,
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
     /// Whether there is an end to be seen.
     pub(crate) fn has_ended(&self, ticket: Ticket) -> bool {
         matches!(lock(&self.0).get(&ticket), Some(Call::Ended(_)))

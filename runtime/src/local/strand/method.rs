@@ -100,9 +100,12 @@ where
                     hold.next.push_front(entry);
                 }
             }
-            (Tried::Crashed { why, .. }, Some(readers)) => {
+            (Tried::Crashed { why, begun }, Some(readers)) => {
                 // Before anybody sees that, and calls the actor once more.
                 readers.set_crash(why.clone());
+                // What had not begun comes once more as the same try.
+                self.attempt -= u32::from(!begun);
+                let last = last && begun;
                 if let Some(entry) = self.end_try(promise, why, last) {
                     strand.come_back();
                     readers.run_again(entry);

@@ -379,7 +379,8 @@ impl<A: Life> Strand<A> {
                 Settled::Closed { releases: true } => return Left::Closed,
                 Settled::Closed { .. } | Settled::Idle => return Left::Nothing,
             }
-            if until.is_some_and(AnyRef::is_complete) {
+            // SAFETY: as above.
+            if until.is_some_and(|call| call.is_complete() || unsafe { self.reads_another(call) }) {
                 return Left::More;
             }
             // SAFETY: as above.
@@ -446,6 +447,23 @@ impl<A: Life> Strand<A> {
             self.end_without_calls();
         }
         Settled::Not
+    }
+
+    /// Whether the next call is a reader, and not this one: that need not wait for it, so whoever waits for this one is not
+    /// to run it.
+    ///
+    /// # Safety
+    /// The caller has the turn.
+    unsafe fn reads_another(&self, call: &AnyRef) -> bool {
+        if self.readers().is_none() {
+            return false;
+        }
+        // SAFETY: by the caller's promise.
+        let next = unsafe { &*self.computing().hold.get() }.next.first();
+        // SAFETY: what is in a mailbox is a task's entry.
+        next.is_some_and(|next| {
+            unsafe { Header::of(next) }.is_shared_call() && !call.is_entry(next)
+        })
     }
 
     /// No call can come any more, so the actor is to end. Whoever calls this has the turn.
