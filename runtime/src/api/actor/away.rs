@@ -376,10 +376,13 @@ fn run_step<A: Actor>(start: Start<'_>, arguments: Vec<Argument>, body: &mut Bod
                 Some(Construct::Later(_)) => Err(unfit("a constructor that waits")),
                 None => Err(unfit("no constructor")),
             });
-            let made = made.and_then(|actor| match (beside, A::shareable()) {
-                (false, _) => Ok(state::put(actor)),
-                (true, Some(shareable)) => Ok(state::put_beside::<A>(shareable.share(actor))),
-                (true, None) => Err(unfit("an actor that several threads cannot have")),
+            let made = made.and_then(|actor| {
+                match (beside, A::shareable()) {
+                    (false, _) => state::put(actor),
+                    (true, Some(shareable)) => state::put_beside::<A>(shareable.share(actor)),
+                    (true, None) => return Err(unfit("an actor that threads cannot share")),
+                }
+                Ok(())
             });
             crossing::end(here, made, false, body, Way::new().encode, registered, failure)
         }

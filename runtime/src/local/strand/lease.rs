@@ -85,3 +85,116 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         life.is_some_and(|life| life.address() == cell)
     }
 }
+
+/// Entering the line, coming to its head and being ended, under every order of their steps.
+///
+/// This is a model: the same steps by the same means, but a claim is a flag, and a first turn is only counted.
+#[cfg(all(test, mobula_loom))]
+mod loom_tests {
+    use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use loom::sync::{Arc, Mutex};
+    use loom::thread;
+
+    struct Counter {
+        free: usize,
+        in_line: bool,
+        taken: bool,
+    }
+
+    struct Model {
+        counter: Mutex<Counter>,
+        end: AtomicBool,
+        unqueued: AtomicBool,
+        turns: AtomicUsize,
+    }
+
+    impl Model {
+        fn new() -> Arc<Self> {
+            Arc::new(Self {
+                counter: Mutex::new(Counter { free: 0, in_line: false, taken: false }),
+                end: AtomicBool::new(false),
+                unqueued: AtomicBool::new(true),
+                turns: AtomicUsize::new(0),
+            })
+        }
+
+        fn queue_first(&self) {
+            if self.unqueued.swap(false, Ordering::AcqRel) {
+                self.turns.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+
+        fn leave_line(&self) {
+            self.counter.lock().unwrap().in_line = false;
+        }
+
+        fn take_resources(&self) {
+            let mut counter = self.counter.lock().unwrap();
+            let takes = counter.free > 0;
+            if takes {
+                (counter.free, counter.taken) = (0, true);
+            } else {
+                counter.in_line = true;
+            }
+            drop(counter);
+            if takes {
+                self.queue_first();
+            }
+            if self.end.load(Ordering::Acquire) {
+                self.leave_line();
+            }
+        }
+
+        /// Another gives back what it had.
+        fn give_back(&self) {
+            let mut counter = self.counter.lock().unwrap();
+            counter.free = 1;
+            let admits = std::mem::take(&mut counter.in_line);
+            if admits {
+                (counter.free, counter.taken) = (0, true);
+            }
+            drop(counter);
+            if admits {
+                self.queue_first();
+            }
+        }
+
+        fn kill(&self) {
+            self.end.store(true, Ordering::Release);
+            self.leave_line();
+            self.queue_first();
+        }
+    }
+
+    #[test]
+    fn loom_what_has_ended_is_in_no_line() {
+        loom::model(|| {
+            let model = Model::new();
+            let (enters, gives) = (Arc::clone(&model), Arc::clone(&model));
+            let enters = thread::spawn(move || enters.take_resources());
+            let gives = thread::spawn(move || gives.give_back());
+            model.kill();
+            enters.join().unwrap();
+            gives.join().unwrap();
+            let Counter { free, in_line, taken } = *model.counter.lock().unwrap();
+            assert!(!in_line, "nobody waits behind it");
+            assert_eq!(free + usize::from(taken), 1, "it is free, or goes back with the claim");
+            assert_eq!(model.turns.load(Ordering::Relaxed), 1, "it has one first turn");
+        });
+    }
+
+    /// Nobody ends it: it begins, with what it asked for.
+    #[test]
+    fn loom_who_is_in_the_line_begins() {
+        loom::model(|| {
+            let model = Model::new();
+            let gives = Arc::clone(&model);
+            let gives = thread::spawn(move || gives.give_back());
+            model.take_resources();
+            gives.join().unwrap();
+            let Counter { in_line, taken, .. } = *model.counter.lock().unwrap();
+            assert!(!in_line && taken);
+            assert_eq!(model.turns.load(Ordering::Relaxed), 1);
+        });
+    }
+}

@@ -460,8 +460,8 @@ impl<A: Life> Strand<A> {
         }
         // SAFETY: by the caller's promise.
         let next = unsafe { &*self.computing().hold.get() }.next.first();
-        // SAFETY: what is in a mailbox is a task's entry.
         next.is_some_and(|next| {
+            // SAFETY: what is in a mailbox is a task's entry.
             unsafe { Header::of(next) }.is_shared_call() && !call.is_entry(next)
         })
     }
