@@ -80,10 +80,10 @@ impl Calls {
         matches!(call, Some(Call::UnderWay(_)))
     }
 
-    /// A call has ended, if somebody still waits for it.
+    /// A call has ended, if somebody still waits for it; only its first end counts.
     pub(crate) fn end(&self, ticket: Ticket, end: End) {
         let mut calls = lock(&self.0);
-        let Some(call) = calls.get_mut(&ticket) else { return };
+        let Some(call @ Call::UnderWay(_)) = calls.get_mut(&ticket) else { return };
         let before = std::mem::replace(call, Call::Ended(end));
         drop(calls);
         if let Call::UnderWay(Some(waker)) = before {
