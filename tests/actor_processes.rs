@@ -2,6 +2,7 @@
 
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex};
 
 use mobula::ActorEnd;
 use mobula::prelude::*;
@@ -332,4 +333,239 @@ fn processes_of_ended_actors_are_used_again() {
         mobula::get(actor.stop()).unwrap();
     }
     assert!(pids.len() <= 2, "{pids:?}");
+}
+
+/// Readers of one state, in its process.
+#[derive(Default)]
+struct Library {
+    inside: Mutex<usize>,
+    changed: Condvar,
+    most: AtomicU64,
+    books: Vec<u64>,
+}
+
+impl Library {
+    /// Waits until so many are inside.
+    fn meets(&self, count: usize) -> usize {
+        let mut inside = self.inside.lock().unwrap();
+        *inside += 1;
+        self.most.fetch_max(*inside as u64, Ordering::SeqCst);
+        self.changed.notify_all();
+        while *inside < count {
+            inside = self.changed.wait(inside).unwrap();
+        }
+        *inside
+    }
+}
+
+#[remote]
+fn adds_one(x: u64) -> u64 {
+    x + 1
+}
+
+#[remote]
+impl Library {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn meet(&self, count: usize) -> usize {
+        self.meets(count)
+    }
+
+    pub fn visit(&self) -> u64 {
+        let mut inside = self.inside.lock().unwrap();
+        *inside += 1;
+        self.most.fetch_max(*inside as u64, Ordering::SeqCst);
+        drop(inside);
+        std::thread::yield_now();
+        *self.inside.lock().unwrap() -= 1;
+        self.books.len() as u64
+    }
+
+    pub fn most(&mut self) -> u64 {
+        assert_eq!(*self.inside.lock().unwrap(), 0, "it runs alone");
+        *self.most.get_mut()
+    }
+
+    pub fn leave(&mut self) {
+        *self.inside.get_mut().unwrap() = 0;
+    }
+
+    pub fn add(&mut self, book: u64) -> u64 {
+        assert_eq!(*self.inside.lock().unwrap(), 0, "it runs alone");
+        self.books.push(book);
+        self.books.len() as u64
+    }
+
+    pub fn asks(&self, x: u64) -> mobula::Result<u64> {
+        let (one, two) = (adds_one::remote(x), adds_one::remote(x + 1));
+        let (ready, pending) = mobula::wait(&[one, two], 1, None);
+        assert_eq!((ready.len(), pending.len()), (1, 1));
+        Ok(get(&ready)?[0] + get(&pending)?[0])
+    }
+
+    pub fn asks_itself(&self, me: ActorHandle<Library>) -> mobula::Result<u64> {
+        get(me.add(1))
+    }
+
+    pub fn meets_and(&self, count: usize, how: &str) -> u32 {
+        let attempt = mobula::context().attempt();
+        if attempt == 1 {
+            self.meets(count);
+        }
+        match how {
+            "panics" if attempt == 1 => panic!("boom"),
+            "aborts" if attempt == 1 => std::process::abort(),
+            "leaves" => mobula::exit_actor().unwrap(),
+            _ => {}
+        }
+        attempt
+    }
+
+    pub fn stops_when_asked(&self) -> mobula::Result<u64> {
+        self.meets(1);
+        loop {
+            mobula::check_cancelled()?;
+            std::thread::yield_now();
+        }
+    }
+
+    pub fn never_returns(&self, path: String) -> u64 {
+        std::fs::write(path, "here").unwrap();
+        loop {
+            std::thread::park();
+        }
+    }
+
+    pub fn who(&self) -> (Option<String>, Option<usize>, f64, u32) {
+        let context = mobula::context();
+        let id = context.task_id().map(|id| id.to_string());
+        (id, context.worker(), context.num_cpus(), context.restarts())
+    }
+
+    pub fn stores(&self, shared: &[f64], n: u64) -> mobula::Result<(ObjectRef<u64>, Vec<f64>)> {
+        Ok((put(n), shared.iter().map(|x| x + n as f64).collect()))
+    }
+
+    fn checkpoint(&self) -> Vec<u64> {
+        self.books.clone()
+    }
+
+    fn restore(&mut self, books: Vec<u64>) {
+        self.books = books;
+    }
+}
+
+#[test]
+fn readers_run_side_by_side() {
+    for cpus in [1, 2, 4] {
+        let runtime = runtime(cpus);
+        let _entered = runtime.enter();
+        let most = cpus.min(3);
+        let library = Library::options().max_concurrency(3).remote();
+        // They meet, or this never ends; each has a CPU.
+        let met: Vec<_> = (0..most).map(|_| library.meet(most)).collect();
+        assert!(get(met).unwrap().into_iter().all(|inside| inside <= most));
+        get(library.leave()).unwrap();
+        let visits: Vec<_> =
+            (0..200).map(|n| if n % 10 == 9 { library.add(n) } else { library.visit() }).collect();
+        let seen = get(visits).unwrap();
+        // Each comes after those that its caller made before, as far as they change anything.
+        let expected = (0..200_u64).map(|n| if n % 10 == 9 { n / 10 + 1 } else { n / 10 });
+        assert!(seen.into_iter().eq(expected));
+        assert!(get(library.most()).unwrap() <= most as u64);
+        // What they wait for lays the CPU down.
+        let asked: Vec<_> = (0..20).map(|x| library.asks(x)).collect();
+        assert!(get(asked).unwrap().into_iter().eq((0..20).map(|x| 2 * x + 3)));
+    }
+}
+
+#[test]
+fn readers_crash_and_are_run_again() {
+    let runtime = runtime(4);
+    let _entered = runtime.enter();
+    for how in ["panics", "aborts"] {
+        let options = || Library::options().max_concurrency(3).max_restarts(3);
+        let library = options().max_task_retries(1).remote();
+        assert_eq!(get(library.add(7)).unwrap(), 1);
+        let calls = [library.meets_and(2, how), library.meets_and(2, "stays")];
+        let (later, after) = (library.add(8), library.visit());
+        // Those that crashed it, or were lost with it, come again before what came later.
+        assert!(get(calls.to_vec()).unwrap().contains(&2));
+        assert_eq!(get((later, after)).unwrap(), (2, 2), "{how}");
+        // Without a retry it fails, and what had not begun goes on.
+        let library = options().remote();
+        get(library.add(7)).unwrap();
+        let (failing, later) = (library.meets_and(1, how), library.add(8));
+        let kind = get(failing).unwrap_err().kind();
+        assert!(matches!(kind, ErrorKind::Panic | ErrorKind::WorkerCrashed), "{kind:?}");
+        assert_eq!(get(later).unwrap(), 2, "{how}");
+        // Without a restart it ends.
+        let library = Library::options().max_concurrency(3).remote();
+        get(library.meets_and(1, how)).unwrap_err();
+        assert_eq!(get(library.visit()).unwrap_err().kind(), ErrorKind::ActorDied);
+        assert!(matches!(get(library.watch()).unwrap(), ActorEnd::Crashed { .. }));
+    }
+    // The processes are others' afterwards.
+    let sums: Vec<_> = (0..20).map(adds_one::remote).collect();
+    assert!(get(sums).unwrap().into_iter().eq(1..21));
+}
+
+#[test]
+fn readers_are_cancelled_and_ended() {
+    let runtime = runtime(4);
+    let _entered = runtime.enter();
+    let library = Library::options().max_concurrency(3).max_restarts(1).remote();
+    let endless = library.stops_when_asked();
+    assert_eq!(get(library.meet(2)).unwrap(), 2);
+    mobula::cancel(&endless);
+    assert_eq!(get(endless).unwrap_err().kind(), ErrorKind::Cancelled);
+    // By force it is the process that ends, and the actor is made anew.
+    let path = std::env::temp_dir().join(format!("mobula-reader-{}", std::process::id()));
+    let endless = library.never_returns(path.to_str().unwrap().to_owned());
+    while !path.exists() {
+        std::thread::yield_now();
+    }
+    std::fs::remove_file(&path).unwrap();
+    mobula::cancel(&endless).force().unwrap();
+    assert_eq!(get(endless).unwrap_err().kind(), ErrorKind::Cancelled);
+    assert_eq!(get(library.visit()).unwrap(), 0);
+    // A call that waits for one behind it.
+    let error = get(library.asks_itself(library.clone())).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Deadlock, "{error}");
+    // An end waits for those that run.
+    let (reads, end) = (library.meet(2), library.watch());
+    let leaves = library.meets_and(2, "leaves");
+    assert!(get((reads, leaves)).is_ok());
+    assert!(matches!(get(end).unwrap(), ActorEnd::Exited));
+    let library = Library::options().max_concurrency(3).remote();
+    let (endless, end) = (library.stops_when_asked(), library.watch());
+    get(library.meet(2)).unwrap();
+    mobula::kill(&library);
+    mobula::cancel(&endless);
+    assert_eq!(get(endless).unwrap_err().kind(), ErrorKind::Cancelled);
+    assert!(matches!(get(end).unwrap(), ActorEnd::Killed));
+}
+
+#[test]
+fn readers_know_who_they_are_and_what_they_store() {
+    let runtime = runtime(2);
+    let _entered = runtime.enter();
+    let library = Library::options().max_concurrency(4).remote();
+    let calls: Vec<_> = (0..50).map(|_| library.who()).collect();
+    for call in calls {
+        let id = call.id().to_string();
+        let (own, worker, cpus, restarts) = get(&call).unwrap();
+        assert_eq!(own, Some(id));
+        assert!(worker.is_some_and(|worker| worker < 2), "{worker:?}");
+        assert_eq!((cpus, restarts), (1.0, 0));
+    }
+    let shared = put((0..100_000).map(f64::from).collect::<Vec<f64>>());
+    let calls: Vec<_> = (0..50).map(|n| library.stores(&shared, n)).collect();
+    for (n, call) in (0..).zip(calls) {
+        let (stored, sums) = get(call).unwrap();
+        assert_eq!(get(stored).unwrap(), n);
+        assert_eq!(sums[99_999], 99_999.0 + n as f64);
+    }
 }

@@ -1,7 +1,7 @@
 //! `&self` calls side by side, where an actor that computes has `max_concurrency`.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Mutex};
 
 use mobula::ActorEnd;
 use mobula::prelude::*;
@@ -272,5 +272,86 @@ fn a_type_that_threads_cannot_share_is_refused() {
         let error = get(Unshared::options().max_concurrency(2).remote().next()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.to_string().contains("`Unshared` is not `Sync`"), "{error}");
+    }
+}
+
+/// A call that crashed as a reader, and those that its caller made after it.
+#[test]
+fn a_reader_that_is_run_again_keeps_its_caller_s_order() {
+    struct Log(Mutex<Vec<u64>>);
+    #[remote(local, max_concurrency = 4, max_restarts = 1000, max_task_retries = 1)]
+    impl Log {
+        pub fn new(log: Arc<Mutex<Vec<u64>>>) -> Self {
+            Self(Mutex::new(std::mem::take(&mut *log.lock().unwrap())))
+        }
+        pub fn read(&self, n: u64, crashes: bool, begun: Arc<Barrier>) -> u64 {
+            if crashes && mobula::context().attempt() == 1 {
+                begun.wait();
+                panic!("boom");
+            }
+            self.0.lock().unwrap().push(n);
+            n
+        }
+        pub fn write(&mut self, n: u64) -> Vec<u64> {
+            let log = self.0.get_mut().unwrap();
+            log.push(n);
+            log.clone()
+        }
+    }
+    for runtime in runtimes() {
+        let _entered = runtime.enter();
+        for round in 0..20 {
+            let log = Log::remote(Arc::default());
+            let begun = Arc::new(Barrier::new(2));
+            let first = log.read(0, true, begun.clone());
+            let calls: Vec<_> = (1..4).map(|n| log.write(n)).collect();
+            let last = log.read(4, false, begun.clone());
+            let end = log.watch();
+            // Also where nobody has a handle any more, or it takes no more calls.
+            let stopped = match round % 3 {
+                0 => Some(log.stop()),
+                1 => None,
+                _ => {
+                    drop(log);
+                    None
+                }
+            };
+            begun.wait();
+            assert_eq!(get(first).unwrap(), 0);
+            let seen: Vec<u64> = (0..4).collect();
+            for (n, call) in calls.into_iter().enumerate() {
+                assert_eq!(get(call).unwrap(), seen[..n + 2]);
+            }
+            assert_eq!(get(last).unwrap(), 4);
+            stopped.into_iter().for_each(|stopped| get(stopped).unwrap());
+            if round % 3 != 1 {
+                get(end).unwrap();
+            }
+        }
+        // Without later calls, and without a handle while it runs.
+        for _ in 0..20 {
+            let log = Log::remote(Arc::default());
+            let begun = Arc::new(Barrier::new(2));
+            let call = log.read(7, true, begun.clone());
+            drop(log);
+            begun.wait();
+            assert_eq!(get(call).unwrap(), 7);
+        }
+    }
+}
+
+/// Whoever waits for one reader does not run another, which may wait for what comes after.
+#[test]
+fn a_wait_for_one_reader_is_not_a_wait_for_another() {
+    for runtime in runtimes() {
+        let _entered = runtime.enter();
+        for _ in 0..50 {
+            let table = Table::remote(Arc::default());
+            let gate = Arc::new(Barrier::new(2));
+            let waits = table.meet(gate.clone());
+            assert_eq!(get(table.len()).unwrap(), 0);
+            gate.wait();
+            get(waits).unwrap();
+        }
     }
 }

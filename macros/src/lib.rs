@@ -129,8 +129,8 @@ mod types;
 ///
 /// | option | on | value |
 /// | --- | --- | --- |
-/// | `num_cpus = 2` | functions, actors | CPUs that it takes, in parts if need be: `0.5`, or `0`; an actor for its life, on the engine `ray` |
-/// | `resource("gpu", 1.0)` | functions, actors | how much it takes of a resource; may come again, for another resource; an actor for its life, on the engine `ray` |
+/// | `num_cpus = 2` | functions, actors | CPUs that it takes, in parts if need be: `0.5`, or `0`; of an actor, that each call takes, or on the engine `ray` the actor for its life |
+/// | `resource("gpu", 1.0)` | functions, actors | how much it takes of a resource; may come again, for another resource; an actor has it for its life |
 /// | `max_retries = 3` | functions | how often it is tried again when it fails and `retry_if` says so |
 /// | `retry_if = is_transient` | functions | which failures are worth another try: a path or a closure, of type `Fn(&Error) -> bool` |
 /// | `retry_delay = "100ms"` | functions | how long to wait before another try: a length of time, from which it grows, or an expression of type `RetryDelay` |

@@ -322,40 +322,108 @@ fn free_gpus() -> mobula::Result<f64> {
     Ok(mobula::get(free)?.get("GPU").copied().unwrap_or(0.0))
 }
 
+/// Whether the engine refuses this by name.
+fn is_refused(error: &mobula::Error, what: &str) -> bool {
+    error.kind() == ErrorKind::Engine
+        && error.to_string().contains(&format!("{what}: use the engine `ray`"))
+}
+
+pub(crate) fn amounts(engine: Engine) -> mobula::Result<()> {
+    for (what, options) in [
+        ("`num_cpus`", Counter::options().num_cpus(0.5)),
+        ("`resource`", Counter::options().resource("gpu", 1.0)),
+    ] {
+        let value = mobula::get(options.remote(7).value());
+        if let Err(error) = &value {
+            assert!(is_refused(error, what), "{error}");
+        }
+        assert_eq!(value?, 7);
+    }
+    assert_eq!(mobula::get(asks_in_a_task::remote())?, 0);
+
+    // Its calls have so many CPUs.
+    let solver = Solver::remote();
+    assert_eq!(mobula::get(solver.cpus())?, 1.0);
+    let halves = Solver::options().num_cpus(0.5).resource("gpu", 0.5);
+    assert_eq!(mobula::get(halves.remote().cpus())?, 0.5);
+    mobula::kill(&solver);
+    let wide = Solver::options().num_cpus(2).remote();
+    assert_eq!(mobula::get(wide.cpus())?, 2.0);
+    drop(wide);
+
+    // It has its resource for as long as it lives, and others wait.
+    let first = Counter::options().num_cpus(0).resource("gpu", 2).max_restarts(1).remote(1);
+    assert_eq!(mobula::get(first.value())?, 1);
+    let second = Counter::options().num_cpus(0).resource("gpu", 1).remote(2);
+    let waits = second.value();
+    // On Ray it is another one that is made anew, and asks again.
+    if engine != Engine::Ray {
+        mobula::get(first.panics("luck")).unwrap_err();
+        assert_eq!(mobula::get(first.value())?, 1);
+    }
+    let (ready, pending) = mobula::wait(&[waits], 1, Some(Duration::ZERO));
+    assert!(ready.is_empty());
+    drop(first);
+    assert_eq!(mobula::get(pending)?, [2]);
+    // One that waits for it can be killed.
+    let third = Counter::options().num_cpus(0).resource("gpu", 2).remote(3);
+    let (value, end) = (third.value(), third.watch());
+    mobula::kill(&third);
+    assert_eq!(mobula::get(value).unwrap_err().kind(), ErrorKind::ActorDied);
+    assert!(matches!(mobula::get(end)?, ActorEnd::Killed));
+    assert_eq!(mobula::get(second.value())?, 2);
+
+    if engine == Engine::Ray {
+        drop(second);
+        while free_gpus()? != 2.0 {}
+    }
+
+    // What can never be.
+    let never = [
+        ("64", Counter::options().num_cpus(64)),
+        ("unicorn", Counter::options().resource("unicorn", 1)),
+        ("3", Counter::options().resource("gpu", 3)),
+    ];
+    for (why, options) in never {
+        let error = mobula::get(options.remote(0).value()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Infeasible, "{error}");
+        assert!(error.to_string().contains(why), "{why} is not in {error}");
+    }
+    let nonsense = [
+        Counter::options().num_cpus(-1),
+        Counter::options().num_cpus(1.5),
+        Counter::options().resource("gpu", f64::NAN),
+    ];
+    for options in nonsense {
+        let error = mobula::get(options.remote(0).value()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    }
+    Ok(())
+}
+
+pub(crate) fn amounts_of_waiting_actors(_: Engine) -> mobula::Result<()> {
+    // It has a resource, and none of the pool's CPUs, where any actor has that.
+    let gate = Gate::options().num_cpus(0).resource("gpu", 1).remote();
+    assert_eq!(mobula::get(gate.passed())?, 0);
+    drop(gate);
+    let has_one = Gate::options().num_cpus(1).remote();
+    let passed = mobula::get(has_one.passed());
+    if let Err(error) = &passed {
+        assert!(is_refused(error, "`num_cpus`"), "{error}");
+    }
+    assert_eq!(passed?, 0);
+    Ok(())
+}
+
 pub(crate) fn places(_: Engine) -> mobula::Result<()> {
     use mobula::{Bundle, Placement, PlacementGroup};
 
-    let asking = [
-        ("num_cpus", Counter::options().num_cpus(0.5)),
-        ("resource", Counter::options().resource("gpu", 1.0)),
-        ("placement", Counter::options().placement(Placement::spread())),
-    ];
-    let mut refused = Vec::new();
-    for (option, options) in asking {
-        if let Err(error) = mobula::get(options.remote(0).value()) {
-            assert_eq!(error.kind(), ErrorKind::Engine, "{error}");
-            let text = error.to_string();
-            assert!(text.contains(&format!("`{option}`: use the engine `ray`")), "{text}");
-            refused.push(error);
-        }
+    let spread = Counter::options().placement(Placement::spread()).remote(4);
+    let value = mobula::get(spread.value());
+    if let Err(error) = &value {
+        assert!(is_refused(error, "`placement`"), "{error}");
     }
-    // An engine honours all of them or none.
-    assert!(matches!(refused.len(), 0 | 3), "{refused:?}");
-    let in_a_task = mobula::get(asks_in_a_task::remote());
-    if let Some(error) = refused.pop() {
-        assert_eq!(in_a_task.unwrap_err().kind(), ErrorKind::Engine);
-        return Err(error);
-    }
-    assert_eq!(in_a_task?, 0);
-
-    // It has what it asked for, as long as it lives.
-    let solver = Solver::remote();
-    assert_eq!(mobula::get(solver.cpus())?, 1.0);
-    while free_gpus()? != 1.0 {}
-    drop(solver);
-    while free_gpus()? != 2.0 {}
-    let halves = Solver::options().num_cpus(0.5).resource("gpu", 0.5);
-    assert_eq!(mobula::get(halves.remote().cpus())?, 0.5);
+    assert_eq!(value?, 4);
 
     let group = PlacementGroup::pack([Bundle::new().num_cpus(1), Bundle::new().resource("gpu", 1)]);
     mobula::get(group.ready())?;
@@ -369,8 +437,6 @@ pub(crate) fn places(_: Engine) -> mobula::Result<()> {
     let seated =
         |options: mobula::ActorOptions<Counter>| options.name("seated").namespace("lab").detached();
     let never = [
-        ("64 CPU", Counter::options().num_cpus(64)),
-        ("unicorn", Counter::options().resource("unicorn", 1)),
         ("kind=none", Counter::options().placement(Placement::label("kind", "none"))),
         (&*nowhere, Counter::options().placement(Placement::node(&nowhere))),
         ("no bundle 1 with 1 CPU", Counter::options().placement(group.bundle(1))),
@@ -385,16 +451,9 @@ pub(crate) fn places(_: Engine) -> mobula::Result<()> {
         assert!(error.to_string().contains(why), "{why} is not in {error}");
         assert!(matches!(mobula::get(end)?, ActorEnd::NotMade(_)));
     }
-    let nonsense = [
-        Counter::options().num_cpus(-1),
-        Counter::options().num_cpus(1.5),
-        Counter::options().resource("gpu", f64::NAN),
-        seated(Counter::options().placement(&group)),
-    ];
-    for options in nonsense {
-        let error = mobula::get(options.remote(0).value()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
-    }
+    let nonsense = seated(Counter::options().placement(&group)).remote(0);
+    let error = mobula::get(nonsense.value()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config, "{error}");
 
     let kept = seated(Counter::options().num_cpus(0.5).placement(Placement::spread())).remote(5);
     assert_eq!(mobula::get(kept.value())?, 5);

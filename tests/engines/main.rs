@@ -84,7 +84,9 @@ const PIECES: &[Piece] = &[
     ),
     ("actors: names, `get_actor`, `get_or_create`", actors::actor_names),
     ("actors: `detached`", actors::detached_actors),
-    ("actors: `num_cpus`, `resource`, `placement`", actors::places),
+    ("actors: `num_cpus`, `resource`", actors::amounts),
+    ("async actors: `num_cpus`", actors::amounts_of_waiting_actors),
+    ("actors: `placement`", actors::places),
     (
         "actors: `max_concurrency`, `max_pending_calls`, `#[remote(every = ..)]`",
         actors::actor_options,

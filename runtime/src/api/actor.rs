@@ -35,7 +35,8 @@ use crate::local::names::Claimed;
 use crate::local::place::Place;
 pub use crate::local::strand::Body;
 use crate::local::strand::{Access, HostedCall, HostedHandle, Method, Strand, StrandHandle, Waits};
-use crate::local::{Local, current, default, pool};
+use crate::local::{Local, current, default, pool, request};
+use crate::millis::{Amounts, Millis};
 use crate::wire;
 
 mod away;
@@ -284,15 +285,17 @@ impl<A: Actor> ActorCell<A> {
                 Some(_) => Terms { max_concurrency: Some(1), ..terms },
                 None => Terms { max_concurrency: None, ..terms },
             });
-            let (arguments, seed) = (awaited_here(&seed), Plan::new(seed, asked));
+            let (arguments, seed) = (awaited_here(&seed), Plan::new(seed, asked, false));
             let claimed = Strand::start(local, seed, terms, arguments, call, place);
             let (handle, is_new) = taken.settle(claimed)?;
             return Ok(Self(Kind::AwayWaits(handle)).begun(is_new, &runtime));
         }
-        // Its calls come to the other process one at a time.
-        let terms = terms.map(|terms| Terms { max_concurrency: None, ..terms });
-        let arguments = awaited_here(&seed);
-        let claimed = Strand::start(local, Plan::new(seed, asked), terms, arguments, call, place);
+        // To a cluster calls after which the state is saved come one at a time.
+        let one = |terms| Terms { max_concurrency: None, ..terms };
+        let terms = if cluster::is_bridged(&local) { terms.map(one) } else { terms };
+        let beside = terms.as_ref().is_some_and(|terms| terms.max_concurrency.is_some());
+        let (arguments, seed) = (awaited_here(&seed), Plan::new(seed, asked, beside));
+        let claimed = Strand::start(local, seed, terms, arguments, call, place);
         let (handle, is_new) = taken.settle(claimed)?;
         Ok(Self(Kind::Away(handle)).begun(is_new, &runtime))
     }
@@ -309,6 +312,16 @@ impl<A: Actor> ActorCell<A> {
         if local.pool().is_closed() {
             return Err(pool::shut_down_before("it began"));
         }
+        // What it asks for of a cluster is told there, and had there.
+        let of_cluster = |terms| Terms { cpus: Millis::ONE, resources: Amounts::new(), ..terms };
+        let terms = match terms {
+            Some(terms) if cluster::is_bridged(&local) => Some(of_cluster(terms)),
+            Some(terms) => {
+                request::check(terms.cpus, &terms.resources, &local)?;
+                Some(terms)
+            }
+            None => None,
+        };
         Ok((local, terms))
     }
 

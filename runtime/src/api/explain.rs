@@ -78,6 +78,11 @@ pub enum Standing {
         /// What the actor waits for, if it does: then the call that has its turn does not go on.
         turn: Option<Box<Standing>>,
     },
+    /// It is an actor, which lives, and has what it asked for until it has ended.
+    Lives {
+        /// What it waits for, if it does: then the call that has its turn does not go on.
+        turn: Option<Box<Standing>>,
+    },
     /// It is a call of an actor and held back, since an argument of it, or of a call that the same caller
     /// made before, is missing.
     HeldBack {
@@ -197,14 +202,18 @@ impl Teller {
                 let actor = actor.call().function.name();
                 Standing::HeldBack { actor, arguments: self.causes(missing, depth) }
             }
-            Blocker::Actor { actor, held_back: None, birth, turn, reading } => {
+            Blocker::Actor { actor, held_back: None, is_life, birth, turn, reading } => {
                 let reading = reading.and_then(|reading| reading.calls.into_iter().next());
                 let turn = match (birth.or(reading), turn) {
                     (Some(call), _) => Some(self.standing(&call, depth)),
                     (None, turn) => turn.map(|thread| self.asleep(thread, depth)),
                 };
+                let turn = turn.map(Box::new);
+                if is_life {
+                    return Standing::Lives { turn };
+                }
                 let (ahead, actor) = (actor.ahead(any), actor.call().function.name());
-                Standing::InMailbox { actor, ahead, turn: turn.map(Box::new) }
+                Standing::InMailbox { actor, ahead, turn }
             }
         }
     }
@@ -337,6 +346,12 @@ impl Standing {
                 }
                 let Some(turn) = turn else { return Ok(()) };
                 f.write_str("; the actor ")?;
+                turn.show(f, depth)
+            }
+            Self::Lives { turn } => {
+                f.write_str("lives, and has it until it ends")?;
+                let Some(turn) = turn else { return Ok(()) };
+                f.write_str("; it ")?;
                 turn.show(f, depth)
             }
             Self::HeldBack { actor, arguments } => {

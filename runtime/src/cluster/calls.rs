@@ -51,6 +51,17 @@ impl Calls {
         }
     }
 
+    /// Lets whoever polls a call look again.
+    pub(crate) fn wake(&self, ticket: Ticket) {
+        let waker = match lock(&self.0).get_mut(&ticket) {
+            Some(Call::UnderWay(waker)) => waker.take(),
+            _ => None,
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
     /// Whether there is an end to be seen.
     pub(crate) fn has_ended(&self, ticket: Ticket) -> bool {
         matches!(lock(&self.0).get(&ticket), Some(Call::Ended(_)))
@@ -69,10 +80,10 @@ impl Calls {
         matches!(call, Some(Call::UnderWay(_)))
     }
 
-    /// A call has ended, if somebody still waits for it.
+    /// A call has ended, if somebody still waits for it; only its first end counts.
     pub(crate) fn end(&self, ticket: Ticket, end: End) {
         let mut calls = lock(&self.0);
-        let Some(call) = calls.get_mut(&ticket) else { return };
+        let Some(call @ Call::UnderWay(_)) = calls.get_mut(&ticket) else { return };
         let before = std::mem::replace(call, Call::Ended(end));
         drop(calls);
         if let Call::UnderWay(Some(waker)) = before {

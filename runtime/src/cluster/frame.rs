@@ -67,8 +67,19 @@ pub(crate) enum ToWorker {
     TaskId { id: Uuid },
     /// The task is to stop.
     Cancel { ticket: Ticket },
-    /// An object that was subscribed to.
+    /// An object that was subscribed to, or that a call waits for which is one of several.
     Value { id: Uuid, outcome: Outcome },
+    /// The answer to what such a call has asked.
+    Answered { ticket: Ticket, answer: Answered },
+}
+
+/// The answer to a call that is one of several.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Answered {
+    /// To `Await`: what is there has come before; and what ended the wait before the rest was.
+    Waited(Option<EndedWait>),
+    /// To `TaskId`.
+    TaskId(Uuid),
 }
 
 /// A task, without the bytes of its arguments.
@@ -128,6 +139,8 @@ pub(crate) enum ToDriver {
     Object { id: Uuid, value: Outcome, keep: Vec<Uuid> },
     /// Objects that the worker has let go of, and how often it had been given each.
     Release { ids: Vec<(Uuid, u32)> },
+    /// What comes next is asked by the call of this ticket, which is one of several.
+    By { ticket: Ticket },
 }
 
 /// How a task ended, beside what came of it.

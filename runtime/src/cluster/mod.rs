@@ -127,7 +127,7 @@ pub(crate) trait Source: Send {
 
 /// The process in which an actor lives. Dropped, it ends, and the state with it.
 pub(crate) trait Host: Send + Sync {
-    /// Runs a call of the actor, as [`Engine::call`] does. Calls come one at a time. That the actor is lost by it
+    /// Runs a call of the actor, as [`Engine::call`] does. Calls come one at a time, until `listen`. That the actor is lost by it
     /// is noted for this thread ([`note_lost`](crate::local::life::note_lost)).
     ///
     /// # Errors
@@ -140,11 +140,11 @@ pub(crate) trait Host: Send + Sync {
     ) -> Result<()>;
     /// Whether the actor is gone, by a crash in a call or between two.
     fn lost(&self) -> Option<Error>;
-    /// Lets calls come side by side from now on, for an actor whose calls wait.
+    /// Lets calls come side by side from now on: those that wait, by `send`; or, if they `compute`, by `call`.
     ///
     /// # Errors
     /// `Engine`, if that cannot be.
-    fn listen(&self, task: &Task) -> Result<()>;
+    fn listen(&self, task: &Task, compute: bool) -> Result<()>;
     /// Sends a call that this thread polls as the task `task`, and gives what tells it from others.
     ///
     /// # Errors

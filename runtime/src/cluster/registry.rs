@@ -19,7 +19,7 @@ pub struct Known(pub &'static Registered);
 
 inventory::collect!(Known);
 
-/// Takes a call's arguments, and gives what begins it on the thread of the actor.
+/// Takes a call's arguments, and gives what begins it on a thread of the actor.
 pub(crate) type Later = fn(Start<'_>, Vec<Argument>) -> Box<dyn FnOnce(Replier) + Send>;
 
 /// What a cluster goes by before it calls a function.
@@ -40,6 +40,8 @@ pub struct Registered {
     pub(crate) run: fn(Start<'_>, Vec<Argument>, &mut Body) -> Ended,
     /// Begins it here, where it is what an actor does whose calls wait.
     pub(crate) later: Option<Later>,
+    /// The same, on a thread of its own, where it is what an actor does whose calls compute side by side.
+    pub(crate) beside: Option<Later>,
     /// Submits it here, in the driver, for a worker.
     pub(crate) submit: fn(Forwarded) -> AnyRef,
     /// Makes an error of what it failed with, where its type could be encoded.
@@ -61,6 +63,7 @@ impl Registered {
             name: OnceLock::new(),
             run,
             later: None,
+            beside: None,
             submit,
             failure,
             nature: Nature::default,
@@ -75,6 +78,11 @@ impl Registered {
 
     pub(crate) const fn run_later(mut self, later: Option<Later>) -> Self {
         self.later = later;
+        self
+    }
+
+    pub(crate) const fn run_beside(mut self, beside: Option<Later>) -> Self {
+        self.beside = beside;
         self
     }
 

@@ -24,14 +24,18 @@ pub(crate) trait Living: Send + Sync {
     fn call(&self) -> Call;
     /// See [`HeldBack::missing_before`](crate::local::held_back::HeldBack::missing_before).
     fn missing_before(&self, call: usize) -> Option<Vec<AnyRef>>;
-    /// Its beginning, if that had to wait for arguments.
+    /// Its beginning, if that had to wait for arguments or resources.
     fn birth(&self) -> Option<AnyRef>;
     /// How many calls are before this one in the mailbox, beside the one that runs.
     fn ahead(&self, call: &AnyRef) -> Option<usize>;
     /// The number of the arbiter on whose thread its calls run.
     fn arbiter(&self) -> Option<usize>;
-    /// The `&self` calls that keep the mailbox waiting, if they do.
-    fn reading(&self) -> Option<Reading>;
+    /// The `&self` calls that keep this cell waiting, if they do: a call in the mailbox, or the actor's life.
+    fn reading(&self, cell: usize) -> Option<Reading>;
+    /// Whether this is the actor's life: the cell as which it holds resources, until it has ended.
+    fn is_life(&self, cell: usize) -> bool;
+    /// It has the resources for which it waited in the line.
+    fn begin_with_resources(self: Arc<Self>);
     /// Runs the actor's calls on this thread until this one is complete, if the actor's turn is nobody's.
     fn help(self: Arc<Self>, call: &AnyRef);
     /// Something has happened to the state, where that lives in another process: the turn looks after it.

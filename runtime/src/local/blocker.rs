@@ -33,6 +33,8 @@ pub(crate) enum Blocker {
         actor: Arc<dyn Living>,
         /// The missing arguments of the call and of those that its caller made before it.
         held_back: Option<Vec<AnyRef>>,
+        /// Whether it is none, but the actor's life, as which that holds resources until it has ended.
+        is_life: bool,
         /// The actor's beginning, if that is still to come.
         birth: Option<AnyRef>,
         /// The thread of the call that has the actor's turn, if it sleeps.
@@ -59,9 +61,11 @@ impl Blocker {
             Some(Owner::Actor(actor)) => Self::of_call(any, actor, waits),
             owner => match (any.missing_arguments(), owner) {
                 (Some(missing), _) if !missing.is_empty() => Self::Arguments(missing),
-                (_, Some(Owner::Runtime(local))) if !any.is_running() => {
+                (_, Some(Owner::Runtime(local))) => {
                     match local.resources().shortage(any.address()) {
+                        // Of an actor's beginning, which counts as running from the start, too.
                         Some(shortage) => Self::Resources(shortage),
+                        None if any.is_running() => Self::Work,
                         None => Self::Cpus(local),
                     }
                 }
@@ -83,7 +87,8 @@ impl Blocker {
         };
         let birth = actor.birth().filter(|birth| !birth.is_complete());
         let held_back = actor.missing_before(any.address());
-        let reading = actor.reading().filter(|_| held_back.is_none());
-        Self::Actor { held_back, birth, turn, reading, actor }
+        let reading = actor.reading(any.address()).filter(|_| held_back.is_none());
+        let is_life = actor.is_life(any.address());
+        Self::Actor { held_back, is_life, birth, turn, reading, actor }
     }
 }

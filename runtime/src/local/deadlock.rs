@@ -80,7 +80,11 @@ enum Why {
     HeldBack,
     Unborn,
     InMailbox(Hop),
-    BehindReaders { all: bool },
+    BehindReaders {
+        all: bool,
+    },
+    /// An actor's life, which lasts until this has ended.
+    Lives(Option<Hop>),
 }
 
 struct Search<'a> {
@@ -219,14 +223,15 @@ impl Search<'_> {
                 }
                 self.need_all(number, Why::InLine, behind);
             }
-            Blocker::Actor { actor, reading: Some(Reading { calls, all }), .. } => {
+            Blocker::Actor { actor, is_life, reading: Some(Reading { calls, all }), .. } => {
                 kept.push(Box::new(actor));
                 let behind: Vec<usize> = calls.into_iter().map(|any| self.cell(any)).collect();
                 let lacking = if all { behind.len() as u64 } else { 1 };
                 let behind = behind.into_iter().map(|node| (node, 1)).collect();
-                self.need(number, Why::BehindReaders { all }, lacking, behind);
+                let why = if is_life { Why::Lives(None) } else { Why::BehindReaders { all } };
+                self.need(number, why, lacking, behind);
             }
-            Blocker::Actor { actor, held_back, birth, turn, reading: None } => {
+            Blocker::Actor { actor, is_life, held_back, birth, turn, reading: None } => {
                 kept.push(Box::new(actor));
                 let held = held_back.is_some();
                 let mut behind: Vec<usize> = held_back
@@ -243,7 +248,10 @@ impl Search<'_> {
                         _ => 0,
                     };
                     let turn = self.waits.turn(home).unwrap_or(&wait.task.1);
-                    why = Why::InMailbox(turn.clone());
+                    why = match is_life {
+                        true => Why::Lives(Some(turn.clone())),
+                        false => Why::InMailbox(turn.clone()),
+                    };
                     behind.push(self.node(Key::Wait(thread), Subject::Wait(thread)));
                 }
                 self.need_all(number, why, behind);
@@ -374,6 +382,11 @@ impl Search<'_> {
                     "is in a mailbox behind {}",
                     names.join(if *all { " and " } else { " or " })
                 )
+            }
+            Why::Lives(turn) => {
+                let busy_with = turn.as_ref().map_or(them, Hop::to_string);
+                whom = whom.or_else(|| turn.as_ref().map(Hop::to_string));
+                format!("lives on with {busy_with}")
             }
             Why::InLine => {
                 let needs: Vec<String> = behind.iter().map(|&other| self.in_line(other)).collect();

@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind, Result, as_failed};
 use crate::local::names::ActorName;
 use crate::local::pool;
+use crate::millis::{Amounts, Millis};
 
 /// How an actor ended; what `handle.watch()` gives; see [`ActorControl`](crate::ActorControl).
 ///
@@ -110,6 +111,10 @@ pub(crate) struct Terms {
     pub(crate) block_when_full: bool,
     /// After how many calls that may change the state it is saved.
     pub(crate) checkpoint_every: u32,
+    /// How many CPUs each call is granted, while it runs.
+    pub(crate) cpus: Millis,
+    /// What it has for its life, before its constructor until it has ended.
+    pub(crate) resources: Amounts,
 }
 
 /// How often an actor may still be made anew.

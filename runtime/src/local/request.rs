@@ -4,6 +4,9 @@
 //! Resources are taken before the task is queued, so a task that waits for one holds no thread; CPUs
 //! are taken where it runs (`grant.rs`). What was taken is given back when the task is gone, however it
 //! went: run, failed or cancelled.
+//!
+//! An actor that asks for resources waits in the same line before it begins, and has them until it has ended
+//! (`strand/lease.rs`).
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,8 +14,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::local::actors::Living;
 use crate::local::cell::AnyRef;
 use crate::local::family::Watch;
+use crate::local::life::ActorEnd;
 use crate::local::queue::Entry;
 use crate::local::retries::Retries;
 use crate::local::{Local, cancelling, grant, waits};
@@ -49,8 +54,31 @@ impl Request {
     }
 }
 
-/// A request of one task, and whether its resources were taken. The task holds it, and so does the line
-/// it waits in; when both are gone, the resources go back.
+/// What the runtime will never have.
+///
+/// # Errors
+/// `Infeasible`: some of this.
+pub(crate) fn check(cpus: Millis, resources: &Amounts, local: &Local) -> Result<()> {
+    let settings = local.settings();
+    let infeasible = |what: &str, wanted: Millis, total: Millis| {
+        let message = format!("it asks for {what} = {wanted}, and the runtime has {total}");
+        Error::new(ErrorKind::Infeasible, message)
+    };
+    let all = Millis::whole(settings.num_cpus);
+    if cpus > all {
+        return Err(infeasible("num_cpus", cpus, all));
+    }
+    for (name, &wanted) in resources {
+        let total = settings.resources.get(name).copied().unwrap_or_default();
+        if wanted > total {
+            return Err(infeasible(&format!("resource {name:?}"), wanted, total));
+        }
+    }
+    Ok(())
+}
+
+/// A request of one task, or of one actor, and whether its resources were taken. Who made it holds it, and so does the
+/// line it waits in; when both are gone, the resources go back.
 pub(crate) struct Claim {
     request: Request,
     local: Arc<Local>,
@@ -63,22 +91,16 @@ impl Claim {
     /// # Errors
     /// `Infeasible`, if the runtime will never have that much.
     pub(crate) fn new(request: Request, local: &Arc<Local>) -> Result<Arc<Self>> {
-        let settings = local.settings();
-        let infeasible = |what: &str, wanted: Millis, total: Millis| {
-            let message = format!("it asks for {what} = {wanted}, and the runtime has {total}");
-            Error::new(ErrorKind::Infeasible, message)
-        };
-        let cpus = Millis::whole(settings.num_cpus);
-        if request.cpus > cpus {
-            return Err(infeasible("num_cpus", request.cpus, cpus));
-        }
-        for (name, &wanted) in &request.resources {
-            let total = settings.resources.get(name).copied().unwrap_or_default();
-            if wanted > total {
-                return Err(infeasible(&format!("resource {name:?}"), wanted, total));
-            }
-        }
+        check(request.cpus, &request.resources, local)?;
         Ok(Self::fresh(request, local))
+    }
+
+    /// Of an actor, for resources that were checked.
+    pub(crate) fn of_actor(resources: Amounts, local: &Arc<Local>) -> Arc<Self> {
+        let (cpus, priority) = (Millis::default(), 0);
+        let request =
+            Request { name: None, cpus, resources, priority, time_limit: None, retries: None };
+        Self::fresh(request, local)
     }
 
     fn fresh(request: Request, local: &Arc<Local>) -> Arc<Self> {
@@ -110,21 +132,106 @@ impl Claim {
 
     /// Queues the task's entry as soon as its resources are free.
     pub(crate) fn queue(self: &Arc<Self>, entry: Entry) {
-        match self.local.resources().take_or_wait(self, entry) {
-            Ok(entry) => grant::queue(&self.local, entry, self.request.cpus, self.request.priority),
-            // If a holder sleeps, perhaps for this very task, it now has a reason to look.
-            Err(holders) => waits::look_again(&holders),
+        if self.request.resources.is_empty() {
+            return grant::queue(&self.local, entry, self.request.cpus, self.request.priority);
         }
+        // SAFETY: whoever comes here with an entry is a task, so it is a cell's.
+        let task = unsafe { AnyRef::of_entry(&entry) };
+        self.ask(Asker::Task { task, entry });
+    }
+
+    /// Lets the actor begin as soon as its resources are free.
+    pub(crate) fn queue_actor(
+        self: &Arc<Self>,
+        actor: Arc<dyn Living>,
+        birth: AnyRef,
+        life: AnyRef,
+    ) {
+        self.ask(Asker::Actor { actor, birth, life });
+    }
+
+    fn ask(self: &Arc<Self>, asker: Asker) {
+        match self.local.resources().take_or_wait(self, asker) {
+            Ok(asker) => asker.go(self),
+            // If a holder sleeps, perhaps for this very task, it now has a reason to look.
+            Err(holders) => waits::look_again(&self.places_of(holders)),
+        }
+    }
+
+    /// At which addresses the waits are known of those who hold resources.
+    fn places_of(&self, holders: Vec<AnyRef>) -> Vec<usize> {
+        let mut places = Vec::new();
+        for holder in holders {
+            places.push(holder.address());
+            if let Some(actor) = self.local.actors().find(holder.home()) {
+                places.push(holder.home());
+                let reading = actor.reading(holder.address());
+                let calls = reading.iter().flat_map(|reading| &reading.calls);
+                places.extend(calls.map(AnyRef::address));
+            }
+        }
+        places
+    }
+
+    /// The actor that asked waits no more.
+    pub(crate) fn leave_line(self: &Arc<Self>) {
+        let (left, admitted) = self.local.resources().leave(self);
+        drop(left);
+        admitted.into_iter().for_each(InLine::go);
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
         if *self.taken.get_mut() {
-            let (_task, admitted) = self.local.resources().give_back(self);
-            for (claim, entry) in admitted {
-                grant::queue(&self.local, entry, claim.request.cpus, claim.request.priority);
+            let (_holder, admitted) = self.local.resources().give_back(self);
+            admitted.into_iter().for_each(InLine::go);
+        }
+    }
+}
+
+/// Who asks for resources.
+enum Asker {
+    Task {
+        task: AnyRef,
+        entry: Entry,
+    },
+    Actor {
+        actor: Arc<dyn Living>,
+        /// Its beginning, which waits in the line.
+        birth: AnyRef,
+        /// What completes at its end, and holds the resources until then.
+        life: AnyRef,
+    },
+}
+
+impl Asker {
+    /// As what it waits.
+    fn waits_as(&self) -> &AnyRef {
+        match self {
+            Self::Task { task, .. } => task,
+            Self::Actor { birth, .. } => birth,
+        }
+    }
+
+    /// As what it has what it asked for.
+    fn holds_as(&self) -> &AnyRef {
+        match self {
+            Self::Task { task, .. } => task,
+            Self::Actor { life, .. } => life,
+        }
+    }
+
+    /// It has what it asked for, or the runtime ends.
+    fn go(self, claim: &Claim) {
+        let Claim { request, local, .. } = claim;
+        match self {
+            Self::Task { entry, .. } => grant::queue(local, entry, request.cpus, request.priority),
+            // It is not to begin without.
+            Self::Actor { actor, .. } if local.pool().is_closed() => {
+                actor.end_at_once(ActorEnd::ShutDown);
             }
+            Self::Actor { actor, .. } => actor.begin_with_resources(),
         }
     }
 }
@@ -139,7 +246,7 @@ struct Counter {
     closed: bool,
 }
 
-/// A task that has what it asked for.
+/// A task, or an actor's life, that has what it asked for.
 struct Holder {
     /// The address of its claim.
     claim: usize,
@@ -147,11 +254,21 @@ struct Holder {
     amounts: Amounts,
 }
 
-/// A task that waits for what it asked for.
+/// Who waits for what it asked for.
 struct InLine {
     claim: Arc<Claim>,
-    task: AnyRef,
-    entry: Entry,
+    asker: Asker,
+}
+
+impl InLine {
+    fn go(self) {
+        self.asker.go(&self.claim);
+    }
+
+    /// As what it waits.
+    fn task(&self) -> &AnyRef {
+        self.asker.waits_as()
+    }
 }
 
 /// Why a task is in the line.
@@ -175,7 +292,7 @@ pub(crate) struct Short {
 impl Counter {
     /// Takes what the claim asks for, if it is free and nobody before it waits for some of it, whose
     /// resources are in `awaited`.
-    fn take(&mut self, claim: &Arc<Claim>, task: &AnyRef, awaited: &mut BTreeSet<String>) -> bool {
+    fn take(&mut self, claim: &Arc<Claim>, asker: &Asker, awaited: &mut BTreeSet<String>) -> bool {
         let wanted = &claim.request.resources;
         let fits = |(name, &amount): (&String, &Millis)| {
             !awaited.contains(name) && self.free.get(name).is_some_and(|&free| free >= amount)
@@ -192,7 +309,7 @@ impl Counter {
         }
         // Relaxed: the claim is dropped by whoever saw it last, which is after this.
         claim.taken.store(true, Ordering::Relaxed);
-        let (claim, task) = (Arc::as_ptr(claim) as usize, task.clone());
+        let (claim, task) = (Arc::as_ptr(claim) as usize, asker.holds_as().clone());
         self.holders.push(Holder { claim, task, amounts: wanted.clone() });
         true
     }
@@ -203,7 +320,7 @@ impl Counter {
         let line = std::mem::take(&mut self.line);
         let (now, later): (VecDeque<_>, _) = line
             .into_iter()
-            .partition(|InLine { claim, task, .. }| self.take(claim, task, &mut awaited));
+            .partition(|InLine { claim, asker }| self.take(claim, asker, &mut awaited));
         self.line = later;
         now.into()
     }
@@ -223,35 +340,33 @@ impl Resources {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives the entry back if its resources were free and now are its own; else the addresses of the
-    /// tasks that hold resources.
-    fn take_or_wait(&self, claim: &Arc<Claim>, entry: Entry) -> Result<Entry, Vec<usize>> {
-        if claim.request.resources.is_empty() {
-            return Ok(entry);
-        }
-        // SAFETY: what makes a claim is a task, so the entry is a cell's.
-        let task = unsafe { AnyRef::of_entry(&entry) };
+    /// Gives the asker back if the resources were free and now are its own; else those who hold resources.
+    fn take_or_wait(&self, claim: &Arc<Claim>, asker: Asker) -> Result<Asker, Vec<AnyRef>> {
         let mut counter = self.lock();
         let mut awaited = BTreeSet::new();
         for InLine { claim, .. } in &counter.line {
             awaited.extend(claim.request.resources.keys().cloned());
         }
-        let taken = counter.take(claim, &task, &mut awaited);
-        let result = if taken {
-            Ok(entry)
-        } else {
-            let (claim, task) = (Arc::clone(claim), task.clone());
-            counter.line.push_back(InLine { claim, task, entry });
-            Err(counter.holders.iter().map(|holder| holder.task.address()).collect())
-        };
-        // Before `task` goes, which may be the last ref.
-        drop(counter);
-        result
+        if counter.take(claim, &asker, &mut awaited) {
+            return Ok(asker);
+        }
+        counter.line.push_back(InLine { claim: Arc::clone(claim), asker });
+        Err(counter.holders.iter().map(|holder| holder.task.clone()).collect())
     }
 
-    /// Frees what the claim had taken. Gives the task whose claim it was, to be dropped without the lock,
+    /// Takes the claim out of the line, if it is there. Gives it, to be dropped without the lock, and those in the line
+    /// who now have theirs.
+    fn leave(&self, claim: &Arc<Claim>) -> (Option<InLine>, Vec<InLine>) {
+        let mut counter = self.lock();
+        let place = counter.line.iter().position(|other| Arc::ptr_eq(&other.claim, claim));
+        let left = place.and_then(|place| counter.line.remove(place));
+        let admitted = if left.is_some() { counter.admit() } else { Vec::new() };
+        (left, admitted)
+    }
+
+    /// Frees what the claim had taken. Gives the holder whose claim it was, to be dropped without the lock,
     /// and those in the line who now have theirs.
-    fn give_back(&self, claim: &Claim) -> (Option<AnyRef>, Vec<(Arc<Claim>, Entry)>) {
+    fn give_back(&self, claim: &Claim) -> (Option<AnyRef>, Vec<InLine>) {
         let mut counter = self.lock();
         let is_it = |holder: &Holder| holder.claim == std::ptr::from_ref(claim) as usize;
         let place = counter.holders.iter().position(is_it);
@@ -263,13 +378,13 @@ impl Resources {
         }
         let admitted = counter.admit();
         drop(counter);
-        (task, admitted.into_iter().map(|InLine { claim, entry, .. }| (claim, entry)).collect())
+        (task, admitted)
     }
 
     /// Why the task at this address waits in the line, if it does.
     pub(crate) fn shortage(&self, task: usize) -> Option<Shortage> {
         let counter = self.lock();
-        let ahead = counter.line.iter().position(|other| other.task.address() == task)?;
+        let ahead = counter.line.iter().position(|other| other.task().address() == task)?;
         let wanted = &counter.line[ahead].claim.request.resources;
         let last_before = |name: &String| {
             let mut before = counter.line.iter().take(ahead).rev();
@@ -277,8 +392,8 @@ impl Resources {
         };
         let mut behind: Vec<AnyRef> = Vec::new();
         for other in wanted.keys().filter_map(last_before) {
-            if behind.iter().all(|known| known.address() != other.task.address()) {
-                behind.push(other.task.clone());
+            if behind.iter().all(|known| known.address() != other.task().address()) {
+                behind.push(other.task().clone());
             }
         }
         let short = |(name, &wanted): (&String, &Millis)| {
@@ -297,8 +412,6 @@ impl Resources {
         counter.closed = true;
         let line = std::mem::take(&mut counter.line);
         drop(counter);
-        for InLine { claim, entry, .. } in line {
-            grant::queue(&claim.local, entry, claim.request.cpus, 0);
-        }
+        line.into_iter().for_each(InLine::go);
     }
 }

@@ -35,11 +35,13 @@ use crate::local::place::Place;
 use crate::local::queue::{Entry, EntryHeader, EntryVtable};
 use crate::local::room::Room;
 use crate::local::{Local, actors, current, note};
+use crate::millis::Millis;
 use crate::observe::Number;
 
 mod birth;
 mod ending;
 mod hosted;
+mod lease;
 mod line;
 mod mail;
 mod mailbox;
@@ -51,6 +53,7 @@ use self::birth::Birth;
 use self::ending::Watcher;
 pub use self::hosted::{Body, Borrowing};
 pub(crate) use self::hosted::{Call as HostedCall, HostedHandle, Waits};
+use self::lease::Lease;
 use self::mail::{Entered, Mail};
 use self::mailbox::{Batch, Take};
 pub(crate) use self::method::Access;
@@ -102,8 +105,8 @@ pub(crate) trait Kind<A: Life>: Sized + 'static {
     unsafe fn take(strand: &Strand<A, Self>, calls_max: usize) -> Left;
     /// As [`Living::help`].
     fn help(_: Arc<Strand<A, Self>>, _: &AnyRef) {}
-    /// As [`Living::reading`].
-    fn reading(_: &Strand<A, Self>) -> Option<Reading> {
+    /// As [`Living::reading`]; `all`: of the actor's life, which lasts until they all have ended.
+    fn reading(_: &Strand<A, Self>, _all: bool) -> Option<Reading> {
         None
     }
     /// Whether a call that goes on without the turn has crashed the actor.
@@ -153,6 +156,8 @@ struct Asked {
     room: Option<Room>,
     /// How often it was made anew.
     restarts: AtomicU32,
+    /// What it has for its life.
+    lease: Option<Box<Lease>>,
 }
 
 /// The rarely needed part of a strand.
@@ -160,7 +165,7 @@ struct Asked {
 struct Rare {
     held_back: HeldBack<Entry>,
     identity: Identity,
-    /// Complete once the actor has begun, where that has to wait for arguments.
+    /// Complete once the actor has begun, where that has to wait for arguments or resources.
     birth: OnceLock<AnyRef>,
     /// Whether it does so, and was not queued yet.
     unqueued: AtomicBool,
@@ -267,7 +272,8 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         let asked = terms.map(|terms| {
             let room = terms.max_pending_calls;
             let room = room.map(|places| Room::new(places, terms.block_when_full));
-            Box::new(Asked { terms, room, restarts: AtomicU32::new(0) })
+            let lease = Lease::of(&terms, &local);
+            Box::new(Asked { terms, room, restarts: AtomicU32::new(0), lease })
         });
         StrandHandle(Arc::new(Self {
             entry: EntryHeader::new(&Self::VTABLE),
@@ -286,26 +292,30 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         }))
     }
 
-    /// Lets the actor begin when `arguments` are complete. Called once, before anybody else has the strand.
+    /// Lets the actor begin when `arguments` are complete, and it has its resources. Called once, before anybody else has the strand.
     fn begin(self: &Arc<Self>, arguments: Refs) {
         let add =
             || self.local.actors().add(self.address(), Arc::downgrade(self) as Weak<dyn Living>);
-        if arguments.is_empty() {
+        if arguments.is_empty() && self.lease().is_none() {
             add();
             return self.queue_the_first_time();
         }
         // SAFETY: nobody else knows the strand.
-        let birth = unsafe { &mut *self.turn.get() }.birth().announce(self.call);
+        let birth = unsafe { &mut *self.turn.get() }.birth();
+        let birth = birth.announce(self.call, self.local.home());
         add();
         let _ = self.rare().birth.set(birth.clone());
         // Release: pairs with the swap in `queue_first`.
         self.rare().unqueued.store(true, Ordering::Release);
+        if arguments.is_empty() {
+            return self.take_resources();
+        }
         let first = Arc::clone(self);
-        let then = Then::Run(Some(birth), Box::new(move || first.queue_first()));
+        let then = Then::Run(Some(birth), Box::new(move || first.take_resources()));
         Awaited::when_ready(arguments, then);
     }
 
-    /// Queues a strand that waits for its arguments, unless it was before. Only the first to do so has the
+    /// Queues a strand that waits for its arguments or resources, unless it was before. Only the first to do so has the
     /// turn to give.
     fn queue_first(self: &Arc<Self>) {
         let waits = self.rare.get().is_some_and(|rare| rare.unqueued.swap(false, Ordering::AcqRel));
@@ -356,6 +366,11 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
     /// The runtime that it is of.
     pub(crate) fn local(&self) -> &Arc<Local> {
         &self.local
+    }
+
+    /// How many CPUs its calls are granted.
+    fn cpus(&self) -> Millis {
+        self.asked.as_ref().map_or(Millis::ONE, |asked| asked.terms.cpus)
     }
 
     /// How often a call is run again that crashed the actor.
@@ -576,8 +591,16 @@ impl<A: Life, T: Kind<A>> Living for Strand<A, T> {
         T::arbiter(&self.aside)
     }
 
-    fn reading(&self) -> Option<Reading> {
-        T::reading(self)
+    fn reading(&self, cell: usize) -> Option<Reading> {
+        T::reading(self, self.is_life(cell))
+    }
+
+    fn is_life(&self, cell: usize) -> bool {
+        Self::is_life(self, cell)
+    }
+
+    fn begin_with_resources(self: Arc<Self>) {
+        self.queue_first();
     }
 
     fn help(self: Arc<Self>, call: &AnyRef) {

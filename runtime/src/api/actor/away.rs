@@ -5,7 +5,7 @@
 //! and to restore are calls over there, each made by the thread that has the turn, as the task that it runs: so what
 //! a method asks for meanwhile is done as for any task, and a process that dies is an actor that crashes.
 //!
-//! Calls that wait, and the constructors that do, are in `later.rs`.
+//! Calls that wait, and the constructors that do, are in `later.rs`; in `beside.rs` calls that compute side by side.
 //!
 //! A process that has no runtime of its own, a worker, has handles of the driver's actors: see `far.rs`.
 
@@ -33,6 +33,7 @@ use crate::local::strand::Body as MethodBody;
 use crate::local::{Local, default, panics};
 use crate::wire;
 
+mod beside;
 mod later;
 
 use self::later::AHEAD_MAX;
@@ -67,8 +68,10 @@ impl Registered {
     pub const fn of_method<M: ActorMethod>() -> Self {
         let later = if M::Actor::ASYNC { Some(later::method::<M> as Later) } else { None };
         let (run, submit) = (run_method::<M>, super::far::forward::<M>);
+        let beside = if M::Actor::ASYNC { None } else { Some(beside::method::<M> as Later) };
         Self::new(M::function, run, submit, method_failure::<M>)
             .run_later(later)
+            .run_beside(beside)
             .of_actors()
             .of_nature(method_nature::<M>)
     }
@@ -77,7 +80,11 @@ impl Registered {
     pub const fn of_actor<A: Actor>() -> Self {
         let later = if A::ASYNC { Some(later::step::<A> as Later) } else { None };
         let (run, submit) = (run_step::<A>, super::far::wish::<A>);
-        Self::new(A::function, run, submit, actor_failure::<A>).run_later(later).of_actors()
+        let beside = if A::ASYNC { None } else { Some(beside::step::<A> as Later) };
+        Self::new(A::function, run, submit, actor_failure::<A>)
+            .run_later(later)
+            .run_beside(beside)
+            .of_actors()
     }
 }
 
@@ -102,8 +109,8 @@ fn decode_failure(way: Option<FailureWay>, bytes: &[u8]) -> Option<Error> {
 /// What is done with an actor over there, beside its calls: the first argument says.
 #[derive(Serialize, Deserialize)]
 enum Step {
-    /// Make it, of the other arguments, or see that it is there.
-    Make(Found),
+    /// Make it, of the other arguments, or see that it is there; `beside`: its calls come side by side, and compute.
+    Make { found: Found, beside: bool },
     /// Give what `checkpoint` gives.
     Save,
     /// `restore` what that gave.
@@ -133,11 +140,17 @@ pub(crate) type Seed<A> = Arc<Plan<A>>;
 pub(crate) struct Plan<A: Actor> {
     arguments: Mutex<Arguments<A::Params>>,
     asked: Option<Asked>,
+    /// Whether calls that compute come side by side.
+    beside: bool,
 }
 
 impl<A: Actor> Plan<A> {
-    pub(super) fn new(arguments: Arguments<A::Params>, asked: Option<Asked>) -> Seed<A> {
-        Arc::new(Self { arguments: Mutex::new(arguments), asked })
+    pub(super) fn new(
+        arguments: Arguments<A::Params>,
+        asked: Option<Asked>,
+        beside: bool,
+    ) -> Seed<A> {
+        Arc::new(Self { arguments: Mutex::new(arguments), asked, beside })
     }
 
     /// What is to be where the actor's name is taken.
@@ -205,7 +218,7 @@ impl<A: Actor> Away<A> {
         let ActorCrossing { registered, ports, .. } =
             A::crossing().expect("what is away can cross");
         let pack = |packing: &mut Packing<'_>| {
-            packing.value(&Step::Make(seed.found()))?;
+            packing.value(&Step::Make { found: seed.found(), beside: seed.beside })?;
             seed.arguments.lock().unwrap_or_else(PoisonError::into_inner).pack(&ports, packing)
         };
         let host = cluster::host(local, &Load { registered, pack }, task, seed.asked.as_ref())?;
@@ -242,7 +255,13 @@ impl<A: Actor> Life for Away<A> {
         if calls_wait::<A>(&local) {
             return Ok(Construct::Later(Box::pin(later::make(local, task(), seed))));
         }
-        Ok(Construct::Now(Self::make_now(&local, &task(), &seed)))
+        let made = Self::make_now(&local, &task(), &seed).and_then(|actor| {
+            if seed.beside {
+                actor.host.listen(&task(), true)?;
+            }
+            Ok(actor)
+        });
+        Ok(Construct::Now(made))
     }
 
     fn copy_seed(seed: &Self::Seed) -> Self::Seed {
@@ -339,7 +358,7 @@ fn run_step<A: Actor>(start: Start<'_>, arguments: Vec<Argument>, body: &mut Bod
             });
             crossing::end(here, result, false, body, Way::new().encode, registered, failure)
         }
-        Ok(Step::Make(found)) => {
+        Ok(Step::Make { found, beside }) => {
             let there = is_found::<A>(found);
             if !matches!(there, Ok(false)) {
                 let encode = Way::new().encode;
@@ -357,7 +376,14 @@ fn run_step<A: Actor>(start: Start<'_>, arguments: Vec<Argument>, body: &mut Bod
                 Some(Construct::Later(_)) => Err(unfit("a constructor that waits")),
                 None => Err(unfit("no constructor")),
             });
-            let made = made.map(state::put);
+            let made = made.and_then(|actor| {
+                match (beside, A::shareable()) {
+                    (false, _) => state::put(actor),
+                    (true, Some(shareable)) => state::put_beside::<A>(shareable.share(actor)),
+                    (true, None) => return Err(unfit("an actor that threads cannot share")),
+                }
+                Ok(())
+            });
             crossing::end(here, made, false, body, Way::new().encode, registered, failure)
         }
         Err(error) => {

@@ -19,6 +19,7 @@ use crate::cluster::detached::{Detached, Found};
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::Call;
 use crate::local::life::Terms;
+use crate::millis::Millis;
 
 /// Options of an actor by their names. Unset ones are left to the attribute, then to the default.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -104,13 +105,14 @@ impl ActorConfig {
         self
     }
 
-    /// How many CPUs it has on a cluster. Default: one to start with, and none while it lives.
+    /// How many CPUs each of its calls has, or the actor on a cluster. Default: 1; on a cluster, one to start with, and
+    /// none while it lives.
     pub fn num_cpus(mut self, num_cpus: impl Into<f64>) -> Self {
         self.num_cpus = Some(num_cpus.into());
         self
     }
 
-    /// How much it has of a resource of a cluster. Default: nothing.
+    /// How much it has of a named resource. Default: nothing.
     pub fn resource(mut self, name: impl Into<String>, amount: impl Into<f64>) -> Self {
         self.resources.push((name.into(), amount.into()));
         self
@@ -127,10 +129,14 @@ impl ActorConfig {
     /// # Errors
     /// `Engine`, by name, where the engine cannot do that.
     pub(crate) fn asked<A: Actor>(&self, found: Found) -> Result<Option<Asked>> {
+        let bridged = cluster::is_over_bridge();
+        // Those of an async actor compute on no CPU of the pool.
+        let has_cpus = A::ASYNC && self.num_cpus.is_some_and(|num_cpus| num_cpus != 0.0);
         let wishes = [
             (self.detached, "detached actors"),
-            (self.num_cpus.is_some(), "actors with `num_cpus`"),
-            (!self.resources.is_empty(), "actors with `resource`"),
+            (self.num_cpus.is_some() && bridged, "actors with `num_cpus`"),
+            (has_cpus && !bridged, "async actors with `num_cpus`"),
+            (!self.resources.is_empty() && bridged, "actors with `resource`"),
             (self.placement.is_some(), "actors with `placement`"),
         ];
         let Some((_, what)) = wishes.into_iter().find(|(wished, _)| *wished) else {
@@ -179,10 +185,13 @@ impl ActorConfig {
             self.namespace.iter().fold(name, |name, namespace| name.namespace(namespace))
         });
         let max_concurrency = self.max_concurrency.filter(|_| A::ASYNC || beside);
+        let (cpus, resources) = (cpus(self.num_cpus)?, amounts(&self.resources)?);
         let plain = max_restarts.unwrap_or(0) == 0
             && name.is_none()
             && max_concurrency.is_none()
-            && max_pending_calls.is_none();
+            && max_pending_calls.is_none()
+            && cpus == Millis::ONE
+            && resources.is_empty();
         let terms = Terms {
             name,
             max_restarts: max_restarts.unwrap_or(0),
@@ -192,14 +201,14 @@ impl ActorConfig {
             max_pending_calls,
             block_when_full: self.block_when_full,
             checkpoint_every: self.checkpoint_every.unwrap_or(1),
+            cpus,
+            resources,
         };
         Ok((!plain).then_some(terms))
     }
 
     /// Whether each option makes sense, by itself and beside the others.
     fn check<A: Actor>(&self) -> Result<()> {
-        cpus(self.num_cpus)?;
-        amounts(&self.resources)?;
         let anew = self.max_restarts.is_some_and(|max| max > 0);
         let mistakes = [
             (
@@ -346,12 +355,20 @@ pass_on! {
         /// each program. Where a constructor fails that `get_or_create` called, the name stays taken until another
         /// `get_or_create` succeeds. Only on the engine `ray`.
         detached();
-        /// How many CPUs the actor has for as long as it lives: a whole number, a fraction, or 0. Only on the engine
-        /// `ray`. Default: as Ray has it, one to start with and none while it lives; one, if a `resource` is given.
-        /// What no node of the cluster has is [`Infeasible`](ErrorKind::Infeasible).
+        /// How many CPUs each call of the actor takes while it runs, the constructor's too, as for
+        /// [tasks](crate::TaskOptions::num_cpus): a whole number, a fraction, or 0. Default: 1. An actor that runs no call
+        /// has no CPU, so what is idle keeps nothing from computing. The calls of an async actor compute on no CPU of the
+        /// pool: it takes 0 only.
+        ///
+        /// On the engine `ray` it is how many the actor has for as long as it lives. Default there: as Ray has it, one to
+        /// start with and none while it lives; one, if a `resource` is given.
+        ///
+        /// More than there ever are is [`Infeasible`](ErrorKind::Infeasible).
         num_cpus(num_cpus: impl Into<f64>);
-        /// How much of a named resource of the cluster the actor has for as long as it lives; `gpu` is what Ray calls
-        /// `GPU`. Only on the engine `ray`.
+        /// How much of a named resource the actor has for as long as it lives: from before its constructor until it has
+        /// ended, over restarts too, except on Ray, where what is made anew asks again. It waits for that in the line in which tasks do, and its calls wait meanwhile. More
+        /// than there ever is of it is [`Infeasible`](ErrorKind::Infeasible). See
+        /// [`Config::resource`](crate::Config::resource); on Ray `gpu` is what that calls `GPU`.
         resource(name: impl Into<String>, amount: impl Into<f64>);
         /// Where on the cluster the actor lives, and comes to live where it is made anew. Only on the engine `ray`. In
         /// a [`PlacementGroup`](crate::PlacementGroup) it lives no longer than that: keep the group.

@@ -4,10 +4,19 @@
 //! asks: [`shareable!`](crate::shareable) calls a method that two traits have, one for types that are `Sync`,
 //! one for all, and the first that fits is taken.
 
+use std::any::Any;
 use std::marker::PhantomData;
+use std::sync::{Arc, RwLock};
 
 /// Evidence: whoever has one knows that `A` is `Sync`.
-pub struct Shareable<A>(PhantomData<fn() -> A>);
+pub struct Shareable<A>(fn(A) -> Arc<dyn Any + Send + Sync>);
+
+impl<A> Shareable<A> {
+    /// An actor as a state that several threads have by a lock: an `RwLock<A>`.
+    pub(crate) fn share(&self, actor: A) -> Arc<dyn Any + Send + Sync> {
+        (self.0)(actor)
+    }
+}
 
 /// A type of which it is asked.
 pub struct Sharing<A>(PhantomData<fn() -> A>);
@@ -26,9 +35,9 @@ pub trait IsShareable<A> {
     fn shareable(&self) -> Option<Shareable<A>>;
 }
 
-impl<A: Sync> IsShareable<A> for &Sharing<A> {
+impl<A: Send + Sync + 'static> IsShareable<A> for &Sharing<A> {
     fn shareable(&self) -> Option<Shareable<A>> {
-        Some(Shareable(PhantomData))
+        Some(Shareable(|actor| Arc::new(RwLock::new(actor))))
     }
 }
 

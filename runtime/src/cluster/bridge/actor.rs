@@ -288,7 +288,7 @@ impl Host for ActorHost {
         lock(&self.place.lost).clone()
     }
 
-    fn listen(&self, _: &Task) -> Result<()> {
+    fn listen(&self, _: &Task, _: bool) -> Result<()> {
         // Answers come as they are made, whoever waits for them.
         Ok(())
     }

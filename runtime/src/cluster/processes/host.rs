@@ -2,8 +2,8 @@
 //!
 //! Calls come one at a time, from whoever has the actor's turn. When the process dies in a call, that call shows
 //! it; when it dies between two, whoever watches the process does, so that the actor is made anew, or its end is
-//! told, although nobody calls it. For an actor whose calls wait, they come side by side: then a thread listens to
-//! the process (`listener.rs`).
+//! told, although nobody calls it. For an actor whose calls wait, or compute side by side, they come so: then a thread
+//! listens to the process (`listener.rs`).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -16,10 +16,12 @@ use tokio::task::AbortHandle;
 
 use crate::cluster::calls::{self, Calls, End};
 use crate::cluster::frame::{ToDriver, ToWorker};
+use crate::cluster::processes::beside::Callers;
 use crate::cluster::processes::listener::Listener;
-use crate::cluster::processes::process::{self, Process, Sending};
+use crate::cluster::processes::process::{self, Control, Process, Sending};
 use crate::cluster::processes::serving::{self, Seen};
 use crate::cluster::processes::{DEATHS_BEFORE_BEGIN_MAX, Processes, never_began};
+use crate::cluster::turn::Ticket;
 use crate::cluster::{Answer, Cargo, Host, Reply, about, error_of};
 use crate::error::{Error, Result};
 use crate::local::actors::Living;
@@ -41,6 +43,8 @@ pub(super) struct Shared {
     pub(super) process: Mutex<Option<Box<Process>>>,
     /// The calls that were sent and have not ended, where they come side by side.
     pub(super) calls: Calls,
+    /// Who has made them, where they compute.
+    pub(super) callers: Callers,
     /// Whether `why` says why the actor is gone.
     is_lost: AtomicBool,
     why: Mutex<Option<Error>>,
@@ -61,6 +65,7 @@ pub(super) fn start(
             local: Weak::clone(&processes.local),
             process: Mutex::new(Some(processes.take_out()?)),
             calls: Calls::default(),
+            callers: Callers::default(),
             is_lost: AtomicBool::new(false),
             why: Mutex::default(),
         };
@@ -121,6 +126,68 @@ impl Shared {
         }
     }
 
+    /// Sends a call among others; `compute`: this thread waits for it, as its task.
+    fn send(
+        &self,
+        cargo: &dyn Cargo,
+        task: &Task,
+        compute: bool,
+    ) -> Result<(Ticket, Arc<Control>)> {
+        let local = self.local.upgrade().ok_or_else(|| pool::shut_down_before("it ran"))?;
+        let mut place = lock(&self.process);
+        let Some(process) = place.as_mut() else {
+            let why = lock(&self.why).clone().unwrap_or_else(never_began);
+            return Err(self.lose(why, Lost::Before));
+        };
+        let ticket = process.append(cargo, about(task, &local), Sending::Among)?;
+        let ticket = ticket.expect("only what is sent ahead can be too much");
+        // Who listens has to wait for the process before it hears of the call.
+        self.calls.add(ticket);
+        // SAFETY: whoever has the task runs it.
+        let hop = unsafe { task.running.hop() };
+        process.control.runs(0, ticket, hop.name());
+        if compute {
+            self.callers.add(ticket, task);
+            process.control.runs_among(task.running.address(), ticket);
+        }
+        // What cannot be sent shows in what cannot be received.
+        let _ = process.flush();
+        Ok((ticket, Arc::clone(&process.control)))
+    }
+
+    /// As `call`, beside others.
+    fn call_among(
+        &self,
+        cargo: &dyn Cargo,
+        task: &Task,
+        take: &mut dyn FnMut(Answer<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let (sent, control) = self.send(cargo, task, true)?;
+        let end = self.callers.see_through(&self.calls, &control, task, sent);
+        control.ends_among(sent);
+        match end {
+            End::Done { reply: Reply { outcome, kept }, how } => {
+                if how.looked {
+                    // SAFETY: this thread runs the task.
+                    unsafe { task.running.note_looked() };
+                }
+                if how.crashed {
+                    life::note_lost(Lost::Within);
+                }
+                let taken = match outcome {
+                    Ok(bytes) => take(Ok(&bytes)),
+                    Err(failed) => take(Err(failed)),
+                };
+                drop(kept);
+                taken
+            }
+            End::Lost { why, begun } => {
+                life::note_lost(if begun { Lost::Within } else { Lost::Before(why.clone()) });
+                Err(why)
+            }
+        }
+    }
+
     /// The actor is gone, as a call has shown.
     fn lose(&self, why: Error, when: impl FnOnce(Error) -> Lost) -> Error {
         life::note_lost(when(why.clone()));
@@ -177,8 +244,11 @@ impl Host for ActorHost {
         task: &Task,
         take: &mut dyn FnMut(Answer<'_>) -> Result<()>,
     ) -> Result<()> {
-        if lock(&self.listener).is_none() {
-            return self.shared.call(cargo, task, take);
+        let compute = lock(&self.listener).as_ref().map(Listener::compute);
+        match compute {
+            None => return self.shared.call(cargo, task, take),
+            Some(true) => return self.shared.call_among(cargo, task, take),
+            Some(false) => {}
         }
         let sent = self.send(cargo, task)?;
         let waker = calls::unpark_this_thread();
@@ -198,31 +268,16 @@ impl Host for ActorHost {
         }
     }
 
-    fn listen(&self, task: &Task) -> Result<()> {
+    fn listen(&self, task: &Task, compute: bool) -> Result<()> {
         let local = self.shared.local.upgrade().ok_or_else(|| pool::shut_down_before("it ran"))?;
-        let listener = Listener::start(&self.shared, local, task.actor)?;
+        let listener = Listener::start(&self.shared, local, task.actor, compute)?;
         self.watch.iter().for_each(AbortHandle::abort);
         *lock(&self.listener) = Some(listener);
         Ok(())
     }
 
     fn send(&self, cargo: &dyn Cargo, task: &Task) -> Result<u64> {
-        let shared = &*self.shared;
-        let local = shared.local.upgrade().ok_or_else(|| pool::shut_down_before("it ran"))?;
-        let mut place = lock(&shared.process);
-        let Some(process) = place.as_mut() else {
-            let why = lock(&shared.why).clone().unwrap_or_else(never_began);
-            return Err(shared.lose(why, Lost::Before));
-        };
-        let ticket = process.append(cargo, about(task, &local), Sending::Among)?;
-        let ticket = ticket.expect("only what is sent ahead can be too much");
-        shared.calls.add(ticket);
-        // SAFETY: whoever has the task runs it.
-        let hop = unsafe { task.running.hop() };
-        process.control.runs(0, ticket, hop.name());
-        // What cannot be sent shows in what cannot be received.
-        let _ = process.flush();
-        Ok(ticket)
+        self.shared.send(cargo, task, false).map(|(ticket, _)| ticket)
     }
 
     fn poll(&self, sent: u64, waker: &Waker) -> Poll<Result<Reply>> {

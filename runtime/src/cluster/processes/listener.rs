@@ -1,18 +1,21 @@
 //! Calls of one actor that are under way side by side: a thread listens to the process in which they run, does what
 //! they ask for that takes no time, and wakes whoever waits for one of them.
 //!
-//! What a call waits for over there it subscribes to, so nobody here waits for it, nor holds a CPU.
+//! What a call that waits waits for over there it subscribes to, so nobody here waits for it, nor holds a CPU. One that
+//! computes was made by a thread, which sees to that (`beside.rs`).
 
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
+use uuid::Uuid;
 
 use crate::cluster::argument::What;
 use crate::cluster::calls::End;
 use crate::cluster::channel::{Frame, NoFrame};
-use crate::cluster::frame::ToDriver;
+use crate::cluster::frame::{Answered, ToDriver, ToWorker};
+use crate::cluster::processes::beside::Wait;
 use crate::cluster::processes::host::{Shared, lock};
 use crate::cluster::processes::process::{self, Process};
 use crate::cluster::processes::serving;
@@ -20,17 +23,27 @@ use crate::cluster::turn::{self, Ticket};
 use crate::cluster::{Reply, engine_error};
 use crate::error::Result;
 use crate::local::actors::Living;
+use crate::local::current::{self, Own, Task};
 use crate::local::life::ActorEnd;
 use crate::local::runtimes::{self, Owner};
-use crate::local::{Local, current};
+use crate::local::{Local, ids};
 
 /// The thread that listens to an actor's process.
-pub(super) struct Listener(JoinHandle<bool>);
+pub(super) struct Listener {
+    thread: JoinHandle<bool>,
+    /// Whether the calls compute, each made by a thread that waits for it (`beside.rs`).
+    compute: bool,
+}
 
 impl Listener {
     /// # Errors
     /// `Engine`, if there can be no more threads.
-    pub(super) fn start(shared: &Arc<Shared>, local: Arc<Local>, actor: usize) -> Result<Self> {
+    pub(super) fn start(
+        shared: &Arc<Shared>,
+        local: Arc<Local>,
+        actor: usize,
+        compute: bool,
+    ) -> Result<Self> {
         let failed =
             |error: std::io::Error| engine_error(format!("failed to hear a worker: {error}"));
         let mut kept = Vec::new();
@@ -45,11 +58,12 @@ impl Listener {
         let shared = Arc::clone(shared);
         let listen = move || {
             let _entered = current::enter(local);
+            let mut by = None;
             loop {
                 let mut fds = [PollFd::new(&stream, PollFlags::IN)];
                 // An error is no reason to look less.
                 let _ = rustix::event::poll(&mut fds, None);
-                match hear(&shared, &actor) {
+                match hear(&shared, &actor, &mut by) {
                     Heard::More => {}
                     Heard::End => return true,
                     Heard::Gone => return false,
@@ -57,12 +71,16 @@ impl Listener {
             }
         };
         let thread = std::thread::Builder::new().name("mobula-listener".to_owned()).spawn(listen);
-        thread.map(Self).map_err(failed)
+        thread.map(|thread| Self { thread, compute }).map_err(failed)
+    }
+
+    pub(super) fn compute(&self) -> bool {
+        self.compute
     }
 
     /// Waits until the actor has ended over there. False: its process is of no use any more.
     pub(super) fn join(self) -> bool {
-        self.0.join().unwrap_or(false)
+        self.thread.join().unwrap_or(false)
     }
 }
 
@@ -72,8 +90,8 @@ enum Heard {
     Gone,
 }
 
-/// Hears what there is to hear.
-fn hear(shared: &Shared, actor: &Weak<dyn Living>) -> Heard {
+/// Hears what there is to hear; `by`: whose question comes next, where that is known.
+fn hear(shared: &Shared, actor: &Weak<dyn Living>, by: &mut Option<Ticket>) -> Heard {
     let mut place = lock(&shared.process);
     let Some(process) = place.as_mut() else { return Heard::Gone };
     let why = loop {
@@ -87,6 +105,13 @@ fn hear(shared: &Shared, actor: &Weak<dyn Living>) -> Heard {
             Err(NoFrame::Garbled(error)) => break process::garbled(process.control.pid, &error),
         };
         let frame = Frame { head: (), body };
+        let asker = match head {
+            ToDriver::By { ticket } => {
+                *by = Some(ticket);
+                continue;
+            }
+            _ => by.take(),
+        };
         let done = match head {
             ToDriver::Done { ticket, outcome, how, let_go } => {
                 let kept =
@@ -109,13 +134,20 @@ fn hear(shared: &Shared, actor: &Weak<dyn Living>) -> Heard {
                 }
                 Ok(())
             }
-            request => serving::serve(process, request, &frame, None),
+            request => match asker.and_then(|asker| Some((asker, shared.callers.task(asker)?))) {
+                Some((asker, task)) => serve(shared, process, request, &frame, asker, &task),
+                None => serving::serve(process, request, &frame, None),
+            },
         };
         if let Err(error) = done {
             break process::garbled(process.control.pid, &error);
         }
     };
     let begun = turn::begun(process.page.turn());
+    if let Some(forced) = process.control.forced_among() {
+        let why = serving::forced();
+        shared.calls.end(forced, End::Lost { why, begun: true });
+    }
     shared.note_lost(why.clone());
     let gone = place.take();
     drop(place);
@@ -127,6 +159,35 @@ fn hear(shared: &Shared, actor: &Weak<dyn Living>) -> Heard {
     Heard::Gone
 }
 
+/// Does what a call asks for that a thread has made, which waits for that, or for the call.
+fn serve(
+    shared: &Shared,
+    process: &mut Process,
+    request: ToDriver,
+    frame: &Frame<()>,
+    asker: Ticket,
+    task: &Task,
+) -> Result<()> {
+    match request {
+        ToDriver::Await { ids, any, timeout } => {
+            let find = |id: &Uuid| serving::find(process, *id).ok_or_else(|| serving::no_such(*id));
+            let refs = ids.iter().map(find).collect::<Result<_>>()?;
+            shared.callers.wait(asker, Wait { ids, refs, any, timeout }, &shared.calls);
+            Ok(())
+        }
+        ToDriver::TaskId => {
+            // SAFETY: its thread waits for it, until `end_call` tells of its end, on this thread.
+            let any = unsafe { task.running.to_ref() };
+            let answer = Answered::TaskId(ids::id_of(&any));
+            process.control.tell(&ToWorker::Answered { ticket: asker, answer }, &[])
+        }
+        // As its child.
+        request => current::in_task_with(task, &mut Own::default(), || {
+            serving::serve(process, request, frame, None)
+        }),
+    }
+}
+
 /// A call is done: takes its answer out of where it lies. An error: that is nowhere.
 fn end_call(
     shared: &Shared,
@@ -135,6 +196,7 @@ fn end_call(
     done: serving::Done,
     kept: Vec<What>,
 ) -> Result<()> {
+    shared.callers.remove(ticket);
     let (how, shares) = (done.how, done.is_shared());
     let reply = Reply { outcome: done.answer(process)?.map(<[u8]>::to_vec), kept };
     if shares {

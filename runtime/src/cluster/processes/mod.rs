@@ -28,6 +28,7 @@ use crate::local::cell::AnyRef;
 use crate::local::current::{self, Own, Task};
 use crate::local::{Local, pool};
 
+mod beside;
 mod host;
 mod listener;
 mod output;

@@ -101,8 +101,12 @@ struct Head {
     task: usize,
     ticket: Ticket,
     name: String,
+    /// Those that it runs side by side: their tickets, and the addresses of their cells.
+    others: Vec<(Ticket, usize)>,
     /// Somebody killed the process for the task's sake.
     forced: bool,
+    /// The same, for the sake of one of the others.
+    forced_among: Option<Ticket>,
     /// The child was waited for, so its number may be another's by now.
     gone: bool,
 }
@@ -113,9 +117,12 @@ impl Control {
     }
 
     /// Says something to the worker that it hears while it computes. If it is gone, nobody needs to hear.
-    pub(crate) fn tell(&self, head: &ToWorker, body: &[u8]) {
+    ///
+    /// # Errors
+    /// Of what is too long to be said.
+    pub(crate) fn tell(&self, head: &ToWorker, body: &[u8]) -> Result<()> {
         let mut urgent = self.urgent.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = urgent.send(head, body);
+        urgent.send(head, body).map(drop)
     }
 
     /// Keeps what the worker gets refs to, until its holder does.
@@ -126,9 +133,17 @@ impl Control {
     /// Kills the worker, if it runs this task. False: it does not.
     pub(crate) fn kill_if_it_runs(&self, task: usize) -> bool {
         let mut head = self.head();
-        let runs = head.task == task && !head.gone && turn::begun(self.page.turn()) == head.ticket;
+        if head.gone {
+            return false;
+        }
+        let begun = turn::begun(self.page.turn());
+        let among = head.others.iter().find(|(ticket, other)| *other == task && *ticket <= begun);
+        let among = among.map(|(ticket, _)| *ticket);
+        let alone = head.task == task && begun == head.ticket;
+        let runs = alone || among.is_some();
         if runs {
-            head.forced = true;
+            head.forced = alone;
+            head.forced_among = head.forced_among.or(among);
             let _ = rustix::process::kill_process(self.pid, Signal::KILL);
         }
         runs
@@ -142,6 +157,21 @@ impl Control {
         (head.task, head.ticket) = (task, ticket);
         head.name.clear();
         head.name.push_str(name);
+    }
+
+    /// Notes that it runs this task among others.
+    pub(super) fn runs_among(&self, task: usize, ticket: Ticket) {
+        self.head().others.push((ticket, task));
+    }
+
+    /// Notes that one of several has ended.
+    pub(super) fn ends_among(&self, ticket: Ticket) {
+        self.head().others.retain(|(other, _)| *other != ticket);
+    }
+
+    /// For the sake of which of several it was killed, if it was.
+    pub(super) fn forced_among(&self) -> Option<Ticket> {
+        self.head().forced_among
     }
 
     /// Notes that it runs nothing. True: it was killed for the task's sake.

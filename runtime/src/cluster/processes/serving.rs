@@ -77,14 +77,20 @@ pub(super) fn no_stream() -> Error {
 }
 
 /// Tells a worker that its task is to stop.
-struct Stop {
+pub(super) struct Stop {
     control: Arc<Control>,
     ticket: Ticket,
 }
 
+impl Stop {
+    pub(super) fn new(control: &Arc<Control>, ticket: Ticket) -> Self {
+        Self { control: Arc::clone(control), ticket }
+    }
+}
+
 impl Wake for Stop {
     fn wake(self: Arc<Self>) {
-        self.control.tell(&ToWorker::Cancel { ticket: self.ticket }, &[]);
+        let _ = self.control.tell(&ToWorker::Cancel { ticket: self.ticket }, &[]);
     }
 }
 
@@ -101,8 +107,7 @@ pub(super) fn see_through(
     let mut wakes = Wakes::new(task.running);
     loop {
         note_run(process, task, *ticket);
-        let stop = Stop { control: Arc::clone(&process.control), ticket: *ticket };
-        let stop = Waker::from(Arc::new(stop));
+        let stop = Waker::from(Arc::new(Stop::new(&process.control, *ticket)));
         wakes.renew(&stop);
         if wakes.is_to_stop() {
             stop.wake();
@@ -164,13 +169,17 @@ pub(super) fn note_run(process: &Process, task: &Task, ticket: Ticket) {
     process.control.runs(task.running.address(), ticket, hop.name());
 }
 
+/// Why a task failed whose worker was killed for its sake.
+pub(super) fn forced() -> Error {
+    Error::new(ErrorKind::Cancelled, "it was cancelled by force, and its process was killed")
+}
+
 /// The worker's end.
 fn gone(process: &mut Process, ticket: Ticket) -> Seen {
     let forced = process.control.rests();
     let end = process.ended().how;
     if forced {
-        let message = "it was cancelled by force, and its process was killed";
-        return Seen::Failed(Error::new(ErrorKind::Cancelled, message));
+        return Seen::Failed(self::forced());
     }
     if turn::begun(process.page.turn()) < ticket {
         return Seen::NotBegun(end);
@@ -231,14 +240,14 @@ fn what(process: &Process, id: Uuid) -> Result<What> {
     lent.or_else(|| ids::find(id).map(What::Object)).ok_or_else(|| no_such(id))
 }
 
-fn find(process: &Process, id: Uuid) -> Option<AnyRef> {
+pub(super) fn find(process: &Process, id: Uuid) -> Option<AnyRef> {
     match what(process, id) {
         Ok(What::Object(any)) => Some(any),
         _ => None,
     }
 }
 
-fn no_such(id: Uuid) -> Error {
+pub(super) fn no_such(id: Uuid) -> Error {
     frame::garbled(format_args!("object {id} is none that it was given"))
 }
 
@@ -314,22 +323,7 @@ fn bring(process: &mut Process, ids: &[Uuid], any: bool, timeout: Option<Duratio
         .iter()
         .map(|id| find(process, *id).ok_or_else(|| no_such(*id)))
         .collect::<Result<_>>()?;
-    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let waited = if any {
-        let mut group = GroupWait::default();
-        group.add(refs.iter().cloned());
-        waiting::next_of(&group, deadline).map(drop)
-    } else {
-        let borrowed: Vec<&AnyRef> = refs.iter().collect();
-        match borrowed[..] {
-            [one] => waiting::wait(one, deadline),
-            ref all => waiting::wait_all(all, deadline),
-        }
-    };
-    let ended = waited.err().map(|ended| match ended {
-        Ended::TimedOut => EndedWait::TimedOut,
-        Ended::Never(why) => EndedWait::Never(Failed::from(&why)),
-    });
+    let ended = wait_for(&refs, any, timeout);
     let sent = process.answer(|process, body| {
         let mut values = Vec::with_capacity(refs.len());
         for (id, any) in ids.iter().zip(&refs).filter(|(_, any)| any.is_complete()) {
@@ -342,6 +336,27 @@ fn bring(process: &mut Process, ids: &[Uuid], any: bool, timeout: Option<Duratio
     // If the worker is gone, the next look at the connection shows it.
     drop(sent);
     Ok(())
+}
+
+/// Waits for objects as the task that this thread runs: for all, or until one has failed and all before it are there,
+/// or for any. Gives what ended the wait before.
+pub(super) fn wait_for(refs: &[AnyRef], any: bool, timeout: Option<Duration>) -> Option<EndedWait> {
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let waited = if any {
+        let mut group = GroupWait::default();
+        group.add(refs.iter().cloned());
+        waiting::next_of(&group, deadline).map(drop)
+    } else {
+        let borrowed: Vec<&AnyRef> = refs.iter().collect();
+        match borrowed[..] {
+            [one] => waiting::wait(one, deadline),
+            ref all => waiting::wait_all(all, deadline),
+        }
+    };
+    waited.err().map(|ended| match ended {
+        Ended::TimedOut => EndedWait::TimedOut,
+        Ended::Never(why) => EndedWait::Never(Failed::from(&why)),
+    })
 }
 
 /// The value of a complete object, or its failure.
@@ -358,16 +373,24 @@ fn outcome(any: &AnyRef, body: &mut Body) -> (Outcome, Vec<crate::wire::Held>) {
 fn subscribe(process: &mut Process, id: Uuid) {
     let Some(any) = find(process, id) else {
         let outcome = Err(Failed::from(&no_such(id)));
-        process.control.tell(&ToWorker::Value { id, outcome }, &[]);
+        let _ = process.control.tell(&ToWorker::Value { id, outcome }, &[]);
         return;
     };
     let control = Arc::downgrade(&process.control);
     default::current().spawn_on_tokio(async move {
         let any = Completion::of(any).await;
         let Some(control) = control.upgrade() else { return };
-        let mut body = Body::new(None);
-        let (outcome, held) = outcome(&any, &mut body);
-        control.lend(held);
-        control.tell(&ToWorker::Value { id, outcome }, &body.take());
+        send_value(&control, id, &any);
     });
+}
+
+/// Sends the value of a complete object on that way.
+pub(super) fn send_value(control: &Control, id: Uuid, any: &AnyRef) {
+    let mut body = Body::new(None);
+    let (outcome, held) = outcome(any, &mut body);
+    control.lend(held);
+    if let Err(why) = control.tell(&ToWorker::Value { id, outcome }, &body.take()) {
+        let outcome = Err(Failed::from(&why));
+        let _ = control.tell(&ToWorker::Value { id, outcome }, &[]);
+    }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
@@ -16,10 +16,11 @@ use crate::cluster::arena::{Page, Reader, Writer};
 use crate::cluster::argument::Packing;
 use crate::cluster::channel::{Frame, Incoming, NoFrame, Outgoing};
 use crate::cluster::frame::{
-    self, Body, Bytes, EndedWait, Outcome, SubmitHead, ToDriver, ToWorker,
+    self, Answered, Body, Bytes, EndedWait, Outcome, SubmitHead, ToDriver, ToWorker,
 };
 use crate::cluster::turn::Ticket;
 use crate::cluster::upstream::{Departure, Pending, Upstream};
+use crate::cluster::worker::among::{self, Among, Questions};
 use crate::cluster::worker::task::{self, Running};
 use crate::cluster::{coder, error_of};
 use crate::error::{Failed, Result};
@@ -64,6 +65,23 @@ pub(crate) struct Connection {
     let_go: Mutex<Vec<(Uuid, u32)>>,
     since_sweep: Mutex<usize>,
     running: Running,
+    questions: Questions,
+    /// Objects that are being exported.
+    exporting: Mutex<Vec<Uuid>>,
+    exported: Condvar,
+}
+
+/// An object that is being exported, until it was.
+struct Exporting<'a> {
+    connection: &'a Connection,
+    id: Uuid,
+}
+
+impl Drop for Exporting<'_> {
+    fn drop(&mut self) {
+        lock(&self.connection.exporting).retain(|id| *id != self.id);
+        self.connection.exported.notify_all();
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -91,11 +109,18 @@ impl Connection {
             let_go: Mutex::default(),
             since_sweep: Mutex::new(0),
             running: Running::default(),
+            questions: Questions::default(),
+            exporting: Mutex::default(),
+            exported: Condvar::new(),
         }
     }
 
     pub(super) fn running(&self) -> &Running {
         &self.running
+    }
+
+    pub(super) fn questions(&self) -> &Questions {
+        &self.questions
     }
 
     /// The next frame for the first thread.
@@ -123,6 +148,10 @@ impl Connection {
         let mut outgoing = lock(&self.outgoing);
         if !let_go.is_empty() {
             let _ = outgoing.append(&ToDriver::Release { ids: let_go }, &[]);
+        }
+        let asks = matches!(head, ToDriver::Submit(_) | ToDriver::Await { .. } | ToDriver::TaskId);
+        if let Some(Among { ticket, .. }) = among::here().filter(|_| asks) {
+            let _ = outgoing.append(&ToDriver::By { ticket }, &[]);
         }
         if let Err(error) = outgoing.append(head, body) {
             // Only a result can be too long, and its task has failed then.
@@ -161,13 +190,28 @@ impl Connection {
     pub(super) fn done(&self, ticket: Ticket, ended: task::Ended, mut lease: Lease<'_>) {
         let task::Ended { outcome, held, how, .. } = ended;
         self.export_held(&held);
-        // The driver keeps what this process lets go of until it has read the result.
-        drop(held);
+        // The driver keeps what this process lets go of until it has read the result. Where others tell it of that
+        // meanwhile, it does so here by the name, and this lets go when it has been told.
+        let held = match among::here() {
+            Some(_) => held,
+            None => {
+                drop(held);
+                Vec::new()
+            }
+        };
         self.sweep();
-        let let_go = self.take_let_go();
+        let mut let_go = self.take_let_go();
+        let_go.extend(held.iter().map(|held| (held.id, 0)));
         let body = lease.body.take();
         let done = ToDriver::Done { ticket, outcome, how, let_go };
         self.send_leased(&lease, &done, &body);
+        drop(lease);
+        if !held.is_empty() {
+            drop(held);
+            self.sweep();
+            let ids = self.take_let_go();
+            self.send(&ToDriver::Release { ids }, &[]);
+        }
     }
 
     /// What this process has let go of since it told the driver.
@@ -263,11 +307,22 @@ impl Connection {
         }
     }
 
+    /// The right to export an object. None: the driver knows it; if another thread was at it, from now on.
+    fn begin_export(&self, id: Uuid) -> Option<Exporting<'_>> {
+        let mut exporting = lock(&self.exporting);
+        while exporting.contains(&id) {
+            exporting = self.exported.wait(exporting).unwrap_or_else(PoisonError::into_inner);
+        }
+        let begins = !self.is_import(&id);
+        begins.then(|| {
+            exporting.push(id);
+            Exporting { connection: self, id }
+        })
+    }
+
     /// Lets the driver know an object of this process, value and all.
     pub(crate) fn export(&self, id: Uuid, any: &AnyRef) {
-        if self.is_import(&id) {
-            return;
-        }
+        let Some(_exporting) = self.begin_export(id) else { return };
         if !any.is_complete() {
             // A part of what a call returns: the call's result has to be here first.
             let _ = crate::local::waiting::wait(any, None);
@@ -310,10 +365,22 @@ impl Connection {
         }
     }
 
-    /// Waits for objects on the first thread.
+    /// Waits for objects on the first thread, or on that of a call that is one of several.
     fn wait(&self, ids: Vec<Uuid>, any: bool, deadline: Option<Instant>) -> Result<(), Ended> {
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        self.send(&ToDriver::Await { ids, any, timeout }, &[]);
+        let ask = || self.send(&ToDriver::Await { ids, any, timeout }, &[]);
+        let of_wait = |ended| match ended {
+            None => Ok(()),
+            Some(EndedWait::TimedOut) => Err(Ended::TimedOut),
+            Some(EndedWait::Never(why)) => Err(Ended::Never(error_of(why))),
+        };
+        if let Some(Among { ticket, .. }) = among::here() {
+            match self.questions.ask(ticket, ask) {
+                Some(Answered::Waited(ended)) => return of_wait(ended),
+                _ => super::end(),
+            }
+        }
+        ask();
         loop {
             let Ok((head, body)) = self.receive() else { super::end() };
             match head {
@@ -322,11 +389,7 @@ impl Connection {
                     for (id, outcome) in values {
                         self.arrived(id, outcome.map(|part| bytes.part(part)));
                     }
-                    return match ended {
-                        None => Ok(()),
-                        Some(EndedWait::TimedOut) => Err(Ended::TimedOut),
-                        Some(EndedWait::Never(why)) => Err(Ended::Never(error_of(why))),
-                    };
+                    return of_wait(ended);
                 }
                 other => lock(&self.backlog).push_back((other, body)),
             }
@@ -364,7 +427,7 @@ impl abroad::Home for Home {
         if ids.is_empty() {
             return None;
         }
-        if std::thread::current().id() != self.0.main {
+        if std::thread::current().id() != self.0.main && among::here().is_none() {
             refs.iter().for_each(|any| self.subscribe(any));
             return None;
         }
@@ -393,6 +456,16 @@ impl abroad::Home for Home {
     }
 
     fn task_id(&self, task: &AnyRef) -> Option<Uuid> {
+        if let Some(Among { ticket, .. }) = among::here() {
+            if !self.0.running.is_among(ticket, task) {
+                return None;
+            }
+            let asked = self.0.questions.ask(ticket, || self.0.send(&ToDriver::TaskId, &[]));
+            return match asked {
+                Some(Answered::TaskId(id)) => Some(id),
+                _ => super::end(),
+            };
+        }
         if !self.0.running.is_it(task) || std::thread::current().id() != self.0.main {
             return None;
         }
@@ -414,7 +487,7 @@ impl abroad::Home for Home {
     }
 
     fn cpu(&self) -> Option<usize> {
-        self.0.running.cpu()
+        among::here().map_or_else(|| self.0.running.cpu(), |among| among.cpu)
     }
 
     fn restarts(&self) -> Option<u32> {

@@ -17,6 +17,7 @@ use crate::cluster::channel::{Incoming, Outgoing};
 use crate::cluster::frame::{self, Bytes, Part, TaskHead, ToDriver, ToWorker};
 use crate::cluster::processes::spawn::{self, Ends, Inherited, Serves};
 use crate::cluster::turn;
+use crate::cluster::worker::among::Among;
 use crate::cluster::worker::home::Connection;
 use crate::cluster::worker::task::{Ended, Reader, Replier, Start};
 use crate::cluster::{bridge, registry, upstream};
@@ -26,6 +27,7 @@ use crate::local::arbiter::Home;
 use crate::local::cell::AnyRef;
 use crate::local::{abroad, default};
 
+mod among;
 pub(crate) mod home;
 pub(in crate::cluster) mod memory;
 pub(crate) mod state;
@@ -158,6 +160,7 @@ fn hear(urgent: UnixStream, connection: &'static Connection) {
                 let bytes = Bytes { body, shared: None };
                 connection.arrived(id, outcome.map(|part| bytes.part(part)));
             }
+            ToWorker::Answered { ticket, answer } => connection.questions().answer(ticket, answer),
             _ => break,
         }
     }
@@ -297,8 +300,9 @@ impl Worker {
         }
         let running = self.connection.running();
         running.begin(ticket);
+        let beside = state::is_beside();
         if let Ok(registered) = registry::find(&function)
-            && let Some(later) = registered.later
+            && let Some(later) = registered.later.or(registered.beside.filter(|_| beside))
         {
             let bytes = self.connection.bytes(body);
             let start = Start {
@@ -312,7 +316,12 @@ impl Worker {
             let begin = later(start, arguments);
             self.keep(unread)?;
             let replier = Replier::ToDriver { connection: self.connection, ticket };
-            arbiter().run(move || begin(replier));
+            if beside {
+                let among = Among { ticket, cpu: about.worker };
+                default::current().spawn_blocking(move || among.run(|| begin(replier)));
+            } else {
+                arbiter().run(move || begin(replier));
+            }
             return Ok(());
         }
         let mut lease = self.connection.borrow_writer();

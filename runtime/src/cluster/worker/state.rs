@@ -1,13 +1,13 @@
 //! The state of the actor that lives in this process, if one does.
 //!
-//! Its calls come one at a time, on the process's first thread; or, where they wait, side by side, on that of an
-//! arbiter. Whoever sends them keeps `&mut self` calls apart from all others, but that is not believed here: each call
+//! Its calls come one at a time, on the process's first thread; or side by side: where they wait, on that of an arbiter,
+//! and where they compute, on threads of their own. Whoever sends them keeps `&mut self` calls apart from all others, but that is not believed here: each call
 //! has the state by a lock.
 
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use tokio::sync::RwLock;
 
@@ -70,6 +70,48 @@ pub(crate) fn end_shared() {
     panics::drop_quietly(shared);
 }
 
+/// The state of an actor whose calls compute side by side: an `RwLock<A>`.
+static BESIDE: Mutex<Option<Arc<dyn Any + Send + Sync>>> = Mutex::new(None);
+
+fn beside() -> MutexGuard<'static, Option<Arc<dyn Any + Send + Sync>>> {
+    BESIDE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The actor was made, whose calls compute side by side: an `RwLock<A>`.
+pub(crate) fn put_beside<A: 'static>(actor: Arc<dyn Any + Send + Sync>) {
+    *lives() = Some(TypeId::of::<A>());
+    let before = beside().replace(actor);
+    panics::drop_quietly(before);
+}
+
+/// Whether such a one lives here.
+pub(crate) fn is_beside() -> bool {
+    beside().is_some()
+}
+
+fn with_beside<A: 'static, R>(run: impl FnOnce(&std::sync::RwLock<A>) -> Result<R>) -> Result<R> {
+    let state = beside().clone();
+    let lock = state.as_deref().and_then(|state| (state as &dyn Any).downcast_ref());
+    run(lock.ok_or_else(|| frame::garbled("a call of an actor that is not here"))?)
+}
+
+/// Lets a call have it beside others.
+///
+/// # Errors
+/// `Engine`: it is not here.
+pub(crate) fn read<A: 'static, R>(run: impl FnOnce(&A) -> Result<R>) -> Result<R> {
+    // A call that has panicked with it has crashed the actor: those that are under way go on, as in one process.
+    with_beside(|state| run(&state.read().unwrap_or_else(PoisonError::into_inner)))
+}
+
+/// Lets a call have it alone.
+///
+/// # Errors
+/// As those of `read`.
+pub(crate) fn write<A: 'static, R>(run: impl FnOnce(&mut A) -> Result<R>) -> Result<R> {
+    with_beside(|state| run(&mut state.write().unwrap_or_else(PoisonError::into_inner)))
+}
+
 /// The type of the actor that lives here.
 static LIVES: Mutex<Option<TypeId>> = Mutex::new(None);
 /// Held while an actor is made whose calls wait.
@@ -87,8 +129,10 @@ pub(crate) fn is_there<A: 'static>() -> Option<bool> {
 /// The actor has ended, or crashed.
 pub(crate) fn end() {
     let state = STATE.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if state.is_some() {
+    let beside = beside().take();
+    if state.is_some() || beside.is_some() {
         *lives() = None;
     }
     panics::drop_quietly(state);
+    panics::drop_quietly(beside);
 }

@@ -221,6 +221,12 @@ impl Running {
         self.now().task.as_ref().is_some_and(|now| now.address() == task.address())
     }
 
+    /// Whether this is the task of that ticket, which is under way beside others.
+    pub(in crate::cluster) fn is_among(&self, ticket: Ticket, task: &AnyRef) -> bool {
+        let now = self.now();
+        now.others.get(&ticket).is_some_and(|other| other.address() == task.address())
+    }
+
     pub(in crate::cluster) fn cpu(&self) -> Option<usize> {
         self.now().cpu
     }

@@ -17,16 +17,17 @@ impl Birth {
         Self { place, promise: None }
     }
 
-    /// What completes when the actor has begun, or has ended without.
-    pub(super) fn announce(&mut self, call: Call) -> AnyRef {
-        let (birth, promise) = self.task(call);
+    /// What completes when the actor has begun, or has ended without; `home`: of its runtime, in which it may have to
+    /// wait for resources.
+    pub(super) fn announce(&mut self, call: Call, home: usize) -> AnyRef {
+        let (birth, promise) = self.task(call, home);
         self.promise = Some(promise);
         birth.into_any()
     }
 
     /// The constructor's call, as the task that is to run now.
     pub(super) fn begin(&mut self, call: Call) -> Promise<()> {
-        self.promise.take().unwrap_or_else(|| self.task(call).1)
+        self.promise.take().unwrap_or_else(|| self.task(call, 0).1)
     }
 
     /// The actor has ended: nobody need wait for it to begin.
@@ -36,8 +37,8 @@ impl Birth {
         }
     }
 
-    fn task(&self, call: Call) -> (Ref<()>, Promise<()>) {
+    fn task(&self, call: Call, home: usize) -> (Ref<()>, Promise<()>) {
         let origin = Origin { place: self.place.clone(), ..Origin::NONE };
-        Ref::birth(origin, call, 0)
+        Ref::birth(origin, call, home)
     }
 }

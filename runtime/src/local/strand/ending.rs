@@ -26,6 +26,7 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
             self.nudge();
             T::hurry(self);
             // What it was to begin with is not waited for any more.
+            self.leave_line();
             self.queue_first();
         }
     }
@@ -43,7 +44,7 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         self.tell_at_end(call, ActorEnd::clone)
     }
 
-    fn tell_at_end<V: Send + Sync + 'static>(
+    pub(super) fn tell_at_end<V: Send + Sync + 'static>(
         self: &Arc<Self>,
         call: Call,
         tell: fn(&ActorEnd) -> V,
@@ -103,6 +104,10 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         note::step(self.number, EventKind::ActorEnded);
         if let Some(name) = self.asked.as_ref().and_then(|asked| asked.terms.name.as_ref()) {
             self.local.names().forget(name, ptr::from_ref(self).addr());
+        }
+        // Before anybody is told, who may want some of it.
+        if let Some(lease) = self.lease() {
+            lease.give_back();
         }
         self.over.store(true, Ordering::Relaxed);
         self.tell_watchers();

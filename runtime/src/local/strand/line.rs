@@ -29,6 +29,11 @@ impl Line {
         self.0.pop()
     }
 
+    /// The first to run.
+    pub(super) fn first(&self) -> Option<&Entry> {
+        self.0.last()
+    }
+
     /// Gives back what a long line has left behind.
     pub(super) fn shrink(&mut self) {
         if self.0.capacity() > KEPT_MAX {

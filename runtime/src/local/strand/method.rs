@@ -2,14 +2,13 @@
 //! state its own; or, where the strand has readers, as one of these.
 
 use super::turn::State;
-use super::{Kind, Strand, Take, Turn};
+use super::{Strand, Take};
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::cell::{Job, Promise};
 use crate::local::current::{self, Task};
 use crate::local::life::{self, Life, Lost};
 use crate::local::queue::Entry;
 use crate::local::{cancelling, note, panics};
-use crate::millis::Millis;
 use crate::observe::EventKind;
 
 /// How a method has the actor's state.
@@ -101,13 +100,15 @@ where
                     hold.next.push_front(entry);
                 }
             }
-            (Tried::Crashed { why, .. }, Some(readers)) => {
+            (Tried::Crashed { why, begun }, Some(readers)) => {
+                // Before anybody sees that, and calls the actor once more.
                 readers.set_crash(why.clone());
+                // What had not begun comes once more as the same try.
+                self.attempt -= u32::from(!begun);
+                let last = last && begun;
                 if let Some(entry) = self.end_try(promise, why, last) {
                     strand.come_back();
-                    if strand.post(entry) {
-                        return Turn::queue_posted(strand);
-                    }
+                    readers.run_again(entry);
                 }
                 strand.nudge();
             }
@@ -129,7 +130,7 @@ impl<A: Life, B, const SHARED: bool> Method<A, B, SHARED> {
     {
         let Self { attempt, ref mut body, .. } = *self;
         let shared = SHARED && strand.readers().is_some();
-        let task = Task::new(promise.task(), promise.call(), Millis::ONE, self.strand.addr());
+        let task = Task::new(promise.task(), promise.call(), strand.cpus(), self.strand.addr());
         note::step(promise.number(), EventKind::Started);
         let mut panicked = true;
         let mut not_begun = None;

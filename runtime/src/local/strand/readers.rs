@@ -11,6 +11,9 @@
 //! | count + FULL   | is parked; the next reader to leave takes it                           |
 //! | count + ALONE  | is parked; the last reader to leave takes it                           |
 //!
+//! A reader that panics notes the crash and leaves. The turn's holder sees to it when none is left: then the calls that
+//! are run again come before all that have not begun.
+//!
 //! Only the turn's holder counts up, and only readers count down. Parking and leaving are one atomic step
 //! each, so either the holder sees that the reader has left, or the reader sees that the turn is parked.
 
@@ -20,6 +23,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::error::Error;
 use crate::local::actors::Reading;
 use crate::local::cell::RunningTask;
+use crate::local::queue::Entry;
 use crate::local::sync::{AtomicU64, Ordering};
 
 const FULL: u64 = 1 << 40;
@@ -31,9 +35,18 @@ pub(super) struct Readers {
     word: AtomicU64,
     /// Their calls, which are running as long as they are here.
     running: Mutex<Vec<RunningTask>>,
-    /// Why one of them crashed the actor, until the turn sees to that.
-    crash: Mutex<Option<Error>>,
+    /// That one or several crashed the actor, until the turn sees to that.
+    crash: Mutex<Option<Crash>>,
     crashed: AtomicBool,
+}
+
+/// Readers have crashed the actor, together.
+pub(super) struct Crash {
+    /// Why the first did.
+    pub(super) why: Error,
+    /// Their calls that are run again, before all that have not begun. They ran side by side, so they have no order among
+    /// themselves.
+    pub(super) again: Vec<Entry>,
 }
 
 /// What a parked turn waits for.
@@ -125,32 +138,46 @@ impl Readers {
         }
     }
 
-    /// What a parked turn waits for; None: it is not parked.
-    pub(super) fn reading(&self) -> Option<Reading> {
+    /// What a parked turn waits for; None: it is not parked. `all`: what the actor's end waits for.
+    pub(super) fn reading(&self, all: bool) -> Option<Reading> {
         let running = self.running();
         let all = match self.word.load(Ordering::Acquire) & !COUNT {
+            _ if all => true,
             0 => return None,
             flags => flags & ALONE != 0,
         };
+        if running.is_empty() {
+            return None;
+        }
         // SAFETY: a call leaves the list before it is complete, and we hold the lock.
         let calls = running.iter().map(|call| unsafe { call.to_ref() }).collect();
         Some(Reading { calls, all })
     }
 
+    fn crash(&self) -> MutexGuard<'_, Option<Crash>> {
+        self.crash.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A reader has crashed the actor.
     pub(super) fn set_crash(&self, why: Error) {
-        self.crash.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+        self.crash().get_or_insert(Crash { why, again: Vec::new() });
         // SeqCst: the turn looks for it as for what a nudge is about.
         self.crashed.store(true, Ordering::SeqCst);
+    }
+
+    /// The call of that reader, which has not left, so nobody has taken the crash, is run again.
+    pub(super) fn run_again(&self, call: Entry) {
+        self.crash().as_mut().expect("it has crashed the actor").again.push(call);
     }
 
     pub(super) fn has_crashed(&self) -> bool {
         self.crashed.load(Ordering::SeqCst)
     }
 
-    pub(super) fn take_crash(&self) -> Option<Error> {
+    /// The turn's holder sees to it, when there are no readers.
+    pub(super) fn take_crash(&self) -> Option<Crash> {
         self.crashed.store(false, Ordering::SeqCst);
-        self.crash.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.crash().take()
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::birth::Birth;
 use super::line::Line;
 use super::mail::Settled;
-use super::readers::{Readers, Until};
+use super::readers::{Crash, Readers, Until};
 use super::{CALLS_PER_TURN, Kind, Left, Side, Strand, Take};
 use crate::error::{Error, Result};
 use crate::local::actors::Reading;
@@ -17,8 +17,9 @@ use crate::local::cell::{AnyRef, Header, Promise};
 use crate::local::current::{self, Task};
 use crate::local::life::{ActorEnd, Construct, Life, Restarts, Terms};
 use crate::local::place::Place;
+use crate::local::pool::Guest;
 use crate::local::queue::Entry;
-use crate::local::{Local, default, note, panics, pool};
+use crate::local::{Local, default, grant, note, panics, pool};
 use crate::millis::Millis;
 use crate::observe::EventKind;
 
@@ -96,12 +97,20 @@ impl<A: Life> Kind<A> for Turn<A> {
     }
 
     unsafe fn take(strand: &Strand<A>, calls_max: usize) -> Left {
-        // SAFETY: by the caller's promise.
-        unsafe { strand.run_calls(calls_max, None) }
+        let cpus = strand.cpus();
+        if cpus == Millis::ONE || strand.end.get().is_some() {
+            // SAFETY: by the caller's promise.
+            return unsafe { strand.run_calls(calls_max, None) };
+        }
+        // Where the turn is left, the strand may be gone.
+        let local = Arc::clone(&strand.local);
+        // SAFETY: as above.
+        grant::with_cpus(&local, cpus, || unsafe { strand.run_calls(calls_max, None) })
     }
 
     fn help(strand: Arc<Strand<A>>, call: &AnyRef) {
-        if !strand.mail.is_offered() {
+        // What is granted other than one CPU has its turn where that is.
+        if !strand.mail.is_offered() || strand.cpus() != Millis::ONE {
             return;
         }
         let run = || {
@@ -120,8 +129,8 @@ impl<A: Life> Kind<A> for Turn<A> {
         let _ = pool::with_a_cpu(&strand.local, || pool::with_stack(run));
     }
 
-    fn reading(strand: &Strand<A>) -> Option<Reading> {
-        strand.readers()?.reading()
+    fn reading(strand: &Strand<A>, all: bool) -> Option<Reading> {
+        strand.readers()?.reading(all)
     }
 
     fn has_crashed(strand: &Strand<A>) -> bool {
@@ -175,8 +184,11 @@ impl<A: Life> Hold<A> {
             self.end(state, strand, ActorEnd::clone(how));
         }
         let crash = strand.readers().and_then(Readers::take_crash);
-        if let (State::Alive(_), Some(why)) = (&state, crash) {
-            self.crash(state, strand, why, true);
+        if let Some(Crash { why, again }) = crash {
+            if matches!(state, State::Alive(_)) {
+                self.crash(state, strand, why, true);
+            }
+            again.into_iter().for_each(|entry| self.next.push_front(entry));
         }
         if let State::Alive(actor) = state
             && let Some(why) = actor.lost()
@@ -302,7 +314,7 @@ fn in_constructor<A: Life>(
     run: impl FnOnce() -> Result<A>,
 ) -> Result<A> {
     let actor = ptr::from_ref(strand).addr();
-    let task = Task::new(promise.task(), strand.call, Millis::ONE, actor);
+    let task = Task::new(promise.task(), strand.call, strand.cpus(), actor);
     current::in_task(task, run)
 }
 
@@ -334,6 +346,14 @@ impl<A: Life> Strand<A> {
         // As soon as the entry is there, somebody may have had the last turn, and the strand be gone. So the runtime
         // is to be held otherwise; most often it is this thread's.
         let own = &self.local;
+        let cpus = self.cpus();
+        if cpus < Millis::ONE {
+            // While a guest is there the runtime does not end, or it has closed before, which shows.
+            let guest = Guest::of(own);
+            if !guest.local().pool().is_closed() {
+                return grant::queue(guest.local(), self.entry(), cpus, 0);
+            }
+        }
         let here =
             |local: Option<&Arc<Local>>| local.filter(|local| Arc::ptr_eq(local, own)).map(put);
         let scheduled = default::with_current_if_any(here);
@@ -359,7 +379,8 @@ impl<A: Life> Strand<A> {
                 Settled::Closed { releases: true } => return Left::Closed,
                 Settled::Closed { .. } | Settled::Idle => return Left::Nothing,
             }
-            if until.is_some_and(AnyRef::is_complete) {
+            // SAFETY: as above.
+            if until.is_some_and(|call| call.is_complete() || unsafe { self.reads_another(call) }) {
                 return Left::More;
             }
             // SAFETY: as above.
@@ -419,9 +440,30 @@ impl<A: Life> Strand<A> {
         }
         // A call may have come in between, which goes first.
         if !self.mail.has_calls() {
+            // A reader's call may be run again.
+            if self.park(Until::Alone) {
+                return Settled::Idle;
+            }
             self.end_without_calls();
         }
         Settled::Not
+    }
+
+    /// Whether the next call is a reader, and not this one: that need not wait for it, so whoever waits for this one is not
+    /// to run it.
+    ///
+    /// # Safety
+    /// The caller has the turn.
+    unsafe fn reads_another(&self, call: &AnyRef) -> bool {
+        if self.readers().is_none() {
+            return false;
+        }
+        // SAFETY: by the caller's promise.
+        let next = unsafe { &*self.computing().hold.get() }.next.first();
+        next.is_some_and(|next| {
+            // SAFETY: what is in a mailbox is a task's entry.
+            unsafe { Header::of(next) }.is_shared_call() && !call.is_entry(next)
+        })
     }
 
     /// No call can come any more, so the actor is to end. Whoever calls this has the turn.
@@ -459,6 +501,10 @@ impl<A: Life> Strand<A> {
             next.push_front(entry);
             if readers.park(Until::Alone) {
                 return false;
+            }
+            // The last of them may have crashed the actor, and comes first then.
+            if readers.has_crashed() {
+                return true;
             }
             let entry = next.pop();
             self.count_begun(next.len());

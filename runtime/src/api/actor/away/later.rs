@@ -129,7 +129,7 @@ pub(super) async fn make<A: Actor>(
         let _done = done;
         let made_there = current::in_task_with(&task, &mut Own::default(), || {
             let actor = Away::<A>::make_now(&on_thread, &task, &seed)?;
-            actor.host.listen(&task)?;
+            actor.host.listen(&task, false)?;
             Ok(actor)
         });
         // Nobody waits for it any more where the arbiter has stopped.
@@ -193,7 +193,7 @@ pub(super) fn step<A: Actor>(
     };
     let plain = Outcome { encode: Way::<()>::new().encode, registered, failure };
     match next("no step").and_then(wire::decode) {
-        Ok(Step::Make(found)) => {
+        Ok(Step::Make { found, .. }) => {
             let slots = panics::catch(|| A::Params::unpack(&mut arguments, &ports, &start));
             Box::new(move |replier| {
                 let future = async move {

@@ -1,0 +1,121 @@
+//! In a worker: calls of an actor that compute side by side, each on a thread of its own.
+//!
+//! That the state may be used by several threads at once is what [`Shareable`](crate::api::actor::Shareable) is evidence
+//! of, and what makes it a state that they have by a lock. Which calls have it alone, the driver's strand sees to; so
+//! nobody waits for the lock.
+
+use std::cell::Cell;
+use std::io::Write;
+
+use super::{Step, unfit};
+use crate::api::actor::{Actor, ActorCrossing, ActorMethod, MethodCrossing};
+use crate::api::crossing;
+use crate::api::parameter::Params;
+use crate::api::port::{FailureWay, Way};
+use crate::cluster::argument::Argument;
+use crate::cluster::registry::Registered;
+use crate::cluster::worker::state;
+use crate::cluster::worker::task::{Here, Replier, Start};
+use crate::error::Result;
+use crate::local::current;
+use crate::local::panics;
+use crate::local::strand::Body;
+use crate::wire::{self, Held};
+
+/// Runs a method of the actor that lives here.
+pub(super) fn method<M: ActorMethod>(
+    start: Start<'_>,
+    arguments: Vec<Argument>,
+) -> Box<dyn FnOnce(Replier) + Send> {
+    let MethodCrossing { registered, ports, way, failure } =
+        M::crossing().expect("what is registered can cross");
+    let here = start.here_among(M::function());
+    let mut arguments = arguments.into_iter();
+    let slots = panics::catch(|| M::Params::unpack(&mut arguments, &ports, &start));
+    Box::new(move |replier| {
+        let crashed = Cell::new(false);
+        let result = current::in_task(here.task, || {
+            let held = panics::catch(|| M::Params::resolve(slots?))?;
+            // A method that panics does not come to that.
+            let returned = |result: Result<M::Output>| {
+                crashed.set(false);
+                result
+            };
+            match M::body() {
+                Body::Alone(method) => state::write(|actor: &mut M::Actor| {
+                    crashed.set(true);
+                    returned(method(actor, held))
+                }),
+                Body::Shared(method) => state::read(|actor: &M::Actor| {
+                    crashed.set(true);
+                    returned(method(actor, held))
+                }),
+                Body::AloneLater(_) | Body::SharedLater(_) => Err(unfit("a call that waits")),
+            }
+        });
+        let outcome = Outcome { encode: way.encode, registered, failure };
+        end(here, result, crashed.get(), replier, outcome);
+    })
+}
+
+/// Does what is done with an actor beside its calls, once it was made.
+pub(super) fn step<A: Actor>(
+    start: Start<'_>,
+    arguments: Vec<Argument>,
+) -> Box<dyn FnOnce(Replier) + Send> {
+    let ActorCrossing { registered, saved: way, failure, .. } =
+        A::crossing().expect("what is registered can cross");
+    let here = start.here_among(A::function());
+    let mut arguments = arguments.into_iter();
+    let mut next = |what: &'static str| match arguments.next() {
+        Some(Argument::Value(part)) => start.bytes.part(part),
+        _ => Err(unfit(what)),
+    };
+    let plain = Outcome { encode: Way::<()>::new().encode, registered, failure };
+    match next("no step").and_then(wire::decode) {
+        Ok(Step::Save) => Box::new(move |replier| {
+            let save = || state::read(|actor: &A| actor.save());
+            let result = current::in_task(here.task, save);
+            let outcome = Outcome { encode: way.encode, registered, failure };
+            end(here, result, false, replier, outcome);
+        }),
+        Ok(Step::Restore) => {
+            let saved =
+                next("nothing saved").and_then(|bytes| panics::catch(|| (way.decode)(bytes)));
+            Box::new(move |replier| {
+                let restore = || state::write(|actor: &mut A| actor.restore(saved?));
+                let result = current::in_task(here.task, restore);
+                end(here, result, false, replier, plain);
+            })
+        }
+        Ok(Step::Make { .. }) => failed(here, unfit("an actor that is there"), plain),
+        Err(error) => failed(here, error, plain),
+    }
+}
+
+fn failed(
+    here: Here,
+    why: crate::error::Error,
+    outcome: Outcome<()>,
+) -> Box<dyn FnOnce(Replier) + Send> {
+    Box::new(move |replier| end(here, Err(why), false, replier, outcome))
+}
+
+/// What is to become of a result.
+struct Outcome<T> {
+    encode: fn(&T, &mut dyn Write) -> Result<Vec<Held>>,
+    registered: &'static Registered,
+    failure: Option<FailureWay>,
+}
+
+fn end<T: 'static>(
+    here: Here,
+    result: Result<T>,
+    crashed: bool,
+    replier: Replier,
+    Outcome { encode, registered, failure }: Outcome<T>,
+) {
+    // What it printed without ending the line.
+    let _ = std::io::stdout().flush();
+    replier.end(|body| crossing::end(here, result, crashed, body, encode, registered, failure));
+}

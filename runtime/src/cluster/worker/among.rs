@@ -1,0 +1,69 @@
+//! Calls of an actor that several threads run side by side: which of them a thread runs, and what they ask the driver.
+//!
+//! The first thread reads what the driver sends, so none of them does. Each says whose question it is, and has the answer
+//! from the thread that hears what is urgent.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::cluster::frame::Answered;
+use crate::cluster::turn::Ticket;
+
+/// What a thread runs.
+#[derive(Clone, Copy)]
+pub(super) struct Among {
+    pub(super) ticket: Ticket,
+    /// The CPU that the driver computes on meanwhile.
+    pub(super) cpu: Option<usize>,
+}
+
+thread_local! {
+    static HERE: Cell<Option<Among>> = const { Cell::new(None) };
+}
+
+/// The call that this thread runs, if it is one of several.
+pub(super) fn here() -> Option<Among> {
+    HERE.get()
+}
+
+impl Among {
+    /// Runs it on this thread.
+    pub(super) fn run(self, run: impl FnOnce()) {
+        struct Leave;
+        impl Drop for Leave {
+            fn drop(&mut self) {
+                HERE.set(None);
+            }
+        }
+        HERE.set(Some(self));
+        let _leave = Leave;
+        run();
+    }
+}
+
+/// The calls that have asked something, each one thing at a time.
+#[derive(Default)]
+pub(super) struct Questions(Mutex<HashMap<Ticket, Sender<Answered>>>);
+
+impl Questions {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Ticket, Sender<Answered>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the answer to what `ask` asks. None: there will be none, for the process ends.
+    pub(super) fn ask(&self, ticket: Ticket, ask: impl FnOnce()) -> Option<Answered> {
+        let (sender, answer) = channel();
+        self.lock().insert(ticket, sender);
+        ask();
+        answer.recv().ok()
+    }
+
+    pub(super) fn answer(&self, ticket: Ticket, answer: Answered) {
+        let asked = self.lock().remove(&ticket);
+        if let Some(asked) = asked {
+            let _ = asked.send(answer);
+        }
+    }
+}
