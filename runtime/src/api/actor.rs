@@ -10,7 +10,7 @@
 use std::fmt;
 use std::ops::Deref;
 use std::panic::Location;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
@@ -28,6 +28,7 @@ use crate::function::{Call, Function};
 use crate::local::arguments::Refs;
 use crate::local::caller::Origin;
 use crate::local::cell::Ref;
+use crate::local::counted::{Counted, Weak};
 pub use crate::local::life::{ActorEnd, Construct};
 use crate::local::life::{Life, Terms};
 pub use crate::local::names::ActorName;
@@ -447,10 +448,10 @@ impl<A: Actor> ActorCell<A> {
 
     fn address(&self) -> usize {
         match &self.0 {
-            Kind::Computes(handle) => std::sync::Arc::as_ptr(handle.strand()) as usize,
-            Kind::Waits(handle) => std::sync::Arc::as_ptr(handle.strand()) as usize,
-            Kind::Away(handle) => std::sync::Arc::as_ptr(handle.strand()) as usize,
-            Kind::AwayWaits(handle) => std::sync::Arc::as_ptr(handle.strand()) as usize,
+            Kind::Computes(handle) => Counted::as_ptr(handle.strand()).addr(),
+            Kind::Waits(handle) => Counted::as_ptr(handle.strand()).addr(),
+            Kind::Away(handle) => Counted::as_ptr(handle.strand()).addr(),
+            Kind::AwayWaits(handle) => Counted::as_ptr(handle.strand()).addr(),
             // An id is spread well enough in any of its parts.
             Kind::Far(far) => far.id().as_u64_pair().0 as usize,
             Kind::Refused(_) => std::ptr::from_ref(self) as usize,

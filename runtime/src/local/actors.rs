@@ -3,19 +3,20 @@
 
 use std::any::Any;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::{Arc, LazyLock, OnceLock, Weak};
+use std::sync::{LazyLock, OnceLock};
 
 use dashmap::DashMap;
 use uuid::Uuid;
 
 use crate::function::Call;
 use crate::local::cell::AnyRef;
+use crate::local::counted::{Counted, Weak};
 use crate::local::life::ActorEnd;
 
 /// An actor of any type.
 pub(crate) trait Living: Send + Sync {
     /// Ends the actor after the calls that run now.
-    fn end_at_once(self: Arc<Self>, why: ActorEnd);
+    fn end_at_once(&self, why: ActorEnd);
     /// Whether it may be called: it has not ended, and is not about to.
     fn is_callable(&self) -> bool;
     /// How often it was made anew.
@@ -35,11 +36,11 @@ pub(crate) trait Living: Send + Sync {
     /// Whether this is the actor's life: the cell as which it holds resources, until it has ended.
     fn is_life(&self, cell: usize) -> bool;
     /// It has the resources for which it waited in the line.
-    fn begin_with_resources(self: Arc<Self>);
+    fn begin_with_resources(&self);
     /// Runs the actor's calls on this thread until this one is complete, if the actor's turn is nobody's.
-    fn help(self: Arc<Self>, call: &AnyRef);
+    fn help(&self, call: &AnyRef);
     /// Something has happened to the state, where that lives in another process: the turn looks after it.
-    fn look(self: Arc<Self>);
+    fn look(&self);
 }
 
 /// `&self` calls that run, and that others in the mailbox wait for.
@@ -92,7 +93,7 @@ impl Actors {
         self.0.insert(address, actor);
     }
 
-    pub(crate) fn find(&self, address: usize) -> Option<Arc<dyn Living>> {
+    pub(crate) fn find(&self, address: usize) -> Option<Counted<dyn Living>> {
         self.0.get(&address)?.upgrade()
     }
 

@@ -8,6 +8,7 @@ use std::thread::ThreadId;
 use crate::local::Local;
 use crate::local::actors::{Living, Reading};
 use crate::local::cell::AnyRef;
+use crate::local::counted::Counted;
 use crate::local::request::Shortage;
 use crate::local::runtimes::{self, Owner};
 use crate::local::waits::Waits;
@@ -30,7 +31,7 @@ pub(crate) enum Blocker {
     Resources(Shortage),
     /// It is a call of an actor.
     Actor {
-        actor: Arc<dyn Living>,
+        actor: Counted<dyn Living>,
         /// The missing arguments of the call and of those that its caller made before it.
         held_back: Option<Vec<AnyRef>>,
         /// Whether it is none, but the actor's life, as which that holds resources until it has ended.
@@ -74,7 +75,7 @@ impl Blocker {
         }
     }
 
-    fn of_call(any: &AnyRef, actor: Arc<dyn Living>, waits: &Waits) -> Self {
+    fn of_call(any: &AnyRef, actor: Counted<dyn Living>, waits: &Waits) -> Self {
         let on_arbiter = actor.arbiter();
         // A call of an actor that computes runs only while it has the turn. Whether one of an actor that waits
         // goes on is up to its arbiter's thread.

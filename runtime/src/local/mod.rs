@@ -42,6 +42,7 @@ pub(crate) mod caller;
 pub(crate) mod cancelling;
 pub(crate) mod cell;
 pub(crate) mod completion;
+pub(crate) mod counted;
 pub(crate) mod current;
 mod deadlock;
 pub(crate) mod default;

@@ -5,7 +5,6 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::Weak;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
@@ -14,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::Call;
 use crate::local::actors::Living;
+use crate::local::counted::Weak;
 
 /// The name by which an actor is found, and the namespace in which it is.
 ///
@@ -90,7 +90,7 @@ struct Named {
 
 impl Named {
     fn is_at(&self, address: usize) -> bool {
-        self.actor.as_ptr().addr() == address
+        self.actor.address() == address
     }
 
     fn started(&self) -> String {

@@ -16,6 +16,7 @@ use std::time::Duration;
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::actors::Living;
 use crate::local::cell::AnyRef;
+use crate::local::counted::Counted;
 use crate::local::family::Watch;
 use crate::local::life::ActorEnd;
 use crate::local::queue::Entry;
@@ -143,7 +144,7 @@ impl Claim {
     /// Lets the actor begin as soon as its resources are free.
     pub(crate) fn queue_actor(
         self: &Arc<Self>,
-        actor: Arc<dyn Living>,
+        actor: Counted<dyn Living>,
         birth: AnyRef,
         life: AnyRef,
     ) {
@@ -197,7 +198,7 @@ enum Asker {
         entry: Entry,
     },
     Actor {
-        actor: Arc<dyn Living>,
+        actor: Counted<dyn Living>,
         /// Its beginning, which waits in the line.
         birth: AnyRef,
         /// What completes at its end, and holds the resources until then.

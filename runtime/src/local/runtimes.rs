@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::local::Local;
 use crate::local::actors::Living;
+use crate::local::counted::Counted;
 
 /// By their homes.
 static LIVING: Mutex<Vec<(usize, Weak<Local>)>> = Mutex::new(Vec::new());
@@ -13,7 +14,7 @@ static LIVING: Mutex<Vec<(usize, Weak<Local>)>> = Mutex::new(Vec::new());
 /// Whose a cell is.
 pub(crate) enum Owner {
     Runtime(Arc<Local>),
-    Actor(Arc<dyn Living>),
+    Actor(Counted<dyn Living>),
 }
 
 /// Notes a runtime that has started, and forgets those that are gone.
@@ -58,7 +59,7 @@ pub(crate) fn owner(address: usize, kept: &mut Vec<Box<dyn Any>>) -> Option<Owne
         let found = local.actors().find(address);
         kept.push(Box::new(local));
         let actor = found?;
-        kept.push(Box::new(Arc::clone(&actor)));
+        kept.push(Box::new(Counted::clone(&actor)));
         Some(Owner::Actor(actor))
     })
 }

@@ -18,7 +18,7 @@
 use std::cell::UnsafeCell;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use uuid::Uuid;
 
@@ -28,6 +28,7 @@ use crate::local::actors::{Identity, Living, Reading};
 use crate::local::arguments::{Awaited, Refs, Then};
 use crate::local::caller::Origin;
 use crate::local::cell::{AnyRef, Header, Job, Ref};
+use crate::local::counted::{Counted, Weak};
 use crate::local::held_back::{HeldBack, Pass};
 use crate::local::life::{ActorEnd, Life, Terms};
 use crate::local::names::{Claimed, Findable};
@@ -104,7 +105,7 @@ pub(crate) trait Kind<A: Life>: Sized + 'static {
     /// The caller has the turn.
     unsafe fn take(strand: &Strand<A, Self>, calls_max: usize) -> Left;
     /// As [`Living::help`].
-    fn help(_: Arc<Strand<A, Self>>, _: &AnyRef) {}
+    fn help(_: &Strand<A, Self>, _: &AnyRef) {}
     /// As [`Living::reading`]; `all`: of the actor's life, which lasts until they all have ended.
     fn reading(_: &Strand<A, Self>, _all: bool) -> Option<Reading> {
         None
@@ -176,16 +177,16 @@ struct Rare {
 }
 
 /// A counted handle of a strand.
-pub(crate) struct StrandHandle<A: Life, T: Kind<A> = Turn<A>>(Arc<Strand<A, T>>);
+pub(crate) struct StrandHandle<A: Life, T: Kind<A> = Turn<A>>(Counted<Strand<A, T>>);
 
 impl<A: Life, T: Kind<A>> StrandHandle<A, T> {
-    pub(crate) fn strand(&self) -> &Arc<Strand<A, T>> {
+    pub(crate) fn strand(&self) -> &Counted<Strand<A, T>> {
         &self.0
     }
 
     /// The actor's id, by which [`find`](Self::find) gives another handle as long as there is one.
     pub(crate) fn id(&self) -> Uuid {
-        self.0.rare().identity.findable(|| Arc::downgrade(&self.0))
+        self.0.rare().identity.findable(|| Counted::downgrade(&self.0))
     }
 
     pub(crate) fn find(id: Uuid) -> Option<Self> {
@@ -196,7 +197,7 @@ impl<A: Life, T: Kind<A>> StrandHandle<A, T> {
 impl<A: Life, T: Kind<A>> Clone for StrandHandle<A, T> {
     fn clone(&self) -> Self {
         self.0.handles.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(&self.0))
+        Self(Counted::clone(&self.0))
     }
 }
 
@@ -217,7 +218,7 @@ impl<A: Life, T: Kind<A>> Findable for Weak<Strand<A, T>> {
     }
 
     fn of_any_type(&self) -> Weak<dyn Living> {
-        Weak::<Strand<A, T>>::clone(self)
+        self.clone().of_any_type()
     }
 }
 
@@ -251,11 +252,11 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
             None => Claimed::Started(make()),
             Some(name) => names.names().claim(&name, call, || {
                 let handle = make();
-                (Arc::downgrade(&handle.0), handle)
+                (Counted::downgrade(&handle.0), handle)
             }),
         };
         if let Claimed::Started(handle) = &claimed {
-            handle.0.begin(arguments.take().unwrap_or_default());
+            Self::begin(&handle.0, arguments.take().unwrap_or_default());
         }
         claimed
     }
@@ -275,7 +276,7 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
             let lease = Lease::of(&terms, &local);
             Box::new(Asked { terms, room, restarts: AtomicU32::new(0), lease })
         });
-        StrandHandle(Arc::new(Self {
+        StrandHandle(Counted::new(Self {
             entry: EntryHeader::new(&Self::VTABLE),
             mail: Mail::new(),
             handles: AtomicUsize::new(1),
@@ -292,32 +293,33 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         }))
     }
 
-    /// Lets the actor begin when `arguments` are complete, and it has its resources. Called once, before anybody else has the strand.
-    fn begin(self: &Arc<Self>, arguments: Refs) {
+    /// Lets the actor begin when `arguments` are complete, and it has its resources. Called once, before anybody else
+    /// has the strand.
+    fn begin(this: &Counted<Self>, arguments: Refs) {
         let add =
-            || self.local.actors().add(self.address(), Arc::downgrade(self) as Weak<dyn Living>);
-        if arguments.is_empty() && self.lease().is_none() {
+            || this.local.actors().add(this.address(), Counted::downgrade(this).of_any_type());
+        if arguments.is_empty() && this.lease().is_none() {
             add();
-            return self.queue_the_first_time();
+            return this.queue_the_first_time();
         }
         // SAFETY: nobody else knows the strand.
-        let birth = unsafe { &mut *self.turn.get() }.birth();
-        let birth = birth.announce(self.call, self.local.home());
+        let birth = unsafe { &mut *this.turn.get() }.birth();
+        let birth = birth.announce(this.call, this.local.home());
         add();
-        let _ = self.rare().birth.set(birth.clone());
+        let _ = this.rare().birth.set(birth.clone());
         // Release: pairs with the swap in `queue_first`.
-        self.rare().unqueued.store(true, Ordering::Release);
+        this.rare().unqueued.store(true, Ordering::Release);
         if arguments.is_empty() {
-            return self.take_resources();
+            return this.take_resources();
         }
-        let first = Arc::clone(self);
+        let first = Counted::clone(this);
         let then = Then::Run(Some(birth), Box::new(move || first.take_resources()));
         Awaited::when_ready(arguments, then);
     }
 
     /// Queues a strand that waits for its arguments or resources, unless it was before. Only the first to do so has the
     /// turn to give.
-    fn queue_first(self: &Arc<Self>) {
+    fn queue_first(&self) {
         let waits = self.rare.get().is_some_and(|rare| rare.unqueued.swap(false, Ordering::AcqRel));
         if waits {
             self.queue_the_first_time();
@@ -325,9 +327,9 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
     }
 
     /// Gives the strand its first turn, and, where entries rely on that, its hold on itself.
-    fn queue_the_first_time(self: &Arc<Self>) {
+    fn queue_the_first_time(&self) {
         if T::OFFERS {
-            std::mem::forget(Arc::clone(self));
+            std::mem::forget(self.to_counted());
         }
         self.queue();
     }
@@ -338,21 +340,16 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
     /// It is the caller's to give up, and the strand is not used after this.
     unsafe fn let_go(this: *const Self) {
         // SAFETY: by the caller's promise; `queue_the_first_time` has counted it.
-        unsafe { Arc::decrement_strong_count(this) };
+        unsafe { Counted::give_up(this) };
     }
 
-    fn address(self: &Arc<Self>) -> usize {
-        Arc::as_ptr(self) as usize
+    fn address(&self) -> usize {
+        ptr::from_ref(self).addr()
     }
 
-    /// # Panics
-    /// Never: every strand is in an `Arc`.
-    fn to_arc(&self) -> Arc<Self> {
-        let pointer = ptr::from_ref(self);
-        // SAFETY: strands are made by `unstarted`, in an `Arc`, and we have a borrow of this one.
-        unsafe { Arc::increment_strong_count(pointer) };
-        // SAFETY: that is the count of this one.
-        unsafe { Arc::from_raw(pointer) }
+    fn to_counted(&self) -> Counted<Self> {
+        // SAFETY: strands are made by `unstarted`, and we have a borrow of this one.
+        unsafe { Counted::of(self) }
     }
 
     fn rare(&self) -> &Rare {
@@ -379,21 +376,21 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
     }
 
     /// A handle, if the actor may still be called.
-    pub(crate) fn callable(self: Arc<Self>) -> Option<StrandHandle<A, T>> {
+    pub(crate) fn callable(&self) -> Option<StrandHandle<A, T>> {
         self.another_handle().filter(|handle| handle.0.is_callable())
     }
 
     /// None: the last is gone.
-    fn another_handle(self: Arc<Self>) -> Option<StrandHandle<A, T>> {
+    fn another_handle(&self) -> Option<StrandHandle<A, T>> {
         let add = |handles| (handles > 0).then_some(handles + 1);
         self.handles.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok()?;
-        Some(StrandHandle(self))
+        Some(StrandHandle(self.to_counted()))
     }
 
     /// Calls the actor: the job that `make` gives is run in the strand's turn, when that has come and
     /// `arguments` are complete.
     pub(crate) fn call<V: Send + Sync + 'static, J: Job<V>>(
-        self: &Arc<Self>,
+        &self,
         make: impl FnOnce(*const Self) -> J,
         arguments: Refs,
         call: Call,
@@ -404,7 +401,7 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
     /// As `call`; `origin`: what the call has from its caller, which may be in another process, where it then
     /// `stands_at` that place.
     pub(crate) fn call_from<V: Send + Sync + 'static, J: Job<V>>(
-        self: &Arc<Self>,
+        &self,
         origin: impl FnOnce(&Arc<Local>) -> Origin,
         stands_at: Option<Arc<str>>,
         make: impl FnOnce(*const Self) -> J,
@@ -419,7 +416,7 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         // What is put back for another try is not ready: it waits for its entry.
         let ready = T::IN_ORDER && !A::AWAY && self.max_task_retries() == 0;
         let origin = origin(&self.local);
-        let job = make(Arc::as_ptr(self));
+        let job = make(ptr::from_ref(self));
         let (result, entry) = Ref::task(job, ready, self.address(), origin, call);
         if let Some(stands_at) = stands_at {
             let _ = result.any().extra().stands_at.set(stands_at);
@@ -442,7 +439,7 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
             Pass::Held { caller, number } => {
                 // The handle keeps the actor alive until the call is in its mailbox.
                 self.handles.fetch_add(1, Ordering::Relaxed);
-                let handle = StrandHandle(Arc::clone(self));
+                let handle = StrandHandle(self.to_counted());
                 let release = move || handle.0.release(caller, number);
                 let cell = Some(result.any().clone());
                 Awaited::when_ready(arguments, Then::Run(cell, Box::new(release)));
@@ -452,7 +449,7 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
     }
 
     /// Whether one more call may be made, which then has a place.
-    fn admit(self: &Arc<Self>, call: Call) -> Result<()> {
+    fn admit(&self, call: Call) -> Result<()> {
         if self.rare.get().is_some_and(|rare| rare.stopping.load(Ordering::Relaxed)) {
             return Err(ActorEnd::Stopped.to_error(self.name()));
         }
@@ -557,7 +554,7 @@ impl<A: Life, T: Kind<A>> Drop for Strand<A, T> {
 }
 
 impl<A: Life, T: Kind<A>> Living for Strand<A, T> {
-    fn end_at_once(self: Arc<Self>, how: ActorEnd) {
+    fn end_at_once(&self, how: ActorEnd) {
         self.end(how);
     }
 
@@ -599,15 +596,15 @@ impl<A: Life, T: Kind<A>> Living for Strand<A, T> {
         Self::is_life(self, cell)
     }
 
-    fn begin_with_resources(self: Arc<Self>) {
+    fn begin_with_resources(&self) {
         self.queue_first();
     }
 
-    fn help(self: Arc<Self>, call: &AnyRef) {
+    fn help(&self, call: &AnyRef) {
         T::help(self, call);
     }
 
-    fn look(self: Arc<Self>) {
+    fn look(&self) {
         self.nudge();
     }
 }

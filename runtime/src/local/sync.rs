@@ -1,9 +1,9 @@
 //! One switch for the atomics of the small protocols, so that loom can run them under every order.
 
 #[cfg(mobula_loom)]
-pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
 #[cfg(not(mobula_loom))]
-pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
 
 /// Spins this often before it lets other threads run.
 const SPINS_MAX: u32 = 64;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::error::Error;
 use crate::local::actors::Living;
 use crate::local::cell::{AnyRef, Outcome};
+use crate::local::counted::Counted;
 use crate::local::group::GroupWait;
 use crate::local::pool::Nap;
 use crate::local::waiters::{Node, Waiter};
@@ -64,7 +65,7 @@ fn help(any: &AnyRef) {
 }
 
 /// The actor of the current runtime whose call it is.
-fn actor_of(any: &AnyRef) -> Option<Arc<dyn Living>> {
+fn actor_of(any: &AnyRef) -> Option<Counted<dyn Living>> {
     // Homes of runtimes are odd.
     let actor = Some(any.home()).filter(|home| home % 2 == 0)?;
     default::with_current_if_any(|local| local?.actors().find(actor))

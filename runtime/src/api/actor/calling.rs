@@ -1,7 +1,5 @@
 //! Calls of actors that live in this process.
 
-use std::sync::Arc;
-
 use super::{ActorMethod, Body, Held, awaiting};
 use crate::api::parameter::Params;
 use crate::error::{Error, ErrorKind, Result};
@@ -12,7 +10,7 @@ use crate::local::strand::{Access, HostedCall, HostedHandle, Method, Strand};
 /// Calls an actor that computes. Its arguments are kept for another try where there may be one.
 #[inline]
 pub(super) fn call_strand<M: ActorMethod>(
-    strand: &Arc<Strand<M::Actor>>,
+    strand: &Strand<M::Actor>,
     slots: <M::Params as Params>::Slots,
     call: Call,
 ) -> Ref<M::Output> {
@@ -38,7 +36,7 @@ pub(super) fn call_strand<M: ActorMethod>(
 }
 
 fn call_strand_by<M: ActorMethod, const SHARED: bool>(
-    strand: &Arc<Strand<M::Actor>>,
+    strand: &Strand<M::Actor>,
     slots: <M::Params as Params>::Slots,
     body: impl Fn(Access<'_, M::Actor>, Held<M>) -> Result<M::Output> + Send + 'static,
     call: Call,

@@ -77,12 +77,12 @@ fn elsewhere(call: Call) -> Error {
 /// # Errors
 /// `Config`, if nothing may be unread.
 fn ends<A: Life, T: Send + Sync + 'static, K: StrandKind<A>>(
-    strand: &Arc<Strand<A, K>>,
+    strand: &Strand<A, K>,
     local: &Arc<Local>,
     max_unread: Option<usize>,
     call: Call,
 ) -> Result<(Arc<Shared<T>>, Outlet<T>)> {
-    let address = Arc::as_ptr(strand).addr();
+    let address = std::ptr::from_ref(strand).addr();
     let shared = Shared::of_actor(address, call, check_unread_max(max_unread)?);
     let outlet = Outlet::new(Arc::clone(&shared), Arc::clone(local));
     Ok((shared, outlet))
@@ -93,7 +93,7 @@ fn ends<A: Life, T: Send + Sync + 'static, K: StrandKind<A>>(
 /// # Errors
 /// Why it cannot be.
 fn compute<A: Actor, P: Params, T: Send + Sync + 'static, const SHARED: bool>(
-    strand: &Arc<Strand<A>>,
+    strand: &Strand<A>,
     slots: P::Slots,
     begin: impl Fn(Access<'_, A>, Ends<P, T>, &Shared<T>) -> Result<()> + Send + 'static,
     max_unread: Option<usize>,
@@ -124,7 +124,7 @@ fn compute<A: Actor, P: Params, T: Send + Sync + 'static, const SHARED: bool>(
 /// # Errors
 /// Why it cannot be.
 fn wait<A: Actor, P: Params, T: Send + Sync + 'static>(
-    strand: &Arc<Strand<A, Waits<A>>>,
+    strand: &Strand<A, Waits<A>>,
     slots: P::Slots,
     body: ProducerBody<A, P, T>,
     max_unread: Option<usize>,

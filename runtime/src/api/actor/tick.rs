@@ -3,7 +3,7 @@
 //! A tick is a call like any other, made by a timer instead of a handle. The timer waits for its end before it
 //! counts on, so ticks never pile up, and it holds nothing that would keep the actor: it ends with it.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
@@ -13,6 +13,7 @@ use crate::api::actor::{Actor, ActorCell, Kind};
 use crate::api::object::ObjectRef;
 use crate::local::Local;
 use crate::local::completion::Completion;
+use crate::local::counted::{Counted, Weak};
 use crate::local::strand::{Strand, Waits};
 
 /// A method that is called every so often.
@@ -39,10 +40,10 @@ impl<A: Actor> Tick<A> {
     pub(super) fn start_all(cell: &ActorCell<A>, local: &Arc<Local>) {
         for tick in A::ticks() {
             let actor = match &cell.0 {
-                Kind::Computes(handle) => WeakCell::Computes(Arc::downgrade(handle.strand())),
-                Kind::Waits(handle) => WeakCell::Waits(Arc::downgrade(handle.strand())),
-                Kind::Away(handle) => WeakCell::Away(Arc::downgrade(handle.strand())),
-                Kind::AwayWaits(handle) => WeakCell::AwayWaits(Arc::downgrade(handle.strand())),
+                Kind::Computes(handle) => WeakCell::Computes(Counted::downgrade(handle.strand())),
+                Kind::Waits(handle) => WeakCell::Waits(Counted::downgrade(handle.strand())),
+                Kind::Away(handle) => WeakCell::Away(Counted::downgrade(handle.strand())),
+                Kind::AwayWaits(handle) => WeakCell::AwayWaits(Counted::downgrade(handle.strand())),
                 // The driver calls those of its own.
                 Kind::Far(_) | Kind::Refused(_) => return,
             };

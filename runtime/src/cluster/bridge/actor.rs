@@ -26,6 +26,7 @@ use crate::cluster::turn::Ticket;
 use crate::cluster::{Answer, Cargo, Host, Reply, about, coder, error_of};
 use crate::error::{Error, ErrorKind, Failed, Result};
 use crate::local::actors::Living;
+use crate::local::counted::{self, Counted};
 use crate::local::current::Task;
 use crate::local::job::Wakes;
 use crate::local::life::{self, ActorEnd, Lost};
@@ -46,7 +47,7 @@ pub(super) struct Answered {
 pub(super) struct Place {
     pub(super) id: Uuid,
     local: Weak<Local>,
-    actor: Weak<dyn Living>,
+    actor: counted::Weak<dyn Living>,
     calls: Calls,
     last_ticket: AtomicU64,
     /// Its constructor has returned.
@@ -149,7 +150,7 @@ pub(super) fn start(
     let place = Arc::new(Place {
         id: Uuid::new_v4(),
         local: Arc::downgrade(local),
-        actor: Arc::downgrade(&actor),
+        actor: Counted::downgrade(&actor),
         calls: Calls::default(),
         last_ticket: AtomicU64::new(0),
         is_made: AtomicBool::new(false),

@@ -25,6 +25,7 @@ use crate::cluster::turn::Ticket;
 use crate::cluster::{Answer, Cargo, Host, Reply, about, error_of};
 use crate::error::{Error, Result};
 use crate::local::actors::Living;
+use crate::local::counted::{self, Counted};
 use crate::local::current::Task;
 use crate::local::life::{self, Lost};
 use crate::local::runtimes::{self, Owner};
@@ -209,7 +210,7 @@ impl Shared {
         let Some(Owner::Actor(actor)) = runtimes::owner(task.actor, &mut kept) else { return None };
         let pid = lock(&self.process).as_ref()?.control.pid;
         let ended = rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK).ok()?;
-        let (shared, actor) = (Arc::downgrade(self), Arc::downgrade(&actor));
+        let (shared, actor) = (Arc::downgrade(self), Counted::downgrade(&actor));
         let runtime = Arc::downgrade(&local);
         Some(local.spawn_beside(async move {
             // SAFETY: what is watched owns its descriptor, and closes it when that is watched no more.
@@ -224,7 +225,7 @@ impl Shared {
     }
 
     /// The process has ended. A call that is under way sees to that itself.
-    fn died(&self, actor: &Weak<dyn Living>) {
+    fn died(&self, actor: &counted::Weak<dyn Living>) {
         let mut place = lock(&self.process);
         let Some(mut process) = place.take() else { return };
         let how = process.ended().how;

@@ -4,7 +4,7 @@
 //! What a call that waits waits for over there it subscribes to, so nobody here waits for it, nor holds a CPU. One that
 //! computes was made by a thread, which sees to that (`beside.rs`).
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use crate::cluster::turn::{self, Ticket};
 use crate::cluster::{Reply, engine_error};
 use crate::error::Result;
 use crate::local::actors::Living;
+use crate::local::counted::{self, Counted};
 use crate::local::current::{self, Own, Task};
 use crate::local::life::ActorEnd;
 use crate::local::runtimes::{self, Owner};
@@ -48,7 +49,7 @@ impl Listener {
             |error: std::io::Error| engine_error(format!("failed to hear a worker: {error}"));
         let mut kept = Vec::new();
         let actor = match runtimes::owner(actor, &mut kept) {
-            Some(Owner::Actor(actor)) => Arc::downgrade(&actor),
+            Some(Owner::Actor(actor)) => Counted::downgrade(&actor),
             _ => return Err(engine_error("there is no actor that it is for")),
         };
         let stream = match &*lock(&shared.process) {
@@ -91,7 +92,7 @@ enum Heard {
 }
 
 /// Hears what there is to hear; `by`: whose question comes next, where that is known.
-fn hear(shared: &Shared, actor: &Weak<dyn Living>, by: &mut Option<Ticket>) -> Heard {
+fn hear(shared: &Shared, actor: &counted::Weak<dyn Living>, by: &mut Option<Ticket>) -> Heard {
     let mut place = lock(&shared.process);
     let Some(process) = place.as_mut() else { return Heard::Gone };
     let why = loop {

@@ -2,7 +2,7 @@
 
 use std::ptr;
 use std::sync::atomic::{Ordering, fence};
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{MutexGuard, PoisonError};
 
 use super::{Kind, Strand};
 use crate::error::Error;
@@ -18,7 +18,7 @@ pub(super) type Watcher = Box<dyn FnOnce(&ActorEnd) + Send>;
 
 impl<A: Life, T: Kind<A>> Strand<A, T> {
     /// Ends the actor after the call that runs now.
-    pub(crate) fn end(self: &Arc<Self>, how: ActorEnd) {
+    pub(crate) fn end(&self, how: ActorEnd) {
         // SeqCst: see `nudge`.
         if self.end.set(Box::new(how)).is_ok() {
             let why = || self.ends(ActorEnd::Killed).to_error(self.name());
@@ -32,7 +32,7 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
     }
 
     /// Takes no more calls, and ends the actor after those made so far. The ref completes then.
-    pub(crate) fn stop(self: &Arc<Self>, call: Call) -> Ref<()> {
+    pub(crate) fn stop(&self, call: Call) -> Ref<()> {
         let stopped = self.tell_at_end(call, |_| ());
         self.rare().stopping.store(true, Ordering::SeqCst);
         self.nudge();
@@ -40,12 +40,12 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
     }
 
     /// Completes when the actor has ended.
-    pub(crate) fn watch(self: &Arc<Self>, call: Call) -> Ref<ActorEnd> {
+    pub(crate) fn watch(&self, call: Call) -> Ref<ActorEnd> {
         self.tell_at_end(call, ActorEnd::clone)
     }
 
     pub(super) fn tell_at_end<V: Send + Sync + 'static>(
-        self: &Arc<Self>,
+        &self,
         call: Call,
         tell: fn(&ActorEnd) -> V,
     ) -> Ref<V> {

@@ -33,6 +33,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::error::Error;
 use crate::local::Local;
 use crate::local::arbiter::Home;
+use crate::local::counted::Counted;
 use crate::local::current;
 use crate::local::life::{ActorEnd, Life, Terms};
 use crate::local::place::Place;
@@ -186,7 +187,7 @@ impl<A: Life> Kind<A> for Waits<A> {
 
     fn queue(strand: &Hosted<A>, _: Side) {
         let home = Arc::clone(&strand.aside.home);
-        let queued = Queued { guest: Guest::of(&strand.local), strand: Some(strand.to_arc()) };
+        let queued = Queued { guest: Guest::of(&strand.local), strand: Some(strand.to_counted()) };
         home.run(move || queued.take_turn());
     }
 
@@ -212,7 +213,7 @@ impl<A: Life> Kind<A> for Waits<A> {
 
 /// A strand on its way to its arbiter. Dropped there, or where the arbiter has stopped, its actor ends.
 struct Queued<A: Life> {
-    strand: Option<Arc<Hosted<A>>>,
+    strand: Option<Counted<Hosted<A>>>,
     guest: Guest,
 }
 
@@ -237,7 +238,7 @@ impl<A: Life> Drop for Queued<A> {
 }
 
 /// The turn as it comes back from what took it along, or was held for: goes on on this thread.
-fn go_on<A: Life>(strand: &Arc<Hosted<A>>) {
+fn go_on<A: Life>(strand: &Hosted<A>) {
     let _entered = current::enter(Arc::clone(&strand.local));
     strand.have_turn();
 }

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::{Kind, Strand};
 use crate::local::Local;
-use crate::local::actors::Living;
+use crate::local::actors::Living as _;
 use crate::local::cell::AnyRef;
 use crate::local::life::{Life, Terms};
 use crate::local::request::Claim;
@@ -59,12 +59,12 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
     }
 
     /// Its arguments are there: lets the actor begin once it has its resources, too.
-    pub(super) fn take_resources(self: &Arc<Self>) {
+    pub(super) fn take_resources(&self) {
         let Some(lease) = self.lease() else { return self.queue_first() };
         // None: it was ended before.
         if let (Some(claim), Some(birth)) = (lease.claim(), self.birth()) {
             let life = lease.life.get_or_init(|| self.tell_at_end(self.call, |_| ()).into_any());
-            let actor = Arc::clone(self) as Arc<dyn Living>;
+            let actor = self.to_counted().of_any_type();
             claim.queue_actor(actor, birth, life.clone());
             if self.end.get().is_some() {
                 claim.leave_line();

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::mail::Settled;
@@ -110,7 +109,7 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
     }
 
     /// Call `number` of `caller` has its arguments: posts all that now may go.
-    pub(super) fn release(self: &Arc<Self>, caller: usize, number: usize) {
+    pub(super) fn release(&self, caller: usize, number: usize) {
         let mut idle = false;
         self.rare().held_back.release(caller, number, |entry| idle |= self.post(entry));
         if idle {

@@ -108,7 +108,7 @@ impl<A: Life> Kind<A> for Turn<A> {
         grant::with_cpus(&local, cpus, || unsafe { strand.run_calls(calls_max, None) })
     }
 
-    fn help(strand: Arc<Strand<A>>, call: &AnyRef) {
+    fn help(strand: &Strand<A>, call: &AnyRef) {
         // What is granted other than one CPU has its turn where that is.
         if !strand.mail.is_offered() || strand.cpus() != Millis::ONE {
             return;
@@ -119,10 +119,10 @@ impl<A: Life> Kind<A> for Turn<A> {
             }
             // SAFETY: the turn is ours.
             match unsafe { strand.run_calls(CALLS_PER_TURN, Some(call)) } {
-                Left::More => Self::queue(&strand, Side::Back),
+                Left::More => Self::queue(strand, Side::Back),
                 Left::Nothing => {}
                 // SAFETY: it is ours to give up, and we have another hold.
-                Left::Closed => unsafe { Strand::let_go(Arc::as_ptr(&strand)) },
+                Left::Closed => unsafe { Strand::let_go(strand) },
             }
         };
         // Without a CPU to be had, it stays offered.

@@ -10,6 +10,7 @@ use super::turn::Away;
 use super::{Crash, Hosted, State, StateCell, go_on};
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::cell::{Job, Promise};
+use crate::local::counted::Counted;
 use crate::local::current::{self, Own, Task};
 use crate::local::job::AsTask;
 use crate::local::life::{self, ActorEnd, Life, Lost};
@@ -231,7 +232,7 @@ where
         promise: Promise<T>,
         future: AsTask<Borrowing<'static, T>>,
     ) {
-        let strand = away.strand().to_arc();
+        let strand = away.strand().to_counted();
         let (result, mut fate) = polled(&strand, promise.call(), future).await;
         let task = Task::new(promise.task(), promise.call(), Millis::default(), self.strand.addr());
         let result = match result {
@@ -261,7 +262,7 @@ where
         promise: Promise<T>,
         future: AsTask<Borrowing<'static, T>>,
     ) {
-        let strand = Arc::clone(&under_way.strand);
+        let strand = Counted::clone(&under_way.strand);
         let (result, fate) = polled(&strand, promise.call(), future).await;
         drop(state);
         self.end(&strand, promise, result, fate, 1);
@@ -371,7 +372,7 @@ pub(super) async fn polled<A: Life, T>(
 
 /// A call that goes on without the turn. At its end the turn goes on that was held for it.
 struct UnderWay<A: Life> {
-    strand: Arc<Hosted<A>>,
+    strand: Counted<Hosted<A>>,
     done: bool,
     _guest: Guest,
 }
@@ -380,7 +381,7 @@ impl<A: Life> UnderWay<A> {
     /// One more of that strand, whose turn the caller has.
     fn new(strand: &Hosted<A>) -> Self {
         strand.aside.under_way.begin();
-        let strand = strand.to_arc();
+        let strand = strand.to_counted();
         let guest = Guest::of(&strand.local);
         Self { strand, done: false, _guest: guest }
     }

@@ -10,6 +10,7 @@ use super::call::{Borrowing, polled};
 use super::{Crash, Hosted, State, StateCell, Waits, go_on};
 use crate::error::{Error, Result};
 use crate::local::cell::Promise;
+use crate::local::counted::Counted;
 use crate::local::current::{self, Own, Task};
 use crate::local::job::AsTask;
 use crate::local::life::{ActorEnd, Construct, Life};
@@ -336,7 +337,7 @@ fn constructor<A: Life>(strand: &Hosted<A>, promise: &Promise<()>) -> Task {
 /// A turn in the hands of what waits. Dropped, it goes on; if what waits was dropped before it was done, because
 /// its arbiter has stopped, the actor ends.
 pub(super) struct Away<A: Life> {
-    strand: Arc<Hosted<A>>,
+    strand: Counted<Hosted<A>>,
     done: bool,
     _guest: Guest,
 }
@@ -344,7 +345,7 @@ pub(super) struct Away<A: Life> {
 impl<A: Life> Away<A> {
     /// Of a strand whose turn was given away.
     pub(super) fn new(strand: &Hosted<A>) -> Self {
-        let strand = strand.to_arc();
+        let strand = strand.to_counted();
         let guest = Guest::of(&strand.local);
         Self { strand, done: false, _guest: guest }
     }
@@ -367,7 +368,7 @@ impl<A: Life> Drop for Away<A> {
     fn drop(&mut self) {
         if !self.done {
             let _ = self.strand.end.set(Box::new(ActorEnd::ShutDown));
-            let strand = Arc::clone(&self.strand);
+            let strand = Counted::clone(&self.strand);
             let turn = self.turn();
             // Whatever was being made will not be.
             if matches!(turn.state, State::Making { .. }) {
@@ -384,7 +385,7 @@ async fn make_later<A: Life>(
     promise: Promise<()>,
     future: AsTask<Borrowing<'static, A>>,
 ) {
-    let strand = away.strand().to_arc();
+    let strand = away.strand().to_counted();
     let (made, _) = polled(&strand, strand.call, future).await;
     away.turn().made(&strand, &promise, made);
     promise.complete(Ok(()));
