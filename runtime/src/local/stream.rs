@@ -88,7 +88,7 @@ impl Room {
 pub(crate) enum Next<T> {
     Item(Ref<T>),
     /// Nothing yet: something, once this is complete.
-    Later(Ref<()>),
+    Later(AnyRef),
     /// There is nothing more.
     End,
 }
@@ -120,7 +120,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
     }
 
     /// What is next, for the reader.
-    pub(crate) fn next(&self) -> Next<T> {
+    fn next(&self) -> Next<T> {
         let mut state = self.lock();
         if let Some(item) = state.unread.pop_front() {
             let enough = state.unread.len() <= self.unread_max / 2;
@@ -139,7 +139,16 @@ impl<T: Send + Sync + 'static> Shared<T> {
         drop(state);
         // A reader that gave up waiting.
         drop(before);
-        Next::Later(later)
+        Next::Later(later.into_any())
+    }
+
+    /// As `next`, of what `task` yields: whoever asks why something is pending finds that.
+    pub(crate) fn next_of(&self, task: &AnyRef) -> Next<T> {
+        let next = self.next();
+        if let Next::Later(later) = &next {
+            let _ = later.extra().producers.set(Box::new([task.clone()]));
+        }
+        next
     }
 
     /// An item has come from where they are produced. Nobody may want it any more.
@@ -447,15 +456,11 @@ impl<T: Send + Sync + 'static> Inlet<T> {
     }
 
     pub(crate) fn next(&mut self) -> Next<T> {
-        let next = self.shared.next();
+        let next = self.shared.next_of(&self.task);
         match (&next, &mut self.feed) {
             (Next::Item(_), Some(feed)) => feed.took(),
             (Next::Later(_), Some(feed)) => feed.waits(),
             _ => {}
-        }
-        if let Next::Later(later) = &next {
-            // So that whoever asks why this is pending finds the producer.
-            let _ = later.any().extra().producers.set(Box::new([self.task.clone()]));
         }
         next
     }

@@ -22,7 +22,7 @@ use crate::api::actor::{
 use crate::api::crossing::{self, Arguments};
 use crate::api::parameter::Params;
 use crate::api::port::Way;
-use crate::cluster::argument::{Forwarded, ForwardedArgument, Packing, unfit};
+use crate::cluster::argument::{Forwarded, ForwardedArgument, Packing};
 use crate::cluster::coder;
 use crate::cluster::upstream::{self, Upstream};
 use crate::error::{Error, Result};
@@ -232,23 +232,16 @@ where
     asked.unwrap_or_else(|error| Ref::complete(Err(error.through(call)), call))
 }
 
-/// In the driver: takes the first of the arguments that a worker sent.
-fn first<T: serde::de::DeserializeOwned>(arguments: &mut Vec<ForwardedArgument>) -> Result<T> {
-    match (!arguments.is_empty()).then(|| arguments.remove(0)) {
-        Some(ForwardedArgument::Value(bytes)) => wire::decode(&bytes),
-        _ => Err(unfit("no first argument")),
-    }
-}
-
 /// In the driver: makes a call that a worker made.
 pub(super) fn forward<M: ActorMethod>(forwarded: Forwarded) -> AnyRef {
     let Forwarded { id, mut arguments, keep, place, stands_at, called_at, .. } = forwarded;
     let call = Call { function: M::function(), called_at };
-    let called = first(&mut arguments).and_then(|handle: ActorHandle<M::Actor>| {
-        let arguments = Arguments::Forwarded(arguments, keep);
-        let origin = Origin { family: current::family(), place };
-        handle.cell().call_away::<M>(arguments, |_| origin, Some(stands_at), call)
-    });
+    let called =
+        ForwardedArgument::take_first(&mut arguments).and_then(|handle: ActorHandle<M::Actor>| {
+            let arguments = Arguments::Forwarded(arguments, keep);
+            let origin = Origin { family: current::family(), place };
+            handle.cell().call_away::<M>(arguments, |_| origin, Some(stands_at), call)
+        });
     let called = called.unwrap_or_else(|error| Ref::complete(Err(error.through(call)), call));
     if let Some(MethodCrossing { way, .. }) = M::crossing() {
         (way.note)(called.any());
@@ -267,7 +260,7 @@ pub(super) fn wish<A: Actor>(forwarded: Forwarded) -> AnyRef {
         });
         noted(Ref::complete(made, call))
     };
-    let granted = match first::<Wish<A>>(&mut arguments) {
+    let granted = match ForwardedArgument::take_first::<Wish<A>>(&mut arguments) {
         Ok(Wish::Start { config, taken }) => {
             let seed = Arguments::Forwarded(arguments, keep);
             let start = || {
@@ -301,7 +294,6 @@ fn noted<T: Serialize + Send + Sync + 'static>(object: Ref<T>) -> AnyRef {
 
 /// Lets the object be found by the id that the worker gave it.
 fn named(object: AnyRef, id: Uuid) -> AnyRef {
-    let _ = object.extra().id.set(id);
-    coder::id_of(&object);
+    coder::named(&object, id);
     object
 }

@@ -301,9 +301,8 @@ fn store(
     };
     let call = Call { function: &STORED, called_at: Location::caller() };
     let stored = Ref::complete(value, call).into_any();
-    let _ = stored.extra().id.set(id);
     coder::note_stored(&stored);
-    coder::id_of(&stored);
+    coder::named(&stored, id);
     process.lent.insert(id, Lent { what: What::Object(stored), count: 1 });
     Ok(())
 }

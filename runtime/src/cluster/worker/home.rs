@@ -465,6 +465,6 @@ impl Upstream for Connection {
     }
 
     fn want_items(&self, _: Uuid, _: usize) {
-        unreachable!("a worker's tasks have no streams")
+        unreachable!("a worker asks its driver for each item")
     }
 }
