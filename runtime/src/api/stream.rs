@@ -33,11 +33,11 @@ use crate::local::stream::{Inlet, Next, Outlet, Produce, Producer, Shared};
 use crate::local::waiting::{self, Ended};
 use crate::local::{cancelling, current, default};
 
-mod away;
-mod far;
+pub(crate) mod away;
+pub(crate) mod far;
 
 pub use self::away::StreamCrossing;
-pub(crate) use self::far::Far;
+use self::far::Far;
 
 /// How many items may be there unread, unless `max_unread` says otherwise.
 const UNREAD_MAX: usize = 16;

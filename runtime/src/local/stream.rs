@@ -99,8 +99,8 @@ impl<T: Send + Sync + 'static> Shared<T> {
     }
 
     /// As `new`, of a method of the actor at that address.
-    pub(crate) fn of_actor(actor: usize, call: Call, unread_max: usize) -> Arc<Self> {
-        Self::of(Some(actor), call, call.into(), unread_max)
+    pub(crate) fn of_actor(actor: usize, call: Call, hop: Hop, unread_max: usize) -> Arc<Self> {
+        Self::of(Some(actor), call, hop, unread_max)
     }
 
     fn of(actor: Option<usize>, call: Call, hop: Hop, unread_max: usize) -> Arc<Self> {
@@ -351,9 +351,12 @@ enum To<T: Send + Sync + 'static> {
         shared: Arc<Shared<T>>,
         local: Arc<Local>,
     },
-    /// To the process of the reader: sends one, and waits until another is wanted.
-    Away(Box<dyn Fn(Result<T>) -> Result<()> + Send + Sync>),
+    /// To the process of the reader.
+    Away(Box<dyn Fn(Result<T>) -> Sent + Send + Sync>),
 }
+
+/// That an item was sent to another process, until another is wanted there.
+pub(crate) type Sent = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
 impl<T: Send + Sync + 'static> Outlet<T> {
     /// The runtime stops the producer when it ends.
@@ -363,7 +366,7 @@ impl<T: Send + Sync + 'static> Outlet<T> {
     }
 
     /// Of a stream whose reader is in another process.
-    pub(crate) fn away(send: impl Fn(Result<T>) -> Result<()> + Send + Sync + 'static) -> Self {
+    pub(crate) fn away(send: impl Fn(Result<T>) -> Sent + Send + Sync + 'static) -> Self {
         Self(To::Away(Box::new(send)))
     }
 
@@ -377,7 +380,7 @@ impl<T: Send + Sync + 'static> Outlet<T> {
                 shared.push(item)?;
                 poll_fn(|context| shared.poll_room(context.waker())).await
             }
-            To::Away(send) => send(item),
+            To::Away(send) => send(item).await,
         }
     }
 }

@@ -14,7 +14,8 @@ use std::sync::{Arc, OnceLock};
 use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::api::actor::away::{ActorCrossing, MethodCrossing};
+use crate::api::actor::away::{ActorCrossing, ActorStreamCrossing, MethodCrossing};
+use crate::api::actor::stream::ActorStream;
 use crate::api::actor::{
     Actor, ActorCell, ActorConfig, ActorControl, ActorEnd, ActorHandle, ActorMethod, ActorName,
     Kind, Taken, kill,
@@ -22,6 +23,7 @@ use crate::api::actor::{
 use crate::api::crossing::{self, Arguments};
 use crate::api::parameter::Params;
 use crate::api::port::Way;
+use crate::api::stream::{self, ObjectStream};
 use crate::cluster::argument::{Forwarded, ForwardedArgument, Packing};
 use crate::cluster::coder;
 use crate::cluster::upstream::{self, Upstream};
@@ -72,6 +74,30 @@ impl Far {
         self.0.id
     }
 
+    /// Calls a method of the actor that streams.
+    pub(super) fn stream<M: ActorStream>(
+        &self,
+        handle: &ActorHandle<M::Actor>,
+        slots: &<M::Params as Params>::Slots,
+        call: Call,
+    ) -> Result<ObjectStream<M::Item>> {
+        let ActorStreamCrossing { registered, ports, way, .. } =
+            M::crossing().ok_or_else(stays::<M::Actor>)?;
+        if cluster::is_over_bridge() {
+            return Err(stream_stays(call));
+        }
+        let pack = |packing: &mut Packing<'_>| {
+            packing.value(&Addressed(handle))?;
+            M::Params::pack(slots, &ports, packing)
+        };
+        stream::far::begin(
+            stream::far::To { upstream: self.0.upstream, registered, way, call },
+            None,
+            None,
+            pack,
+        )
+    }
+
     /// Calls a method of the actor.
     pub(super) fn call<M: ActorMethod>(
         &self,
@@ -90,6 +116,12 @@ impl Far {
         crossing::send_upstream(self.0.upstream, registered, pack, way, None, call, &place)
             .unwrap_or_else(|error| Ref::complete(Err(error.through(call)), call))
     }
+}
+
+/// Why the streams of an actor on a cluster stay where the actor is.
+pub(super) fn stream_stays(call: Call) -> Error {
+    let name = call.function.name();
+    cluster::stays(&format!("the stream `{name}` is produced in its caller's process"))
 }
 
 /// A handle on the way to the driver, as whose call it is.

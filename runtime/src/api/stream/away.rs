@@ -9,6 +9,7 @@
 //!
 //! A worker's tasks may call streams, too: the driver has those for them (`far.rs`).
 
+use std::future::ready;
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -228,19 +229,25 @@ fn this_task() -> Task {
 /// What takes items from another process, and hands them on.
 fn producer<F: StreamFn>(arguments: Arguments<F::Params>, outlet: Outlet<F::Item>) -> Producer {
     Box::pin(async move {
-        let mut source = source::<F>(&arguments)?;
-        loop {
-            let item = match next::<F>(&mut *source) {
-                Ok(Some(item)) => item,
-                Ok(None) => return Ok(()),
-                Err(error) => return Err(error),
-            };
-            if let Err(error) = outlet.send(item).await {
-                source.stop(&this_task());
-                return Err(error);
-            }
-        }
+        let source = source::<F>(&arguments)?;
+        let way = F::crossing().expect("what was checked can cross").way;
+        pass_on(source, way, &outlet).await
     })
+}
+
+/// Takes items from another process until its end, and hands them on.
+pub(crate) async fn pass_on<T: Send + Sync + 'static>(
+    mut source: Box<dyn Source>,
+    way: Way<T>,
+    outlet: &Outlet<T>,
+) -> Result<()> {
+    while let Some(item) = next(&mut *source, way)? {
+        if let Err(error) = outlet.send(item).await {
+            source.stop(&this_task());
+            return Err(error);
+        }
+    }
+    Ok(())
 }
 
 fn source<F: StreamFn>(arguments: &Arguments<F::Params>) -> Result<Box<dyn Source>> {
@@ -249,8 +256,7 @@ fn source<F: StreamFn>(arguments: &Arguments<F::Params>) -> Result<Box<dyn Sourc
     cluster::engine(&default::current())?.source(&load, &this_task())
 }
 
-fn next<F: StreamFn>(source: &mut dyn Source) -> Result<Option<Result<F::Item>>> {
-    let way = F::crossing().expect("what was checked can cross").way;
+fn next<T>(source: &mut dyn Source, way: Way<T>) -> Result<Option<Result<T>>> {
     let mut item = None;
     let mut take = |answer: Answer<'_>| {
         item = Some(crossing::read(answer, way));
@@ -265,7 +271,7 @@ fn run<F: StreamFn>(start: Start<'_>, arguments: Vec<Argument>, body: &mut Body)
         F::crossing().expect("what is registered can cross");
     let here = start.here(F::function());
     let items = start.items();
-    let outlet = Outlet::away(move |item| send(items, item, way, registered, failure));
+    let outlet = outlet_of(items, way, registered, failure);
     let mut arguments = arguments.into_iter();
     let mut unpack = || {
         let slots = panics::catch(|| F::Params::unpack(&mut arguments, &ports, &start))?;
@@ -286,15 +292,36 @@ fn run<F: StreamFn>(start: Start<'_>, arguments: Vec<Argument>, body: &mut Body)
     crossing::end(here, result, false, body, Way::new().encode, registered, failure)
 }
 
-/// Sends an item to the driver, and waits until another is wanted.
-fn send<T>(
+/// In a worker: sends items to the driver, and waits until another is wanted, on the thread that runs the calls.
+pub(crate) fn outlet_of<T: Send + Sync + 'static>(
     items: task::Items,
-    item: Result<T>,
     way: Way<T>,
     registered: &'static Registered,
     failure: Option<FailureWay>,
-) -> Result<()> {
-    let wanted = items.send(|body| crossing::pack(item, body, way.encode, registered, failure));
+) -> Outlet<T> {
+    Outlet::away(move |item| {
+        let wanted = items.send(|body| crossing::pack(item, body, way.encode, registered, failure));
+        Box::pin(ready(go_on(wanted)))
+    })
+}
+
+/// The same of a stream that is produced beside other calls: nobody waits but the stream.
+pub(crate) fn outlet_among<T: Send + Sync + 'static>(
+    items: task::Items,
+    way: Way<T>,
+    registered: &'static Registered,
+    failure: Option<FailureWay>,
+) -> Outlet<T> {
+    Outlet::away(move |item| {
+        Box::pin(async move {
+            let pack =
+                |body: &mut Body| crossing::pack(item, body, way.encode, registered, failure);
+            go_on(items.send_among(pack).await?)
+        })
+    })
+}
+
+fn go_on(wanted: bool) -> Result<()> {
     if wanted {
         crate::api::context::check_cancelled()
     } else {

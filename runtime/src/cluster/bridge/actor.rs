@@ -18,12 +18,14 @@ use uuid::Uuid;
 use crate::cluster::argument::{Asked, Packing, What};
 use crate::cluster::bridge::call::{ActorCall, OfActor};
 use crate::cluster::bridge::client::{Carried, Client};
-use crate::cluster::calls::{self, Calls, End};
+use crate::cluster::calls::{self, Calls, End, News};
 use crate::cluster::detached::Found;
 use crate::cluster::frame::{About, Ended};
 use crate::cluster::registry::Registered;
 use crate::cluster::turn::Ticket;
-use crate::cluster::{Answer, Cargo, Host, Reply, about, coder, error_of};
+use crate::cluster::{
+    Answer, Cargo, Host, Progress, Reply, Source, about, coder, error_of, no_stream,
+};
 use crate::error::{Error, ErrorKind, Failed, Result};
 use crate::local::actors::Living;
 use crate::local::current::Task;
@@ -200,17 +202,17 @@ impl ActorHost {
         Ok(ticket)
     }
 
-    /// Sleeps until the call has ended; `asks` is asked whenever this thread wakes up.
-    fn wait(&self, ticket: Ticket, mut asks: impl FnMut(&Waker)) -> End {
+    /// Sleeps until there is news of the call; `asks` is asked whenever this thread wakes up.
+    fn wait(&self, ticket: Ticket, mut asks: impl FnMut(&Waker)) -> News {
         let waker = calls::unpark_this_thread();
         let ask = || {
             asks(&waker);
             match self.place.calls.poll(ticket, &waker) {
-                Poll::Ready(end) => Some(end),
+                Poll::Ready(news) => Some(news),
                 Poll::Pending => None,
             }
         };
-        waiting::wait_for(ask, || self.place.calls.has_ended(ticket))
+        waiting::wait_for(ask, || self.place.calls.has_news(ticket))
     }
 
     fn is_lost(&self) -> bool {
@@ -236,9 +238,10 @@ impl ActorHost {
 }
 
 /// What a call's end means for the actor is noted for this thread.
-fn read(end: End, task: Option<&Task>) -> Result<Reply> {
-    match end {
-        End::Done { reply, how } => {
+fn read(news: News, task: Option<&Task>) -> Result<Progress> {
+    match news {
+        News::Item(reply) => Ok(Progress::Item(reply)),
+        News::End(End::Done { reply, how }) => {
             if how.crashed {
                 life::note_lost(Lost::Within);
             }
@@ -248,9 +251,9 @@ fn read(end: End, task: Option<&Task>) -> Result<Reply> {
                 // SAFETY: this thread runs the task.
                 unsafe { task.running.note_looked() };
             }
-            Ok(reply)
+            Ok(Progress::End(reply))
         }
-        End::Lost { why, begun } => {
+        News::End(End::Lost { why, begun }) => {
             life::note_lost(if begun { Lost::Within } else { Lost::Before(why.clone()) });
             Err(why)
         }
@@ -275,7 +278,10 @@ impl Host for ActorHost {
             }
         });
         drop(wakes);
-        let Reply { outcome, kept } = read(end, Some(task))?;
+        let Progress::End(Reply { outcome, kept }) = read(end, Some(task))? else {
+            self.give_up(ticket);
+            return Err(no_stream());
+        };
         let taken = match outcome {
             Ok(bytes) => take(Ok(&bytes)),
             Err(failed) => take(Err(failed)),
@@ -309,8 +315,16 @@ impl Host for ActorHost {
         self.send_as(Some(cargo.function()), pack, about, id, stands_at)
     }
 
-    fn poll(&self, sent: u64, waker: &Waker) -> Poll<Result<Reply>> {
-        self.place.calls.poll(sent, waker).map(|end| read(end, None))
+    fn poll_stream(&self, sent: u64, waker: &Waker) -> Poll<Result<Progress>> {
+        self.place.calls.poll(sent, waker).map(|news| read(news, None))
+    }
+
+    fn more(&self, _: u64) {
+        unreachable!("its calls give no streams")
+    }
+
+    fn source(&self, _: &dyn Cargo, _: &Task) -> Result<Box<dyn Source>> {
+        unreachable!("its calls give no streams")
     }
 
     fn give_up(&self, sent: u64) {

@@ -15,6 +15,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 
 use super::{Away, Load, Seed, Step, is_found, task};
 use crate::api::actor::{Actor, ActorCrossing, ActorMethod, Construct, MethodCrossing};
@@ -25,7 +26,7 @@ use crate::cluster::argument::{Argument, Packing, unfit};
 use crate::cluster::registry::Registered;
 use crate::cluster::worker::state;
 use crate::cluster::worker::task::{Here, Replier, Start};
-use crate::cluster::{Host, Reply, error_of};
+use crate::cluster::{Host, Progress, Reply, error_of};
 use crate::error::Result;
 use crate::local::current::{self, Own, Task};
 use crate::local::job::AsTask;
@@ -67,8 +68,8 @@ fn shared<'a, M: ActorMethod>(
             arguments.lock().unwrap_or_else(PoisonError::into_inner).pack(&ports, packing)
         };
         let sent = actor.host.send(&Load { registered, pack }, &task())?;
-        let mut under_way = UnderWay { host: &*actor.host, sent, ended: false, told: false };
-        let Reply { outcome, kept } = poll_fn(|context| {
+        let mut under_way = UnderWay::new(actor, sent);
+        let reply = poll_fn(|context| {
             if <Away<M::Actor> as Life>::LASTS {
                 under_way.pass_cancel_on(&task());
             }
@@ -77,17 +78,22 @@ fn shared<'a, M: ActorMethod>(
             polled
         })
         .await?;
-        let result = match outcome {
-            Ok(bytes) => panics::catch(|| (way.decode)(&bytes)),
-            Err(failed) => Err(error_of(failed)),
-        };
-        drop(kept);
-        result
+        read(reply, way)
     })
 }
 
+/// What came of a call, or is an item.
+pub(super) fn read<T>(Reply { outcome, kept }: Reply, way: Way<T>) -> Result<T> {
+    let result = match outcome {
+        Ok(bytes) => panics::catch(|| (way.decode)(&bytes)),
+        Err(failed) => Err(error_of(failed)),
+    };
+    drop(kept);
+    result
+}
+
 /// A call that was sent. Dropped before its end, it is to stop.
-struct UnderWay<'a> {
+pub(super) struct UnderWay<'a> {
     host: &'a dyn Host,
     sent: u64,
     ended: bool,
@@ -95,7 +101,26 @@ struct UnderWay<'a> {
     told: bool,
 }
 
-impl UnderWay<'_> {
+impl<'a> UnderWay<'a> {
+    pub(super) fn new<A: Actor>(actor: &'a Away<A>, sent: u64) -> Self {
+        UnderWay { host: &*actor.host, sent, ended: false, told: false }
+    }
+
+    /// Of a call that gives a stream: the next item, and then its end.
+    pub(super) async fn next(&mut self) -> Result<Progress> {
+        poll_fn(|context| {
+            let polled = self.host.poll_stream(self.sent, context.waker());
+            self.ended = !matches!(polled, Poll::Pending | Poll::Ready(Ok(Progress::Item(_))));
+            polled
+        })
+        .await
+    }
+
+    /// Lets it go on, whose item was taken.
+    pub(super) fn more(&self) {
+        self.host.more(self.sent);
+    }
+
     /// Asks it to stop if the task was that it is, which this thread polls.
     fn pass_cancel_on(&mut self, task: &Task) {
         // SAFETY: what is polled is running.
@@ -154,14 +179,28 @@ pub(super) fn method<M: ActorMethod>(
 ) -> Box<dyn FnOnce(Replier) + Send> {
     let MethodCrossing { registered, ports, way, failure } =
         M::crossing().expect("what is registered can cross");
+    let outcome = Outcome { encode: way.encode, registered, failure };
     let here = start.here_among(M::function());
+    begin::<_, M::Params, _, _>(here, &start, arguments, &ports, M::body(), |held| held, outcome)
+}
+
+/// In a worker: begins something with the actor that lives here; `hold` makes of the arguments what `body` takes.
+pub(super) fn begin<A: Actor, P: Params, H: 'static, T: 'static>(
+    here: Here,
+    start: &Start<'_>,
+    arguments: Vec<Argument>,
+    ports: &P::Ports,
+    body: Body<A, H, T>,
+    hold: impl FnOnce(P::Held) -> H + Send + 'static,
+    outcome: Outcome<T>,
+) -> Box<dyn FnOnce(Replier) + Send> {
     let mut arguments = arguments.into_iter();
-    let slots = panics::catch(|| M::Params::unpack(&mut arguments, &ports, &start));
+    let slots = panics::catch(|| P::unpack(&mut arguments, ports, start));
     Box::new(move |replier| {
         let future = async move {
-            let held = M::Params::resolve(slots?)?;
-            let state = state::shared::<M::Actor>()?;
-            match M::body() {
+            let held = hold(P::resolve(slots?)?);
+            let state = state::shared::<A>()?;
+            match body {
                 Body::Alone(method) => method(&mut *state.write().await, held),
                 Body::Shared(method) => method(&*state.read().await, held),
                 Body::AloneLater(method) => {
@@ -174,7 +213,7 @@ pub(super) fn method<M: ActorMethod>(
                 }
             }
         };
-        go_on(here, future, replier, Outcome { encode: way.encode, registered, failure });
+        go_on(here, future, replier, outcome);
     })
 }
 
@@ -231,10 +270,10 @@ pub(super) fn step<A: Actor>(
 }
 
 /// What is to become of a result.
-struct Outcome<T> {
-    encode: fn(&T, &mut dyn std::io::Write) -> Result<Vec<Held>>,
-    registered: &'static Registered,
-    failure: Option<FailureWay>,
+pub(super) struct Outcome<T> {
+    pub(super) encode: fn(&T, &mut dyn std::io::Write) -> Result<Vec<Held>>,
+    pub(super) registered: &'static Registered,
+    pub(super) failure: Option<FailureWay>,
 }
 
 /// On the actor's thread: lets the call go on to its end, and tells of that.
