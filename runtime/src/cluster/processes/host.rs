@@ -19,7 +19,7 @@ use crate::cluster::frame::{Ended, ToDriver, ToWorker};
 use crate::cluster::processes::listener::Listener;
 use crate::cluster::processes::process::{self, Process, Sending};
 use crate::cluster::processes::serving::{self, Seen};
-use crate::cluster::processes::source::{self, Keeper, StreamSource};
+use crate::cluster::processes::source::{Keeper, NotBegun, StreamSource};
 use crate::cluster::processes::{DEATHS_BEFORE_BEGIN_MAX, Processes, never_began};
 use crate::cluster::{Answer, Cargo, Host, Progress, Reply, Source, about, error_of, no_stream};
 use crate::error::{Error, Result};
@@ -197,7 +197,7 @@ impl Keeper for Kept {
     }
 
     fn why_gone(&mut self) -> Error {
-        self.0.lose(self.0.why_gone(), |_| Lost::Within)
+        self.0.why_gone()
     }
 }
 
@@ -281,16 +281,9 @@ impl Host for ActorHost {
     fn source(&self, cargo: &dyn Cargo, task: &Task) -> Result<Box<dyn Source>> {
         let shared = &self.shared;
         let local = shared.local.upgrade().ok_or_else(|| pool::shut_down_before("it ran"))?;
-        let appended = {
-            let mut place = lock(&shared.process);
-            place.as_mut().map(|process| source::append(process, cargo, task, &local))
-        };
-        match appended {
-            Some(ticket) => {
-                let keeper = Kept(Arc::clone(shared));
-                Ok(Box::new(StreamSource::begin(keeper, ticket?, task)))
-            }
-            None => Err(shared.lose(shared.why_gone(), Lost::Before)),
+        match StreamSource::begin(Kept(Arc::clone(shared)), cargo, task, &local) {
+            Ok(source) => Ok(Box::new(source)),
+            Err(NotBegun::Died(why) | NotBegun::Refused(why)) => Err(why),
         }
     }
 

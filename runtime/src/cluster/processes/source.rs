@@ -78,35 +78,23 @@ pub(super) fn start(
 ) -> Result<Box<dyn Source>> {
     let local = processes.local.upgrade().ok_or_else(|| pool::shut_down_before("it ran"))?;
     for _ in 0..DEATHS_BEFORE_BEGIN_MAX {
-        let mut process = processes.take_out()?;
-        let ticket = match append(&mut process, cargo, task, &local) {
-            Ok(ticket) => ticket,
-            Err(error) => {
-                processes.take_in(process);
-                return Err(error);
-            }
-        };
-        let keeper = OwnWorker { local: Weak::clone(&processes.local), process: Some(process) };
-        let source = StreamSource::begin(keeper, ticket, task);
-        if !matches!(source.seen, Some(Seen::NotBegun(_))) {
-            return Ok(Box::new(source));
+        let process = Some(processes.take_out()?);
+        let keeper = OwnWorker { local: Weak::clone(&processes.local), process };
+        match StreamSource::begin(keeper, cargo, task, &local) {
+            Ok(source) => return Ok(Box::new(source)),
+            Err(NotBegun::Died(_)) => {}
+            Err(NotBegun::Refused(why)) => return Err(why),
         }
     }
     Err(never_began())
 }
 
-/// Lets a call that gives a stream be sent.
-///
-/// # Errors
-/// Those of encoding its arguments.
-pub(super) fn append(
-    process: &mut Process,
-    cargo: &dyn Cargo,
-    task: &Task,
-    local: &Local,
-) -> Result<Ticket> {
-    let ticket = process.append(cargo, about(task, local), Sending::Alone)?;
-    Ok(ticket.expect("only what is sent ahead can be too much"))
+/// Why a stream has not begun.
+pub(super) enum NotBegun {
+    /// Its process died before.
+    Died(Error),
+    /// Its arguments cannot be encoded.
+    Refused(Error),
 }
 
 /// Sends what is to be sent, and sees to the task until it has produced something, or has ended.
@@ -125,10 +113,35 @@ enum Step {
 }
 
 impl<K: Keeper> StreamSource<K> {
-    /// Of a call that was appended.
-    pub(super) fn begin(mut keeper: K, mut ticket: Ticket, task: &Task) -> Self {
-        let seen = keeper.with(|process| see(process, task, &mut ticket));
-        Self { keeper, ticket, seen, ended: false }
+    /// Sends the call, and waits for the first that comes of it.
+    pub(super) fn begin(
+        mut keeper: K,
+        cargo: &dyn Cargo,
+        task: &Task,
+        local: &Local,
+    ) -> std::result::Result<Self, NotBegun> {
+        let begun = keeper.with(|process| {
+            let ticket = process.append(cargo, about(task, local), Sending::Alone)?;
+            let mut ticket = ticket.expect("only what is sent ahead can be too much");
+            Ok(match see(process, task, &mut ticket) {
+                Seen::NotBegun(how) => Err(process::crashed(process.control.pid, &how)),
+                seen => Ok((ticket, seen)),
+            })
+        });
+        match begun {
+            Some(Ok(Ok((ticket, seen)))) => {
+                Ok(Self { keeper, ticket, seen: Some(seen), ended: false })
+            }
+            Some(Ok(Err(why))) => Err(NotBegun::Died(keeper.lost(why, false))),
+            Some(Err(why)) => {
+                keeper.ended(Ended::default());
+                Err(NotBegun::Refused(why))
+            }
+            None => {
+                let why = keeper.why_gone();
+                Err(NotBegun::Died(keeper.lost(why, false)))
+            }
+        }
     }
 
     /// Lets the worker go on, unless there is something already. False: the stream has ended.
@@ -175,7 +188,10 @@ impl<K: Keeper> StreamSource<K> {
                 result.map(|()| false)
             }
             Some(Step::Gone { why, begun }) => Err(keeper.lost(why, begun)),
-            None => Err(keeper.why_gone()),
+            None => {
+                let why = keeper.why_gone();
+                Err(keeper.lost(why, true))
+            }
         }
     }
 }
