@@ -83,15 +83,15 @@ impl Calls {
         tickets
     }
 
-    /// True: it is under way.
-    pub(crate) fn give_up(&self, ticket: Ticket) -> bool {
-        let call = lock(&self.0).remove(&ticket);
-        call.is_some_and(|call| call.end.is_none())
+    /// Nobody wants to know of it any more. If it is under way, gives how many items it has that nobody has seen.
+    pub(crate) fn give_up(&self, ticket: Ticket) -> Option<usize> {
+        let call = lock(&self.0).remove(&ticket)?;
+        call.end.is_none().then_some(call.items.len())
     }
 
-    /// A call has an item, if somebody still wants it.
-    pub(crate) fn item(&self, ticket: Ticket, item: Reply) {
-        self.tell(ticket, |call| call.items.push_back(item));
+    /// A call has an item. False: nobody wants it any more.
+    pub(crate) fn item(&self, ticket: Ticket, item: Reply) -> bool {
+        self.tell(ticket, |call| call.items.push_back(item))
     }
 
     /// A call has ended, if somebody still waits for it, and nobody has said so.
@@ -99,15 +99,16 @@ impl Calls {
         self.tell(ticket, |call| call.end = call.end.take().or(Some(end)));
     }
 
-    fn tell(&self, ticket: Ticket, note: impl FnOnce(&mut Call)) {
+    fn tell(&self, ticket: Ticket, note: impl FnOnce(&mut Call)) -> bool {
         let mut calls = lock(&self.0);
-        let Some(call) = calls.get_mut(&ticket) else { return };
+        let Some(call) = calls.get_mut(&ticket) else { return false };
         note(call);
         let waker = call.waker.take();
         drop(calls);
         if let Some(waker) = waker {
             waker.wake();
         }
+        true
     }
 
     /// The process is gone; `begun`: the last of them that had begun.

@@ -179,7 +179,7 @@ pub(crate) trait Host: Send + Sync {
     ///
     /// # Errors
     /// As those of `call`.
-    fn source(&self, cargo: &dyn Cargo, task: &Task) -> Result<Box<dyn Source>>;
+    fn source(&self, cargo: &dyn Cargo, task: &Task) -> Result<Box<dyn Source + '_>>;
     /// Nobody waits for the call any more: it is to stop.
     fn give_up(&self, sent: u64);
     /// Asks a call to stop that somebody waits for.

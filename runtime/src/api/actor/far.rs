@@ -27,7 +27,7 @@ use crate::api::stream::{self, ObjectStream};
 use crate::cluster::argument::{Forwarded, ForwardedArgument, Packing};
 use crate::cluster::coder;
 use crate::cluster::upstream::{self, Upstream};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::function::Call;
 use crate::local::caller::Origin;
 use crate::local::cell::{AnyRef, Ref};
@@ -118,10 +118,15 @@ impl Far {
     }
 }
 
-/// Why the streams of an actor on a cluster stay where the actor is.
-pub(super) fn stream_stays(call: Call) -> Error {
-    let name = call.function.name();
-    cluster::stays(&format!("the stream `{name}` is produced in its caller's process"))
+/// Why a task on a cluster reads no streams of actors.
+fn stream_stays(call: Call) -> Error {
+    let (name, engine) =
+        (call.function.name(), default::with_current(|local| local.settings().engine.name()));
+    let message = format!(
+        "the stream `{name}` of an actor is called in a task, and the engine `{engine}` gives such streams to the \
+         program's own process only: return its items from a method, or use the engine `processes`"
+    );
+    Error::new(ErrorKind::Engine, message)
 }
 
 /// A handle on the way to the driver, as whose call it is.

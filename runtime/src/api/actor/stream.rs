@@ -87,7 +87,10 @@ impl<A: Actor> ActorCell<A> {
     }
 }
 
-/// What both ends of a stream of that actor share, and the producer's.
+/// What the two ends of a stream share, and the producer's.
+type Both<T> = (Arc<Shared<T>>, Outlet<T>);
+
+/// The two ends of a stream of that actor.
 ///
 /// # Errors
 /// `Config`, if nothing may be unread.
@@ -95,7 +98,7 @@ pub(super) fn ends<M: ActorStream, A: Life, K: StrandKind<A>>(
     strand: &Arc<Strand<A, K>>,
     hop: Hop,
     call: Call,
-) -> Result<(Arc<Shared<M::Item>>, Outlet<M::Item>)> {
+) -> Result<Both<M::Item>> {
     let unread_max = check_unread_max(M::max_unread())?;
     let shared = Shared::of_actor(Arc::as_ptr(strand).addr(), call, hop, unread_max);
     let outlet = Outlet::new(Arc::clone(&shared), Arc::clone(strand.local()));

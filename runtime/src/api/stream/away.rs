@@ -237,7 +237,7 @@ fn producer<F: StreamFn>(arguments: Arguments<F::Params>, outlet: Outlet<F::Item
 
 /// Takes items from another process until its end, and hands them on.
 pub(crate) async fn pass_on<T: Send + Sync + 'static>(
-    mut source: Box<dyn Source>,
+    mut source: Box<dyn Source + '_>,
     way: Way<T>,
     outlet: &Outlet<T>,
 ) -> Result<()> {
@@ -316,7 +316,7 @@ pub(crate) fn outlet_among<T: Send + Sync + 'static>(
         Box::pin(async move {
             let pack =
                 |body: &mut Body| crossing::pack(item, body, way.encode, registered, failure);
-            go_on(items.send_among(pack).await?)
+            go_on(items.send_among(pack).await)
         })
     })
 }

@@ -14,6 +14,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
@@ -37,10 +38,14 @@ use crate::wire;
 #[derive(Serialize, Deserialize)]
 enum Wish {
     /// Call what produces it, with the further arguments.
-    Begin {
-        max_unread: Option<usize>,
-    },
-    /// The next item.
+    Begin { max_unread: Option<usize> },
+    /// Do this to the stream that the further argument is.
+    To(Deed),
+}
+
+#[derive(Serialize, Deserialize)]
+enum Deed {
+    /// Tell of the next item.
     Next,
     Cancel,
     /// Nobody reads it any more.
@@ -57,7 +62,7 @@ pub(crate) struct To<T> {
 }
 
 impl<T: Send + Sync + 'static> To<T> {
-    fn ask<R: Serialize + serde::de::DeserializeOwned + Send + Sync + 'static>(
+    fn ask<R: Serialize + DeserializeOwned + Send + Sync + 'static>(
         &self,
         wish: &Wish,
         further: impl Fn(&mut Packing<'_>) -> Result<()>,
@@ -102,18 +107,18 @@ impl<T: Send + Sync + 'static> Far<T> {
         &self.lent
     }
 
-    fn wish<R>(&self, wish: &Wish) -> Result<Ref<R>>
+    fn wish<R>(&self, deed: Deed) -> Result<Ref<R>>
     where
-        R: Serialize + serde::de::DeserializeOwned + Send + Sync + 'static,
+        R: Serialize + DeserializeOwned + Send + Sync + 'static,
     {
-        self.to.ask(wish, |packing| packing.object(&self.lent), None, &Place::ROOT)
+        self.to.ask(&Wish::To(deed), |packing| packing.object(&self.lent), None, &Place::ROOT)
     }
 
     pub(super) fn next(&mut self) -> Next<T> {
         if self.ended {
             return Next::End;
         }
-        let asked = match self.asked.take().map_or_else(|| self.wish(&Wish::Next), Ok) {
+        let asked = match self.asked.take().map_or_else(|| self.wish(Deed::Next), Ok) {
             Ok(asked) => asked,
             Err(why) => return self.break_off(why),
         };
@@ -142,7 +147,7 @@ impl<T: Send + Sync + 'static> Far<T> {
 
     pub(super) fn cancel(&self) {
         // If it cannot be told, the driver is gone, and so is this process, soon.
-        drop(self.wish::<()>(&Wish::Cancel));
+        drop(self.wish::<()>(Deed::Cancel));
     }
 }
 
@@ -150,7 +155,7 @@ impl<T: Send + Sync + 'static> Drop for Far<T> {
     fn drop(&mut self) {
         if !self.ended {
             // As above. Without it the driver would hear of it with what this process says next.
-            drop(self.wish::<()>(&Wish::Drop));
+            drop(self.wish::<()>(Deed::Drop));
         }
     }
 }
@@ -222,6 +227,7 @@ impl<T: Send + Sync + 'static> Lent<T> {
     /// What is next, as a call that is complete when that is known.
     fn next(&self, way: Way<T>, call: Call) -> Ref<Told> {
         let (asked, promise) = Ref::<Told>::promise(call, 0);
+        coder::note::<Told>(asked.any());
         let ends = match &*self.lock() {
             Some(ObjectStream { end: End::Here(inlet), .. }) => {
                 Some((Arc::clone(&inlet.shared), inlet.task.clone()))
@@ -291,7 +297,7 @@ pub(crate) fn serve<T: Send + Sync + 'static>(
             let stream = begun.unwrap_or_else(|why| ObjectStream::failed(why, call));
             Ref::complete(Ok(Lent(Mutex::new(Some(stream)))), call).into_any()
         }
-        Ok(wish) => answer(&wish, &forwarded.arguments, way, call),
+        Ok(Wish::To(deed)) => answer(&deed, &forwarded.arguments, way, call),
         Err(why) => Ref::<()>::complete(Err(why), call).into_any(),
     };
     coder::named(&answer, id);
@@ -300,7 +306,7 @@ pub(crate) fn serve<T: Send + Sync + 'static>(
 
 /// Does with a stream what is done with one that has begun.
 fn answer<T: Send + Sync + 'static>(
-    wish: &Wish,
+    deed: &Deed,
     arguments: &[ForwardedArgument],
     way: Way<T>,
     call: Call,
@@ -314,14 +320,10 @@ fn answer<T: Send + Sync + 'static>(
         Ok(lent) => lent,
         Err(why) => return Ref::<()>::complete(Err(why), call).into_any(),
     };
-    match wish {
-        Wish::Next | Wish::Begin { .. } => {
-            let asked = lent.next(way, call);
-            coder::note::<Told>(asked.any());
-            return asked.into_any();
-        }
-        Wish::Cancel => lent.cancel(),
-        Wish::Drop => lent.drop_stream(),
+    match deed {
+        Deed::Next => return lent.next(way, call).into_any(),
+        Deed::Cancel => lent.cancel(),
+        Deed::Drop => lent.drop_stream(),
     }
     let done = Ref::complete(Ok(()), call);
     coder::note::<()>(done.any());

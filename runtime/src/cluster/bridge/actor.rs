@@ -23,6 +23,7 @@ use crate::cluster::detached::Found;
 use crate::cluster::frame::{About, Ended};
 use crate::cluster::registry::Registered;
 use crate::cluster::turn::Ticket;
+use crate::cluster::upstream::Upstream;
 use crate::cluster::{
     Answer, Cargo, Host, Progress, Reply, Source, about, coder, error_of, no_stream,
 };
@@ -81,6 +82,11 @@ impl Place {
         let kept = vec![What::Handle(Arc::new(carried))];
         let reply = Reply { outcome: outcome.map(ByteBuf::into_vec), kept };
         self.calls.end(ticket, End::Done { reply, how });
+    }
+
+    /// A call has an item. False: nobody wants it any more.
+    pub(super) fn item(&self, ticket: Ticket, item: Reply) -> bool {
+        self.calls.item(ticket, item)
     }
 
     /// The call has failed, and the actor goes on.
@@ -196,7 +202,7 @@ impl ActorHost {
         let call = ActorCall { place, ticket, of_actor: OfActor { about, id }, stands_at };
         let sent = self.client.call_actor(self.place.id_of(ticket), call, function, pack);
         if let Err(error) = sent {
-            self.place.calls.give_up(ticket);
+            let _ = self.place.calls.give_up(ticket);
             return Err(error);
         }
         Ok(ticket)
@@ -213,6 +219,21 @@ impl ActorHost {
             }
         };
         waiting::wait_for(ask, || self.place.calls.has_news(ticket))
+    }
+
+    /// The same as the task that this thread runs: the call is asked to stop when that is.
+    fn wait_as(&self, task: &Task, ticket: Ticket) -> Result<Progress> {
+        let mut wakes = Wakes::new(task.running);
+        let mut was_told = false;
+        let news = self.wait(ticket, |waker| {
+            wakes.renew(waker);
+            if wakes.is_to_stop() && !was_told {
+                was_told = true;
+                self.cancel(ticket);
+            }
+        });
+        drop(wakes);
+        read(news, Some(task))
     }
 
     fn is_lost(&self) -> bool {
@@ -268,26 +289,14 @@ impl Host for ActorHost {
         take: &mut dyn FnMut(Answer<'_>) -> Result<()>,
     ) -> Result<()> {
         let ticket = self.send(cargo, task)?;
-        let mut wakes = Wakes::new(task.running);
-        let mut was_told = false;
-        let end = self.wait(ticket, |waker| {
-            wakes.renew(waker);
-            if wakes.is_to_stop() && !was_told {
-                was_told = true;
-                self.cancel(ticket);
+        match self.wait_as(task, ticket)? {
+            Progress::End(reply) => take_reply(reply, take),
+            Progress::Item(_) => {
+                self.give_up(ticket);
+                self.more(ticket);
+                Err(no_stream())
             }
-        });
-        drop(wakes);
-        let Progress::End(Reply { outcome, kept }) = read(end, Some(task))? else {
-            self.give_up(ticket);
-            return Err(no_stream());
-        };
-        let taken = match outcome {
-            Ok(bytes) => take(Ok(&bytes)),
-            Err(failed) => take(Err(failed)),
-        };
-        drop(kept);
-        taken
+        }
     }
 
     fn lost(&self) -> Option<Error> {
@@ -319,17 +328,21 @@ impl Host for ActorHost {
         self.place.calls.poll(sent, waker).map(|news| read(news, None))
     }
 
-    fn more(&self, _: u64) {
-        unreachable!("its calls give no streams")
+    fn more(&self, sent: u64) {
+        self.client.want_items(self.place.id_of(sent), 1);
     }
 
-    fn source(&self, _: &dyn Cargo, _: &Task) -> Result<Box<dyn Source>> {
-        unreachable!("its calls give no streams")
+    fn source(&self, cargo: &dyn Cargo, task: &Task) -> Result<Box<dyn Source + '_>> {
+        let ticket = self.send(cargo, task)?;
+        Ok(Box::new(PlaceSource { host: self, ticket, owes: false, ended: false }))
     }
 
     fn give_up(&self, sent: u64) {
-        if self.place.calls.give_up(sent) {
+        if let Some(unseen) = self.place.calls.give_up(sent) {
             self.cancel(sent);
+            if unseen > 0 {
+                self.more(sent);
+            }
         }
     }
 
@@ -346,6 +359,70 @@ impl Host for ActorHost {
 
     fn leave(&self) {
         self.left.store(self.detached, Ordering::Relaxed);
+    }
+}
+
+fn take_reply(reply: Reply, take: &mut dyn FnMut(Answer<'_>) -> Result<()>) -> Result<()> {
+    let Reply { outcome, kept } = reply;
+    let taken = match outcome {
+        Ok(bytes) => take(Ok(&bytes)),
+        Err(failed) => take(Err(failed)),
+    };
+    drop(kept);
+    taken
+}
+
+/// A stream that is produced at a place, by a call in the middle of which the actor is.
+struct PlaceSource<'a> {
+    host: &'a ActorHost,
+    ticket: Ticket,
+    /// The last item was taken, and that was not told.
+    owes: bool,
+    ended: bool,
+}
+
+impl Source for PlaceSource<'_> {
+    fn next(
+        &mut self,
+        task: &Task,
+        take: &mut dyn FnMut(Answer<'_>) -> Result<()>,
+    ) -> Result<bool> {
+        if self.ended {
+            return Ok(false);
+        }
+        if self.owes {
+            self.host.more(self.ticket);
+        }
+        let progress = self.host.wait_as(task, self.ticket);
+        self.owes = matches!(progress, Ok(Progress::Item(_)));
+        self.ended = !self.owes;
+        match progress? {
+            Progress::Item(reply) => take_reply(reply, take).map(|()| true),
+            Progress::End(reply) => {
+                take_reply(reply, &mut |answer| answer.map(drop).map_err(error_of)).map(|()| false)
+            }
+        }
+    }
+
+    fn stop(&mut self, task: &Task) {
+        if !self.ended {
+            self.host.cancel(self.ticket);
+        }
+        while !self.ended {
+            // What it ends with nobody wants to know.
+            let _ = self.next(task, &mut |_| Ok(()));
+        }
+    }
+}
+
+impl Drop for PlaceSource<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.host.give_up(self.ticket);
+            if self.owes {
+                self.host.more(self.ticket);
+            }
+        }
     }
 }
 

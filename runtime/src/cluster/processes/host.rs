@@ -278,7 +278,7 @@ impl Host for ActorHost {
         }
     }
 
-    fn source(&self, cargo: &dyn Cargo, task: &Task) -> Result<Box<dyn Source>> {
+    fn source(&self, cargo: &dyn Cargo, task: &Task) -> Result<Box<dyn Source + '_>> {
         let shared = &self.shared;
         let local = shared.local.upgrade().ok_or_else(|| pool::shut_down_before("it ran"))?;
         match StreamSource::begin(Kept(Arc::clone(shared)), cargo, task, &local) {
@@ -288,7 +288,7 @@ impl Host for ActorHost {
     }
 
     fn give_up(&self, sent: u64) {
-        if self.shared.calls.give_up(sent)
+        if self.shared.calls.give_up(sent).is_some()
             && let Some(process) = &mut *lock(&self.shared.process)
         {
             // On the way of the calls: it stops before those are begun that come after. What cannot be sent shows in

@@ -103,7 +103,8 @@ fn hear(shared: &Shared, actor: &Weak<dyn Living>) -> Heard {
                 let done = serving::Done::new(outcome, frame, Ended::default());
                 let kept = keep.iter().map(|id| serving::what(process, *id));
                 let told = kept.collect::<Result<_>>().and_then(|kept| {
-                    shared.calls.item(ticket, take_out(process, done, kept)?);
+                    // One that nobody wants was asked to stop.
+                    let _ = shared.calls.item(ticket, take_out(process, done, kept)?);
                     Ok(())
                 });
                 if let Err(error) = told {

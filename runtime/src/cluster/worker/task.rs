@@ -6,7 +6,6 @@ use std::panic::Location;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
-use crate::cluster::argument::unfit;
 use crate::cluster::bridge::hosted::{self, Report};
 use crate::cluster::frame::{self, About, Body, Bytes, Outcome};
 use crate::cluster::turn::Ticket;
@@ -88,14 +87,25 @@ impl Items {
     pub(crate) async fn send_among(
         self,
         pack: impl FnOnce(&mut Body) -> (Outcome, Vec<Held>),
-    ) -> Result<bool> {
-        let Reader::Driver(connection) = self.reader else {
-            return Err(unfit("an item of a stream that nobody can read"));
+    ) -> bool {
+        let running = match self.reader {
+            Reader::Driver(connection) => {
+                connection.running().awaits_more(self.ticket);
+                self.send_to_driver(connection, pack);
+                Some(connection.running())
+            }
+            Reader::Host => {
+                let mut body = hosted::body();
+                let (outcome, held) = pack(&mut body);
+                hosted::send_item_among(self.ticket, outcome, held, body)
+            }
         };
-        let running = connection.running();
-        running.awaits_more(self.ticket);
-        self.send_to_driver(connection, pack);
-        Ok(poll_fn(|context| running.poll_more(self.ticket, context.waker())).await)
+        match running {
+            Some(running) => {
+                poll_fn(|context| running.poll_more(self.ticket, context.waker())).await
+            }
+            None => false,
+        }
     }
 
     fn send_to_driver(
@@ -237,7 +247,7 @@ impl Running {
     }
 
     /// The stream is about to send an item, and waits then.
-    fn awaits_more(&self, ticket: Ticket) {
+    pub(in crate::cluster) fn awaits_more(&self, ticket: Ticket) {
         let before = self.now().streams.insert(ticket, More::Awaited(None));
         drop(before);
     }

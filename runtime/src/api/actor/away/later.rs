@@ -12,7 +12,7 @@
 //! taken back, and where the actor crashes before, it waits for the next one.
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -32,7 +32,8 @@ use crate::local::current::{self, Own, Task};
 use crate::local::job::AsTask;
 use crate::local::life::Life;
 use crate::local::strand::{Body, Borrowing};
-use crate::local::{Local, default, panics};
+use crate::local::stream::Outlet;
+use crate::local::{Local, cancelling, default, panics};
 use crate::wire::{self, Held};
 
 /// The arguments of a call, for all of its tries.
@@ -70,9 +71,7 @@ fn shared<'a, M: ActorMethod>(
         let sent = actor.host.send(&Load { registered, pack }, &task())?;
         let mut under_way = UnderWay::new(actor, sent);
         let reply = poll_fn(|context| {
-            if <Away<M::Actor> as Life>::LASTS {
-                under_way.pass_cancel_on(&task());
-            }
+            under_way.pass_cancel_on(&task());
             let polled = under_way.host.poll(sent, context.waker());
             under_way.ended = polled.is_ready();
             polled
@@ -96,35 +95,60 @@ pub(super) fn read<T>(Reply { outcome, kept }: Reply, way: Way<T>) -> Result<T> 
 pub(super) struct UnderWay<'a> {
     host: &'a dyn Host,
     sent: u64,
+    /// Whether it goes on to its own end when it is cancelled.
+    lasts: bool,
     ended: bool,
     /// It was asked to stop.
     told: bool,
+    /// It gives a stream, and waits for word that its last item was taken.
+    owes: bool,
+}
+
+fn is_cancelled(task: &Task) -> bool {
+    // SAFETY: what is polled is running.
+    unsafe { task.running.is_cancelled() }
 }
 
 impl<'a> UnderWay<'a> {
     pub(super) fn new<A: Actor>(actor: &'a Away<A>, sent: u64) -> Self {
-        UnderWay { host: &*actor.host, sent, ended: false, told: false }
+        let lasts = <Away<A> as Life>::LASTS;
+        UnderWay { host: &*actor.host, sent, lasts, ended: false, told: false, owes: false }
     }
 
     /// Of a call that gives a stream: the next item, and then its end.
     pub(super) async fn next(&mut self) -> Result<Progress> {
+        if std::mem::take(&mut self.owes) {
+            self.host.more(self.sent);
+        }
         poll_fn(|context| {
+            self.pass_cancel_on(&task());
             let polled = self.host.poll_stream(self.sent, context.waker());
-            self.ended = !matches!(polled, Poll::Pending | Poll::Ready(Ok(Progress::Item(_))));
+            self.owes = matches!(polled, Poll::Ready(Ok(Progress::Item(_))));
+            self.ended = polled.is_ready() && !self.owes;
             polled
         })
         .await
     }
 
-    /// Lets it go on, whose item was taken.
-    pub(super) fn more(&self) {
-        self.host.more(self.sent);
+    /// Hands an item on, until there is room for another.
+    pub(super) async fn hand_on<T: Send + Sync + 'static>(
+        &self,
+        item: Result<T>,
+        outlet: &Outlet<T>,
+    ) -> Result<()> {
+        let mut sending = pin!(outlet.send(item));
+        let send = poll_fn(|context| match sending.as_mut().poll(context) {
+            Poll::Pending if self.lasts && is_cancelled(&task()) => {
+                Poll::Ready(Err(cancelling::cancelled_while_running()))
+            }
+            polled => polled,
+        });
+        send.await
     }
 
-    /// Asks it to stop if the task was that it is, which this thread polls.
+    /// Asks it to stop if the task was that it is, which this thread polls; one that does not last is dropped.
     fn pass_cancel_on(&mut self, task: &Task) {
-        // SAFETY: what is polled is running.
-        if !self.told && unsafe { task.running.is_cancelled() } {
+        if self.lasts && !self.told && is_cancelled(task) {
             self.told = true;
             self.host.cancel(self.sent);
         }
@@ -135,6 +159,10 @@ impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         if !self.ended {
             self.host.give_up(self.sent);
+            if self.owes {
+                // It comes to its end by that.
+                self.host.more(self.sent);
+            }
         }
     }
 }

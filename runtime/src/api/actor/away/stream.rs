@@ -21,18 +21,18 @@ use std::task::{Context, Poll, Waker};
 use super::later::{self, Outcome, UnderWay, read};
 use super::{Away, Load, decode_failure, task, with_state};
 use crate::api::actor::stream::{ActorStream, ends};
-use crate::api::actor::{ActorCell, ActorHandle, Kind, awaited_by_call, far};
+use crate::api::actor::{Actor, ActorCell, ActorHandle, Kind, awaited_by_call, far};
 use crate::api::crossing::{self, Arguments};
 use crate::api::parameter::Params;
 use crate::api::port::{FailureWay, Way};
 use crate::api::stream::ObjectStream;
 use crate::api::stream::away::{outlet_among, outlet_of, pass_on};
 use crate::api::stream::far::serve;
+use crate::cluster::Progress;
 use crate::cluster::argument::{Argument, Forwarded, ForwardedArgument, Packing, unfit};
 use crate::cluster::frame::Body;
 use crate::cluster::registry::{Later, Nature, Registered};
 use crate::cluster::worker::task::{Ended, Replier, Start};
-use crate::cluster::{self, Progress};
 use crate::error::{Error, Result};
 use crate::function::{Call, Hop};
 use crate::local::caller::Origin;
@@ -56,11 +56,7 @@ pub struct ActorStreamCrossing<M: ActorStream> {
 impl Registered {
     /// The entry of a method that streams.
     pub const fn of_actor_stream<M: ActorStream>() -> Self {
-        let later = if <M::Actor as crate::api::actor::Actor>::ASYNC {
-            Some(begin_later::<M> as Later)
-        } else {
-            None
-        };
+        let later = if <M::Actor as Actor>::ASYNC { Some(begin_later::<M> as Later) } else { None };
         Self::new(M::function, run::<M>, forward::<M>, failure::<M>)
             .run_later(later)
             .of_actors()
@@ -96,9 +92,6 @@ pub(in crate::api::actor) fn begin<M: ActorStream>(
 ) -> Result<ObjectStream<M::Item>> {
     if M::crossing().is_none() {
         return Err(far::stays::<M::Actor>());
-    }
-    if cluster::is_over_bridge() {
-        return Err(far::stream_stays(call));
     }
     let hop = match &stands_at {
         Some(place) => Hop::from(call).at(Arc::clone(place)),
@@ -159,8 +152,11 @@ fn producer<'a, M: ActorStream>(
 /// The same where calls wait, as the driver's strand calls it.
 fn body<M: ActorStream>() -> MethodBody<Away<M::Actor>, Ends<M>, ()> {
     match M::body() {
-        MethodBody::Alone(_) | MethodBody::AloneLater(_) => MethodBody::AloneLater(alone::<M>),
-        MethodBody::Shared(_) | MethodBody::SharedLater(_) => MethodBody::SharedLater(shared::<M>),
+        MethodBody::Alone(_) | MethodBody::AloneLater(_) if <M::Actor as Actor>::ASYNC => {
+            MethodBody::AloneLater(alone::<M>)
+        }
+        // One after the other, where the actor is.
+        _ => MethodBody::SharedLater(shared::<M>),
     }
 }
 
@@ -182,10 +178,9 @@ fn shared<'a, M: ActorStream>(
         let mut under_way = UnderWay::new(actor, sent);
         loop {
             match under_way.next().await? {
-                Progress::Item(reply) => outlet.send(read(reply, way)).await?,
+                Progress::Item(reply) => under_way.hand_on(read(reply, way), &outlet).await?,
                 Progress::End(reply) => return read(reply, Way::new()),
             }
-            under_way.more();
         }
     })
 }
