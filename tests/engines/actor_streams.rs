@@ -276,6 +276,8 @@ fn reads(
 
 pub(crate) fn nested(_: Engine) -> mobula::Result<()> {
     let (shelf, well) = (Shelf::remote(10), Well::remote(5));
+    // Where there are no actors, that says so.
+    mobula::get(shelf.len())?;
     assert_eq!(mobula::get(reads::remote(&shelf, &well))?, 45 + 6 + 10);
     assert_eq!(mobula::get(shelf.len())?, 10);
     Ok(())
