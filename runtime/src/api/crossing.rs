@@ -406,9 +406,12 @@ where
 {
     if let Some(any) = ids::find(id) {
         upstream.import_again(id);
-        return Ref::from_any(any)
-            .map(Into::into)
-            .ok_or_else(|| unfit("an object of another type"));
+        // A driver that has joined a cluster may have workers of its own, too.
+        let found = match Ref::from_any(any.clone()) {
+            Some(object) => Some(object.into()),
+            None => from_stored(any)?,
+        };
+        return found.ok_or_else(|| unfit("an object of another type"));
     }
     let call = Call { function: &IMPORTED, called_at: Location::caller() };
     Ok(import_new(upstream, id, Way::<T>::new(), call).into())
