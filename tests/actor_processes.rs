@@ -569,3 +569,126 @@ fn readers_know_who_they_are_and_what_they_store() {
         assert_eq!(sums[99_999], 99_999.0 + n as f64);
     }
 }
+
+/// Streams; the one that computes, and the one that waits.
+struct Source;
+
+#[remote]
+impl Source {
+    pub fn new() -> Self {
+        Self
+    }
+
+    #[remote(stream, max_unread = 2)]
+    pub fn counts(&mut self, dies_at: Option<u64>) -> impl Iterator<Item = u64> {
+        (0..100).inspect(move |at| {
+            if dies_at == Some(*at) {
+                std::process::abort();
+            }
+        })
+    }
+
+    pub fn pid(&self) -> u32 {
+        std::process::id()
+    }
+}
+
+struct Spring;
+
+#[remote]
+impl Spring {
+    pub async fn new() -> Self {
+        Self
+    }
+
+    #[remote(stream, max_unread = 2)]
+    pub fn counts(&mut self, dies_at: Option<u64>) -> impl Iterator<Item = u64> {
+        (0..100).inspect(move |at| {
+            if dies_at == Some(*at) {
+                std::process::abort();
+            }
+        })
+    }
+
+    pub async fn pid(&self) -> u32 {
+        std::process::id()
+    }
+}
+
+/// Where a process dies in the middle of a stream, that ends with it, and is not run again.
+macro_rules! dies_in_a_stream {
+    ($actor:ident) => {{
+        let actor = $actor::options().max_restarts(2).max_task_retries(5).remote();
+        let mut items: Vec<_> = actor.counts(Some(7)).map(mobula::get).collect();
+        let error = items.pop().unwrap().unwrap_err();
+        assert_eq!((error.kind(), items.len()), (ErrorKind::WorkerCrashed, 7), "{error}");
+        assert!(error.to_string().contains("SIGABRT"), "{error}");
+
+        // Somebody else kills it while it waits for its reader.
+        let pid = mobula::get(actor.pid()).unwrap();
+        let mut stream = actor.counts(None);
+        assert_eq!(mobula::get(stream.next().unwrap()).unwrap(), 0);
+        kill(pid);
+        let mut rest: Vec<_> = stream.map(mobula::get).collect();
+        let error = rest.pop().unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WorkerCrashed, "{error}");
+        let rest: Vec<_> = rest.into_iter().map(Result::unwrap).collect();
+        assert!(rest.iter().copied().eq((1..).take(rest.len())) && rest.len() <= 4, "{rest:?}");
+        assert_ne!(mobula::get(actor.pid()).unwrap(), pid);
+        assert_eq!(actor.counts(None).count(), 100);
+
+        // What waits in line comes to the actor that has no more restarts, or not at all.
+        let (dies, waits) = (actor.counts(Some(0)), actor.counts(None));
+        let last = mobula::get(dies.last().unwrap()).unwrap_err();
+        assert_eq!(last.kind(), ErrorKind::WorkerCrashed, "{last}");
+        let last = mobula::get(waits.last().unwrap()).unwrap_err();
+        assert_eq!(last.kind(), ErrorKind::ActorDied, "{last}");
+
+        // It dies before the stream begins: that comes once more, whoever hears of the death first.
+        for _ in 0..5 {
+            let actor = $actor::options().max_restarts(1).remote();
+            kill(mobula::get(actor.pid()).unwrap());
+            let items: mobula::Result<Vec<_>> = actor.counts(None).map(mobula::get).collect();
+            assert_eq!(items.unwrap().len(), 100);
+        }
+    }};
+}
+
+#[test]
+fn a_process_that_dies_ends_the_stream_of_its_actor() {
+    for cpus in [1, 2] {
+        let runtime = runtime(cpus);
+        let _entered = runtime.enter();
+        dies_in_a_stream!(Source);
+        dies_in_a_stream!(Spring);
+    }
+}
+
+#[test]
+fn actors_whose_calls_compute_side_by_side_do_not_stream() {
+    let runtime = runtime(2);
+    let _entered = runtime.enter();
+    let source = Source::options().max_concurrency(2).remote();
+    let error = mobula::get(source.counts(None).next().unwrap()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Engine, "{error}");
+    assert!(error.to_string().contains("max_concurrency"), "{error}");
+}
+
+#[test]
+fn unread_streams_of_actors_hold_no_cpu_and_a_shutdown_ends_them() {
+    let runtime = runtime(1);
+    let entered = runtime.enter();
+    let streams: Vec<_> = (0..4).map(|_| Source::remote().counts(None)).collect();
+    let others: Vec<_> = (0..4).map(|_| Spring::remote().counts(None)).collect();
+    let mut all: Vec<_> = streams.into_iter().chain(others).collect();
+    for stream in &mut all {
+        assert_eq!(mobula::get(stream.next().unwrap()).unwrap(), 0);
+    }
+    assert_ne!(mobula::get(pid::remote()).unwrap(), std::process::id());
+    drop(entered);
+    runtime.shutdown();
+    for stream in all {
+        let last = mobula::get(stream.last().unwrap()).unwrap_err();
+        assert_eq!(last.kind(), ErrorKind::ShutDown, "{last}");
+    }
+}

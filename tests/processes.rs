@@ -276,6 +276,36 @@ fn a_stream_comes_item_by_item_and_its_crash_is_the_last() {
     assert_eq!(ended, [0, 1]);
 }
 
+/// Reads a stream on the only CPU, and says how it came to its end.
+#[remote]
+fn reads_counts(up_to: u64) -> (usize, String) {
+    let mut items: Vec<_> =
+        counts::options().max_unread(1).remote(up_to).map(mobula::get).collect();
+    let last = items.pop().expect("an end");
+    (items.len(), last.map_or_else(|error| format!("{:?}", error.kind()), |last| last.to_string()))
+}
+
+/// Dies in the middle of a stream.
+#[remote]
+fn dies_reading() {
+    let mut stream = counts::options().max_unread(1).remote(6);
+    mobula::get(stream.next().expect("an item")).expect("an item");
+    std::process::abort();
+}
+
+#[test]
+fn a_task_reads_a_stream_that_the_driver_has_for_it() {
+    let runtime = runtime(1);
+    let _entered = runtime.enter();
+    assert_eq!(mobula::get(reads_counts::remote(3)).unwrap(), (2, "2".to_owned()));
+    let crashed = mobula::get(reads_counts::remote(20)).unwrap();
+    assert_eq!(crashed, (7, "WorkerCrashed".to_owned()));
+    // The stream goes with the process that has it.
+    let died = mobula::get(dies_reading::remote()).unwrap_err();
+    assert_eq!(died.kind(), ErrorKind::WorkerCrashed);
+    assert_eq!(mobula::get(square::remote(3)).unwrap(), 9);
+}
+
 #[remote]
 fn prints(line: &str) {
     println!("{line}");

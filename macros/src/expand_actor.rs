@@ -273,7 +273,7 @@ fn call(actor: &Actor, local: bool, method: &Method, signature: &Signature) -> T
             (quote!(ObjectRef), submission(actor, local, method.access, signature, quote!(&self.0)))
         }
         Some(stream) => {
-            (quote!(ObjectStream), stream_call(actor, method.access, signature, stream))
+            (quote!(ObjectStream), stream_call(actor, local, method.access, signature, stream))
         }
     };
     quote! {
@@ -286,9 +286,10 @@ fn call(actor: &Actor, local: bool, method: &Method, signature: &Signature) -> T
     }
 }
 
-/// What hands the call of a method that streams to the cell.
+/// What hands the call of a method that streams to the cell, as `submission` does.
 fn stream_call(
     actor: &Actor,
+    local: bool,
     access: Access,
     signature: &Signature,
     stream: &Streaming,
@@ -304,23 +305,75 @@ fn stream_call(
     };
     let items = quote!(<#ty>::#ident(#this, #passed));
     let produce = expand_stream::produce(signature, stream.source, items, &outlet);
-    let max_unread = match &stream.max_unread {
-        Some(max_unread) => quote!(::core::option::Option::Some(#max_unread)),
-        None => quote!(::core::option::Option::None),
-    };
+    let max_unread = stream.max_unread.as_ref().map(|max_unread| {
+        quote! {
+            fn max_unread() -> ::core::option::Option<usize> {
+                ::core::option::Option::Some(#max_unread)
+            }
+        }
+    });
     let declaration = expand::declaration(ident, &name(actor, signature));
+    let (registers, crossing) =
+        leaves(local, signature, quote!(register_actor_stream), quote!(ActorStreamCrossing));
     quote! {
-        #declaration
-        ::mobula::__private::ActorCell::<#ty>::stream::<#markers, #value>(
-            &self.0,
-            &FUNCTION,
-            #slots,
-            ::mobula::__private::ProducerBody::<#ty, #markers, #value>::#body(
-                |#this, (#held, #outlet)| #produce,
-            ),
-            #max_unread,
-        )
+        enum __Call {}
+
+        const _: () = {
+            #registers
+
+            #[automatically_derived]
+            impl ::mobula::__private::ActorStream for __Call {
+                type Actor = #ty;
+                type Params = #markers;
+                type Item = #value;
+
+                fn function() -> &'static ::mobula::__private::Function {
+                    #declaration
+                    &FUNCTION
+                }
+
+                #max_unread
+
+                fn body() -> ::mobula::__private::ProducerBody<Self> {
+                    ::mobula::__private::ProducerBody::<Self>::#body(
+                        |#this, (#held, #outlet)| #produce,
+                    )
+                }
+
+                #crossing
+            }
+        };
+        ::mobula::__private::ActorCell::<#ty>::stream::<__Call>(&self.0, #slots)
     }
+}
+
+/// What lets other processes ask for a method by its name, and how its calls cross to them, unless it is `local`.
+fn leaves(
+    local: bool,
+    signature: &Signature,
+    register: TokenStream,
+    crossing: TokenStream,
+) -> (Option<TokenStream>, Option<TokenStream>) {
+    if local {
+        return (None, None);
+    }
+    let fails = signature.fails(quote!(__Call));
+    let registers = quote! {
+        ::mobula::__private::#register!(__Call);
+        #fails
+    };
+    let (ports, way, failure) = (signature.ports(), signature.way(), signature.failure_way());
+    let crossing = quote! {
+        fn crossing() -> ::core::option::Option<::mobula::__private::#crossing<Self>> {
+            ::core::option::Option::Some(::mobula::__private::#crossing {
+                registered: &REGISTERED,
+                ports: #ports,
+                way: #way,
+                failure: #failure,
+            })
+        }
+    };
+    (Some(registers), Some(crossing))
 }
 
 /// What hands a call to `cell`: the method as a type of its own, which another process can ask for by its
@@ -346,27 +399,13 @@ fn submission(
     let body = format_ident!("{body}");
     let declaration = expand::declaration(ident, &name(actor, signature));
     let copiers = signature.copiers();
-    let fails = (!local).then(|| signature.fails(quote!(__Call)));
-    let crossing = (!local).then(|| {
-        let (ports, way, failure) = (signature.ports(), signature.way(), signature.failure_way());
-        quote! {
-            fn crossing() -> ::core::option::Option<::mobula::__private::MethodCrossing<Self>> {
-                ::core::option::Option::Some(::mobula::__private::MethodCrossing {
-                    registered: &REGISTERED,
-                    ports: #ports,
-                    way: #way,
-                    failure: #failure,
-                })
-            }
-        }
-    });
-    let registers = (!local).then(|| quote!(::mobula::__private::register_method!(__Call);));
+    let (registers, crossing) =
+        leaves(local, signature, quote!(register_method), quote!(MethodCrossing));
     quote! {
         enum __Call {}
 
         const _: () = {
             #registers
-            #fails
 
             #[automatically_derived]
             impl ::mobula::__private::ActorMethod for __Call {

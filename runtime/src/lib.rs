@@ -115,8 +115,8 @@ pub mod prelude {
 pub mod __private {
     pub use crate::api::actor::{
         Actor, ActorCell, ActorConfig, ActorControl, ActorCrossing, ActorHandle, ActorMethod,
-        ActorOptions, Construct, IsShareable, MethodBody, MethodCrossing, NotShareable,
-        ProducerBody, Shareable, Sharing, Tick, start_actor,
+        ActorOptions, ActorStream, ActorStreamCrossing, Construct, IsShareable, MethodBody,
+        MethodCrossing, NotShareable, ProducerBody, Shareable, Sharing, Tick, start_actor,
     };
     pub use crate::api::copier::{Copier, CopyEach, CopyNone, Copying};
     pub use crate::api::crossing::Crossing;
@@ -141,8 +141,8 @@ pub mod __private {
     pub use crate::size::estimate as estimated_size;
     pub use crate::store::{KindOf, Noted, NotedIfPortable, NotedIfSized, NotedNot};
     pub use crate::{
-        copier, failure, failure_way, note_type, port, register_actor, register_function,
-        register_method, register_stream, shareable, way,
+        copier, failure, failure_way, note_type, port, register_actor, register_actor_stream,
+        register_function, register_method, register_stream, shareable, way,
     };
     pub use inventory;
 
@@ -250,6 +250,17 @@ macro_rules! register_stream {
     ($stream:ty) => {
         static REGISTERED: $crate::__private::Registered =
             $crate::__private::Registered::of_stream::<$stream>();
+        $crate::__private::inventory::submit! { $crate::__private::Known(&REGISTERED) }
+    };
+}
+
+/// Lets other processes ask for a method that streams by its name.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! register_actor_stream {
+    ($method:ty) => {
+        static REGISTERED: $crate::__private::Registered =
+            $crate::__private::Registered::of_actor_stream::<$method>();
         $crate::__private::inventory::submit! { $crate::__private::Known(&REGISTERED) }
     };
 }

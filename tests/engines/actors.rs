@@ -3,28 +3,6 @@
 use super::tasks::{DRAWS, Refused, draws, fib, square};
 use super::*;
 
-struct Shelf {
-    items: Vec<u64>,
-}
-
-#[remote]
-impl Shelf {
-    pub fn new(items: u64) -> Self {
-        Self { items: (0..items).collect() }
-    }
-
-    #[remote(stream, max_unread = 2)]
-    pub fn list(&self) -> impl Iterator<Item = u64> {
-        self.items.iter().copied()
-    }
-}
-
-pub(crate) fn actor_streams(_: Engine) -> mobula::Result<()> {
-    let items = Shelf::remote(100).list().map(get).collect::<mobula::Result<Vec<_>>>()?;
-    assert!(items.into_iter().eq(0..100));
-    Ok(())
-}
-
 pub(crate) struct Counter(u64);
 
 #[remote]

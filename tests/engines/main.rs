@@ -13,6 +13,7 @@ use mobula::prelude::*;
 use mobula::{ActorEnd, EventKind, RetryDelay};
 use serde::{Deserialize, Serialize};
 
+mod actor_streams;
 mod actors;
 mod queued;
 mod streams;
@@ -93,7 +94,13 @@ const PIECES: &[Piece] = &[
     ),
     ("actors: handles in arguments, results and values, actors in tasks", actors::actor_handles),
     ("actors: `async fn`", actors::waiting_actors),
-    ("actors: `#[remote(stream)]` on methods", actors::actor_streams),
+    ("actors: `#[remote(stream)]` on methods", actor_streams::streams),
+    (
+        "actors: `#[remote(stream)]` on methods: `max_unread`, `cancel`, not read to the end",
+        actor_streams::bounds,
+    ),
+    ("actors: `#[remote(stream)]` on methods, crashes and ends", actor_streams::ends),
+    ("actors: `#[remote(stream)]` on methods, in tasks", actor_streams::nested),
     ("`ActorPool`", actors::actor_pools),
     ("`mobula::python`", tasks::python),
     ("closures: `spawn`, `mobula::map`", tasks::closures),

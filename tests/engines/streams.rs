@@ -142,10 +142,75 @@ fn reads(n: u64) -> mobula::Result<u64> {
     Ok(squares.iter().sum())
 }
 
-pub(crate) fn nested(_: Engine) -> mobula::Result<()> {
+/// Passes the items on as refs, long ones and short ones.
+#[remote]
+fn passes_on(values: &[f64]) -> mobula::Result<(u64, f64)> {
+    let refs: Vec<_> = squares::remote(4).collect();
+    let sums =
+        windows::remote(mobula::put(values.to_vec()), 100_000).map(|part| total::remote(part));
+    let sums = mobula::get(sums.collect::<Vec<_>>())?;
+    Ok((mobula::get(sum::remote(refs))?, sums.into_iter().sum()))
+}
+
+/// How what a stream gives comes to its end: after so many items, with this.
+#[remote]
+fn breaks(n: u64) -> (u64, String) {
+    let mut items: Vec<_> = breaks_at::remote(n).map(mobula::get).collect();
+    let error = items.pop().expect("the panic").expect_err("the panic");
+    (items.len() as u64, format!("{:?}: {error}", error.kind()))
+}
+
+/// Reads so many items, asks the producer to stop if it is to, and says what comes then.
+#[remote]
+fn stops(path: PathBuf, cancels: bool) -> mobula::Result<Option<String>> {
+    let mut stream = counted::options().max_unread(2).remote(path);
+    for expected in 1..=5 {
+        let item = mobula::get(stream.next().expect("there is no end"))?;
+        assert_eq!(item, expected);
+    }
+    if !cancels {
+        return Ok(None);
+    }
+    stream.cancel();
+    let last = stream.map(mobula::get).last().expect("a failure").expect_err("a failure");
+    Ok(Some(format!("{:?}", last.kind())))
+}
+
+#[remote]
+async fn awaits(n: u64) -> mobula::Result<u64> {
+    use futures::StreamExt;
+    let mut stream = std::pin::pin!(later::remote(n));
+    let mut sum = 0;
+    while let Some(item) = stream.next().await {
+        sum += item.await?;
+    }
+    Ok(sum)
+}
+
+/// A stream of what another one gives.
+#[remote(stream)]
+fn doubled(n: u64) -> impl Iterator<Item = mobula::Result<u64>> {
+    squares::options().max_unread(1).remote(n).map(|square| Ok(2 * mobula::get(square)?))
+}
+
+pub(crate) fn nested(engine: Engine) -> mobula::Result<()> {
     assert_eq!(mobula::get(reads::remote(5))?, 30);
     // As many as there are CPUs, each of which waits for another task.
     let both = [reads::remote(10), reads::remote(20)];
     assert_eq!(mobula::get(both)?, [285, 2470]);
+    assert_eq!(mobula::get(passes_on::remote(vec![1.0; 100_002]))?, (14, 300_000.0));
+    let (count, error) = mobula::get(breaks::remote(20))?;
+    assert!(count == 20 && error.contains("it broke at 20"), "{count}: {error}");
+    assert!(error.starts_with("Panic: task `breaks_at` (called at tests/engines"), "{error}");
+    let name = format!("mobula-inner-stream-{}-{}", process::id(), engine.name());
+    let path = std::env::temp_dir().join(name);
+    assert_eq!(mobula::get(stops::remote(path.clone(), true))?, Some("Cancelled".to_owned()));
+    assert_eq!(mobula::get(stops::remote(path.clone(), false))?, None);
+    assert_eq!(mobula::get(awaits::remote(20))?, 190);
+    assert_eq!(all(doubled::remote(5))?, [0, 2, 8, 18, 32]);
+    // None of them has a CPU any more.
+    let both = square::options().num_cpus(if engine == Engine::Ray { 2 } else { 1 });
+    assert_eq!(mobula::get(both.remote(3))?, 9);
+    let _ = fs::remove_file(&path);
     Ok(())
 }

@@ -53,14 +53,14 @@ mod tick;
 
 pub use self::shareable::{IsShareable, NotShareable, Shareable, Sharing};
 
-pub use self::away::{ActorCrossing, MethodCrossing};
+pub use self::away::{ActorCrossing, ActorStreamCrossing, MethodCrossing};
 use self::away::{Away, Plan};
 use self::calling::{call_hosted, call_strand};
 pub use self::control::{ActorControl, exit_actor, kill};
 pub use self::deliver::deliver;
 use self::far::Far;
 pub use self::options::{ActorConfig, ActorOptions, get_actor};
-pub use self::stream::ProducerBody;
+pub use self::stream::{ActorStream, ProducerBody};
 pub use self::tick::Tick;
 
 /// A type whose `impl` block has `#[remote]`.

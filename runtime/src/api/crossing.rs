@@ -297,8 +297,7 @@ fn forward<F: RemoteFn>(forwarded: Forwarded) -> AnyRef {
     };
     let refused = |error| refused(error, call, |_| Place::ROOT);
     let task = submitted.unwrap_or_else(refused).into_any();
-    let _ = task.extra().id.set(id);
-    coder::id_of(&task);
+    coder::named(&task, id);
     task
 }
 
@@ -407,18 +406,29 @@ where
 {
     if let Some(any) = ids::find(id) {
         upstream.import_again(id);
-        return Ref::from_any(any)
-            .map(Into::into)
-            .ok_or_else(|| unfit("an object of another type"));
+        // A driver that has joined a cluster may have workers of its own, too.
+        let found = match Ref::from_any(any.clone()) {
+            Some(object) => Some(object.into()),
+            None => from_stored(any)?,
+        };
+        return found.ok_or_else(|| unfit("an object of another type"));
     }
-    let way = Way::<T>::new();
     let call = Call { function: &IMPORTED, called_at: Location::caller() };
+    Ok(import_new(upstream, id, Way::<T>::new(), call).into())
+}
+
+/// The same of one that this process does not have yet.
+pub(crate) fn import_new<T: Send + Sync + 'static>(
+    upstream: &dyn Upstream,
+    id: Uuid,
+    way: Way<T>,
+    call: Call,
+) -> Ref<T> {
     let (object, promise) = Ref::<T>::promise(call, 0);
     (way.note)(object.any());
-    let _ = object.any().extra().id.set(id);
-    coder::id_of(object.any());
+    coder::named(object.any(), id);
     upstream.import(id, Box::new(Coming { promise, noted: false, way }));
-    Ok(object.into())
+    object
 }
 
 /// In the driver: a ref to what a worker stored, of which only the bytes are known. None: it is none.

@@ -25,7 +25,7 @@ use crate::api::remote::submit_task;
 use crate::config::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{Call, Function};
-use crate::local::cell::Ref;
+use crate::local::cell::{AnyRef, Ref};
 use crate::local::completion::Completion;
 use crate::local::job::Await;
 use crate::local::request::Claim;
@@ -33,9 +33,11 @@ use crate::local::stream::{Inlet, Next, Outlet, Produce, Producer, Shared};
 use crate::local::waiting::{self, Ended};
 use crate::local::{cancelling, current, default};
 
-mod away;
+pub(crate) mod away;
+pub(crate) mod far;
 
 pub use self::away::StreamCrossing;
+use self::far::Far;
 
 /// How many items may be there unread, unless `max_unread` says otherwise.
 const UNREAD_MAX: usize = 16;
@@ -100,20 +102,44 @@ const UNREAD_MAX: usize = 16;
 /// ```
 #[must_use = "a stream that is dropped stops its producer"]
 pub struct ObjectStream<T: Send + Sync + 'static> {
-    inlet: Inlet<T>,
+    end: End<T>,
     /// What `poll_next` waits for.
     later: Option<Pin<Box<Completion>>>,
     /// Set when the reader's wait could never have ended.
     given_up: bool,
 }
 
-impl<T: Send + Sync + 'static> ObjectStream<T> {
-    pub(crate) fn new(shared: Arc<Shared<T>>, task: Ref<()>) -> Self {
-        Self::of(Inlet::new(shared, task.into_any()))
+/// The reader's end.
+enum End<T: Send + Sync + 'static> {
+    Here(Inlet<T>),
+    /// The driver has it, where this is its worker.
+    Far(Far<T>),
+}
+
+impl<T: Send + Sync + 'static> End<T> {
+    fn next(&mut self) -> Next<T> {
+        match self {
+            Self::Here(inlet) => inlet.next(),
+            Self::Far(far) => far.next(),
+        }
     }
 
-    fn of(inlet: Inlet<T>) -> Self {
-        Self { inlet, later: None, given_up: false }
+    /// What stands for the stream: its producer, or what the driver has.
+    fn task(&self) -> &AnyRef {
+        match self {
+            Self::Here(inlet) => &inlet.task,
+            Self::Far(far) => far.any(),
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> ObjectStream<T> {
+    pub(crate) fn new(shared: Arc<Shared<T>>, task: Ref<()>) -> Self {
+        Self::of(End::Here(Inlet::new(shared, task.into_any())))
+    }
+
+    fn of(end: End<T>) -> Self {
+        Self { end, later: None, given_up: false }
     }
 
     pub(crate) fn failed(error: Error, call: Call) -> Self {
@@ -124,13 +150,18 @@ impl<T: Send + Sync + 'static> ObjectStream<T> {
     /// Asks the producer to stop, and whatever it has submitted. The items that it has yielded can still be
     /// read; behind them comes a failure of the kind [`Cancelled`](ErrorKind::Cancelled), unless it had ended.
     pub fn cancel(&self) {
-        let _ = cancelling::cancel(&self.inlet.task, true);
-        self.inlet.shared.wake();
+        match &self.end {
+            End::Here(inlet) => {
+                let _ = cancelling::cancel(&inlet.task, true);
+                inlet.shared.wake();
+            }
+            End::Far(far) => far.cancel(),
+        }
     }
 
     fn give_up(&mut self, why: Error) -> ObjectRef<T> {
         self.given_up = true;
-        Ref::complete(Err(why), self.inlet.task.call()).into()
+        Ref::complete(Err(why), self.end.task().call()).into()
     }
 }
 
@@ -141,10 +172,10 @@ impl<T: Send + Sync + 'static> Iterator for ObjectStream<T> {
     /// [`Deadlock`](ErrorKind::Deadlock), and nothing after it.
     fn next(&mut self) -> Option<ObjectRef<T>> {
         while !self.given_up {
-            match self.inlet.next() {
+            match self.end.next() {
                 Next::Item(item) => return Some(item.into()),
                 Next::End => return None,
-                Next::Later(later) => match waiting::wait(later.any(), None) {
+                Next::Later(later) => match waiting::wait(&later, None) {
                     Err(Ended::Never(why)) => return Some(self.give_up(why)),
                     Ok(()) | Err(Ended::TimedOut) => {}
                 },
@@ -170,11 +201,11 @@ impl<T: Send + Sync + 'static> Stream for ObjectStream<T> {
                 }
                 self.later = None;
             }
-            match self.inlet.next() {
+            match self.end.next() {
                 Next::Item(item) => return Poll::Ready(Some(item.into())),
                 Next::End => return Poll::Ready(None),
                 Next::Later(later) => {
-                    self.later = Some(Box::pin(Completion::of(later.into_any())));
+                    self.later = Some(Box::pin(Completion::of(later)));
                 }
             }
         }
@@ -183,7 +214,7 @@ impl<T: Send + Sync + 'static> Stream for ObjectStream<T> {
 
 impl<T: Send + Sync + 'static> fmt::Debug for ObjectStream<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ObjectStream({})", self.inlet.task.hop())
+        write!(f, "ObjectStream({})", self.end.task().hop())
     }
 }
 
@@ -240,16 +271,9 @@ fn submit_call<F: StreamFn>(
     config: StreamConfig,
     call: Call,
 ) -> ObjectStream<F::Item> {
-    let leaves = crossing::leaves();
-    if leaves {
-        let way = match away::way::<F>() {
-            Ok(way) => way,
-            Err(why) => return ObjectStream::failed(why, call),
-        };
-        if let Some(upstream) = way {
-            return away::submit::<F>(upstream, &slots, config, call)
-                .unwrap_or_else(|why| ObjectStream::failed(why, call));
-        }
+    if crossing::leaves() {
+        return away::submit::<F>(slots, config, call)
+            .unwrap_or_else(|why| ObjectStream::failed(why, call));
     }
     let claim = config.claim();
     let (claim, unread_max) = match claim {
@@ -270,12 +294,6 @@ fn submit_call<F: StreamFn>(
     };
     if waits && claim.request().asks_for_cpus() {
         return ObjectStream::failed(no_cpus(), call);
-    }
-    if leaves {
-        let make = move || Ok(away::producer::<F>(slots, outlet));
-        let job = Produce::new(make, false, Arc::clone(&shared), Arc::clone(&claim));
-        let task = submit_task(job, awaiting, call, Some(claim), current::next_place);
-        return ObjectStream::new(shared, task);
     }
     let make = move || Ok(body(F::Params::resolve(slots)?, outlet));
     let task = if waits && claim.local().settings().engine == Engine::Threads {

@@ -17,6 +17,7 @@ use crate::local::cell::AnyRef;
 use crate::local::place::Place;
 use crate::local::retries::RetryDelay;
 use crate::wire::{self, Held};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// One argument of a call, as it crosses.
@@ -137,6 +138,17 @@ pub(crate) enum ForwardedArgument {
 }
 
 impl ForwardedArgument {
+    /// Takes the first of those that a worker sent, a value that says what it wants.
+    ///
+    /// # Errors
+    /// `Serialization`, if it is none.
+    pub(crate) fn take_first<T: DeserializeOwned>(arguments: &mut Vec<Self>) -> Result<T> {
+        match (!arguments.is_empty()).then(|| arguments.remove(0)) {
+            Some(Self::Value(bytes)) => wire::decode(&bytes),
+            _ => Err(unfit("no first argument")),
+        }
+    }
+
     /// The refs that the call waits for.
     pub(crate) fn refs(&self) -> &[AnyRef] {
         match self {

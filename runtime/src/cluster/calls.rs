@@ -1,6 +1,6 @@
 //! Calls of an actor in another process that are under way, and who waits for each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Wake, Waker};
 use std::thread::Thread;
@@ -23,9 +23,25 @@ pub(crate) enum End {
     },
 }
 
-enum Call {
-    UnderWay(Option<Waker>),
-    Ended(End),
+/// What there is to be told of a call.
+pub(crate) enum News {
+    /// It gives a stream, and has one more item.
+    Item(Reply),
+    End(End),
+}
+
+#[derive(Default)]
+struct Call {
+    items: VecDeque<Reply>,
+    end: Option<End>,
+    /// Told when there is something.
+    waker: Option<Waker>,
+}
+
+impl Call {
+    fn has_news(&self) -> bool {
+        self.end.is_some() || !self.items.is_empty()
+    }
 }
 
 /// The calls that were sent, until somebody has seen their ends.
@@ -34,37 +50,35 @@ pub(crate) struct Calls(Mutex<HashMap<Ticket, Call>>);
 
 impl Calls {
     pub(crate) fn add(&self, ticket: Ticket) {
-        lock(&self.0).insert(ticket, Call::UnderWay(None));
+        lock(&self.0).insert(ticket, Call::default());
     }
 
-    pub(crate) fn poll(&self, ticket: Ticket, waker: &Waker) -> Poll<End> {
+    pub(crate) fn poll(&self, ticket: Ticket, waker: &Waker) -> Poll<News> {
         let mut calls = lock(&self.0);
-        if let Some(Call::UnderWay(last)) = calls.get_mut(&ticket) {
-            let before = last.replace(waker.clone());
-            drop(calls);
-            drop(before);
-            return Poll::Pending;
+        let Some(call) = calls.get_mut(&ticket) else {
+            unreachable!("a call is polled until its end")
+        };
+        if let Some(item) = call.items.pop_front() {
+            return Poll::Ready(News::Item(item));
         }
-        match calls.remove(&ticket) {
-            Some(Call::Ended(end)) => Poll::Ready(end),
-            _ => unreachable!("a call is polled until its end"),
+        if let Some(end) = call.end.take() {
+            calls.remove(&ticket);
+            return Poll::Ready(News::End(end));
         }
+        let before = call.waker.replace(waker.clone());
+        drop(calls);
+        drop(before);
+        Poll::Pending
     }
 
     /// Lets whoever polls a call look again.
     pub(crate) fn wake(&self, ticket: Ticket) {
-        let waker = match lock(&self.0).get_mut(&ticket) {
-            Some(Call::UnderWay(waker)) => waker.take(),
-            _ => None,
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.tell(ticket, |_| ());
     }
 
-    /// Whether there is an end to be seen.
-    pub(crate) fn has_ended(&self, ticket: Ticket) -> bool {
-        matches!(lock(&self.0).get(&ticket), Some(Call::Ended(_)))
+    /// Whether there is something to be seen.
+    pub(crate) fn has_news(&self, ticket: Ticket) -> bool {
+        lock(&self.0).get(&ticket).is_some_and(Call::has_news)
     }
 
     /// All of them, in the order in which they were sent.
@@ -74,21 +88,32 @@ impl Calls {
         tickets
     }
 
-    /// True: it is under way.
-    pub(crate) fn give_up(&self, ticket: Ticket) -> bool {
-        let call = lock(&self.0).remove(&ticket);
-        matches!(call, Some(Call::UnderWay(_)))
+    /// Nobody wants to know of it any more. If it is under way, gives how many items it has that nobody has seen.
+    pub(crate) fn give_up(&self, ticket: Ticket) -> Option<usize> {
+        let call = lock(&self.0).remove(&ticket)?;
+        call.end.is_none().then_some(call.items.len())
+    }
+
+    /// A call has an item. False: nobody wants it any more.
+    pub(crate) fn item(&self, ticket: Ticket, item: Reply) -> bool {
+        self.tell(ticket, |call| call.items.push_back(item))
     }
 
     /// A call has ended, if somebody still waits for it; only its first end counts.
     pub(crate) fn end(&self, ticket: Ticket, end: End) {
+        self.tell(ticket, |call| call.end = call.end.take().or(Some(end)));
+    }
+
+    fn tell(&self, ticket: Ticket, note: impl FnOnce(&mut Call)) -> bool {
         let mut calls = lock(&self.0);
-        let Some(call @ Call::UnderWay(_)) = calls.get_mut(&ticket) else { return };
-        let before = std::mem::replace(call, Call::Ended(end));
+        let Some(call) = calls.get_mut(&ticket) else { return false };
+        note(call);
+        let waker = call.waker.take();
         drop(calls);
-        if let Call::UnderWay(Some(waker)) = before {
+        if let Some(waker) = waker {
             waker.wake();
         }
+        true
     }
 
     /// The process is gone; `begun`: the last of them that had begun.

@@ -19,6 +19,12 @@ pub(crate) fn id_of(any: &AnyRef) -> Uuid {
     ids::make_findable(any)
 }
 
+/// Lets an object that nobody else has yet be found by the id that another process gave it.
+pub(crate) fn named(any: &AnyRef, id: Uuid) {
+    let _ = any.extra().id.set(id);
+    id_of(any);
+}
+
 /// Gives an object that nobody else has yet an id.
 pub(crate) fn fresh_id(any: &AnyRef) -> Uuid {
     let _ = any.extra().id.set(Uuid::new_v4());

@@ -55,8 +55,8 @@ pub(crate) enum ToWorker {
     Task(Box<TaskHead>),
     /// An object that tasks will borrow.
     Object { id: Uuid, value: Part },
-    /// The next item of the stream is wanted, or no more are.
-    More { wanted: bool },
+    /// The next item of the stream that a task produces is wanted, or no more are.
+    More { ticket: Ticket, wanted: bool },
     /// The actor that lives there ends.
     EndActor,
     /// Objects that no longer exist.
@@ -119,8 +119,8 @@ pub(crate) enum ToDriver {
     Ready,
     /// A task is done.
     Done { ticket: Ticket, outcome: Outcome, how: Ended, let_go: Vec<(Uuid, u32)> },
-    /// An item of the stream that a task produces. It waits for `More`.
-    Item { ticket: Ticket, outcome: Outcome },
+    /// An item of the stream that a task produces, with the objects whose ids are in it. It waits for `More`.
+    Item { ticket: Ticket, outcome: Outcome, keep: Vec<Uuid> },
     /// A task calls a function.
     Submit(Box<SubmitHead>),
     /// A task waits for objects: for all, or until one has failed and all before it are there, or for any.

@@ -69,6 +69,17 @@ pub(crate) struct Reply {
     pub(crate) kept: Vec<What>,
 }
 
+/// What came of a call that gives a stream.
+pub(crate) enum Progress {
+    Item(Reply),
+    End(Reply),
+}
+
+/// Why an item is of no use.
+fn no_stream() -> Error {
+    frame::garbled("an item came of what is no stream")
+}
+
 /// A task with all that belongs to it, which may be sent ahead while others run.
 pub(crate) trait Parcel: Cargo + Send {
     /// The task, which runs until this ends in one of the ways below.
@@ -113,7 +124,7 @@ pub(crate) trait Engine: Outside {
     fn source(&self, cargo: &dyn Cargo, task: &Task) -> Result<Box<dyn Source>>;
 }
 
-/// A process that produces a stream. Dropped before that has ended, it is killed.
+/// A process that produces a stream. Dropped before that has ended, it is killed; that of an actor ends it first.
 pub(crate) trait Source: Send {
     /// Hands over the next item, whose producer this thread runs as `task`. False: there is none.
     ///
@@ -151,7 +162,24 @@ pub(crate) trait Host: Send + Sync {
     /// Those of encoding; `WorkerCrashed`, if the process is gone.
     fn send(&self, cargo: &dyn Cargo, task: &Task) -> Result<u64>;
     /// What came of such a call, once; `waker` is told when there is something. As for `call` a loss is noted.
-    fn poll(&self, sent: u64, waker: &Waker) -> Poll<Result<Reply>>;
+    fn poll(&self, sent: u64, waker: &Waker) -> Poll<Result<Reply>> {
+        self.poll_stream(sent, waker).map(|progress| match progress? {
+            Progress::End(reply) => Ok(reply),
+            Progress::Item(_) => {
+                self.give_up(sent);
+                Err(no_stream())
+            }
+        })
+    }
+    /// As `poll`, of a call that gives a stream: each of its items, and then its end.
+    fn poll_stream(&self, sent: u64, waker: &Waker) -> Poll<Result<Progress>>;
+    /// Lets a call that gives a stream go on, whose item was taken.
+    fn more(&self, sent: u64);
+    /// Begins a stream of the actor's that this thread produces as `task`. As for `call` a loss is noted.
+    ///
+    /// # Errors
+    /// As those of `call`.
+    fn source(&self, cargo: &dyn Cargo, task: &Task) -> Result<Box<dyn Source + '_>>;
     /// Nobody waits for the call any more: it is to stop.
     fn give_up(&self, sent: u64);
     /// Asks a call to stop that somebody waits for.

@@ -140,8 +140,10 @@ impl<T: ?Sized> Drop for Counted<T> {
         fence(Ordering::Acquire);
         // Also where the value's drop panics.
         let _of_all = Weak(self.0);
+        // SAFETY: C2, as long as there is that one.
+        let value = unsafe { &raw mut (*self.0.as_ptr()).value };
         // SAFETY: C1.
-        unsafe { ptr::drop_in_place(&raw mut (*self.0.as_ptr()).value) };
+        unsafe { ptr::drop_in_place(value) };
     }
 }
 
@@ -156,15 +158,18 @@ impl<T: ?Sized> Weak<T> {
 
     /// Where the value is, or was.
     pub(crate) fn address(&self) -> usize {
-        // SAFETY: C2.
-        unsafe { &raw const (*self.0.as_ptr()).value }.cast::<()>().addr()
+        let block = self.0.as_ptr();
+        // SAFETY: C2. Nothing is read.
+        unsafe { &raw const (*block).value }.cast::<()>().addr()
     }
 
     /// Both counts. The value may be gone.
     fn counts(&self) -> (&AtomicUsize, &AtomicUsize) {
         let block = self.0.as_ptr();
         // SAFETY: C2.
-        unsafe { (&(*block).strong, &(*block).weak) }
+        let strong = unsafe { &(*block).strong };
+        // SAFETY: as above.
+        (strong, unsafe { &(*block).weak })
     }
 }
 

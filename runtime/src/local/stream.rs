@@ -88,7 +88,7 @@ impl Room {
 pub(crate) enum Next<T> {
     Item(Ref<T>),
     /// Nothing yet: something, once this is complete.
-    Later(Ref<()>),
+    Later(AnyRef),
     /// There is nothing more.
     End,
 }
@@ -99,8 +99,8 @@ impl<T: Send + Sync + 'static> Shared<T> {
     }
 
     /// As `new`, of a method of the actor at that address.
-    pub(crate) fn of_actor(actor: usize, call: Call, unread_max: usize) -> Arc<Self> {
-        Self::of(Some(actor), call, call.into(), unread_max)
+    pub(crate) fn of_actor(actor: usize, call: Call, hop: Hop, unread_max: usize) -> Arc<Self> {
+        Self::of(Some(actor), call, hop, unread_max)
     }
 
     fn of(actor: Option<usize>, call: Call, hop: Hop, unread_max: usize) -> Arc<Self> {
@@ -120,7 +120,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
     }
 
     /// What is next, for the reader.
-    pub(crate) fn next(&self) -> Next<T> {
+    fn next(&self) -> Next<T> {
         let mut state = self.lock();
         if let Some(item) = state.unread.pop_front() {
             let enough = state.unread.len() <= self.unread_max / 2;
@@ -139,7 +139,16 @@ impl<T: Send + Sync + 'static> Shared<T> {
         drop(state);
         // A reader that gave up waiting.
         drop(before);
-        Next::Later(later)
+        Next::Later(later.into_any())
+    }
+
+    /// As `next`, of what `task` yields: whoever asks why something is pending finds that.
+    pub(crate) fn next_of(&self, task: &AnyRef) -> Next<T> {
+        let next = self.next();
+        if let Next::Later(later) = &next {
+            let _ = later.extra().producers.set(Box::new([task.clone()]));
+        }
+        next
     }
 
     /// An item has come from where they are produced. Nobody may want it any more.
@@ -342,9 +351,12 @@ enum To<T: Send + Sync + 'static> {
         shared: Arc<Shared<T>>,
         local: Arc<Local>,
     },
-    /// To the process of the reader: sends one, and waits until another is wanted.
-    Away(Box<dyn Fn(Result<T>) -> Result<()> + Send + Sync>),
+    /// To the process of the reader.
+    Away(Box<dyn Fn(Result<T>) -> Sent + Send + Sync>),
 }
+
+/// That an item was sent to another process, until another is wanted there.
+pub(crate) type Sent = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
 impl<T: Send + Sync + 'static> Outlet<T> {
     /// The runtime stops the producer when it ends.
@@ -354,7 +366,7 @@ impl<T: Send + Sync + 'static> Outlet<T> {
     }
 
     /// Of a stream whose reader is in another process.
-    pub(crate) fn away(send: impl Fn(Result<T>) -> Result<()> + Send + Sync + 'static) -> Self {
+    pub(crate) fn away(send: impl Fn(Result<T>) -> Sent + Send + Sync + 'static) -> Self {
         Self(To::Away(Box::new(send)))
     }
 
@@ -368,7 +380,7 @@ impl<T: Send + Sync + 'static> Outlet<T> {
                 shared.push(item)?;
                 poll_fn(|context| shared.poll_room(context.waker())).await
             }
-            To::Away(send) => send(item),
+            To::Away(send) => send(item).await,
         }
     }
 }
@@ -447,15 +459,11 @@ impl<T: Send + Sync + 'static> Inlet<T> {
     }
 
     pub(crate) fn next(&mut self) -> Next<T> {
-        let next = self.shared.next();
+        let next = self.shared.next_of(&self.task);
         match (&next, &mut self.feed) {
             (Next::Item(_), Some(feed)) => feed.took(),
             (Next::Later(_), Some(feed)) => feed.waits(),
             _ => {}
-        }
-        if let Next::Later(later) = &next {
-            // So that whoever asks why this is pending finds the producer.
-            let _ = later.any().extra().producers.set(Box::new([self.task.clone()]));
         }
         next
     }

@@ -5,7 +5,8 @@
 //! and to restore are calls over there, each made by the thread that has the turn, as the task that it runs: so what
 //! a method asks for meanwhile is done as for any task, and a process that dies is an actor that crashes.
 //!
-//! Calls that wait, and the constructors that do, are in `later.rs`; in `beside.rs` calls that compute side by side.
+//! Calls that wait, and the constructors that do, are in `later.rs`; in `beside.rs` calls that compute side by side, and in
+//! `stream.rs` calls that give streams.
 //!
 //! A process that has no runtime of its own, a worker, has handles of the driver's actors: see `far.rs`.
 
@@ -35,9 +36,12 @@ use crate::wire;
 
 mod beside;
 mod later;
+mod stream;
 
 use self::later::AHEAD_MAX;
 pub(super) use self::later::body;
+pub use self::stream::ActorStreamCrossing;
+pub(super) use self::stream::begin as stream;
 
 /// How what makes an actor crosses to another process, and what it saves back.
 pub struct ActorCrossing<A: Actor> {
@@ -310,21 +314,37 @@ fn run_method<M: ActorMethod>(
     let MethodCrossing { registered, ports, way, failure } =
         M::crossing().expect("what is registered can cross");
     let here = start.here(M::function());
+    let (result, crashed) = with_state::<M::Actor, M::Params, _>(
+        here.task,
+        &start,
+        arguments,
+        &ports,
+        |actor, held| match M::body() {
+            MethodBody::Alone(method) => method(actor, held),
+            MethodBody::Shared(method) => method(actor, held),
+            MethodBody::AloneLater(_) | MethodBody::SharedLater(_) => {
+                Err(unfit("a call that waits"))
+            }
+        },
+    );
+    crossing::end(here, result, crashed, body, way.encode, registered, failure)
+}
+
+/// In a worker: does something with the actor that lives here, and tells whether that has crashed it.
+fn with_state<A: Actor, P: Params, T>(
+    task: Task,
+    start: &Start<'_>,
+    arguments: Vec<Argument>,
+    ports: &P::Ports,
+    call: impl FnOnce(&mut A, P::Held) -> Result<T>,
+) -> (Result<T>, bool) {
     let crashed = Cell::new(false);
-    let result = current::in_task(here.task, || {
+    let result = current::in_task(task, || {
         let mut arguments = arguments.into_iter();
-        let held = panics::catch(|| {
-            M::Params::resolve(M::Params::unpack(&mut arguments, &ports, &start)?)
-        })?;
-        state::with(|actor: &mut M::Actor| {
+        let held = panics::catch(|| P::resolve(P::unpack(&mut arguments, ports, start)?))?;
+        state::with(|actor: &mut A| {
             crashed.set(true);
-            let result = match M::body() {
-                MethodBody::Alone(method) => method(actor, held),
-                MethodBody::Shared(method) => method(actor, held),
-                MethodBody::AloneLater(_) | MethodBody::SharedLater(_) => {
-                    Err(unfit("a call that waits"))
-                }
-            };
+            let result = call(actor, held);
             crashed.set(false);
             result
         })
@@ -332,7 +352,7 @@ fn run_method<M: ActorMethod>(
     if crashed.get() {
         state::end();
     }
-    crossing::end(here, result, crashed.get(), body, way.encode, registered, failure)
+    (result, crashed.get())
 }
 
 /// In a worker: does what is done with an actor beside its calls.

@@ -14,7 +14,8 @@ use std::sync::{Arc, OnceLock};
 use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::api::actor::away::{ActorCrossing, MethodCrossing};
+use crate::api::actor::away::{ActorCrossing, ActorStreamCrossing, MethodCrossing};
+use crate::api::actor::stream::ActorStream;
 use crate::api::actor::{
     Actor, ActorCell, ActorConfig, ActorControl, ActorEnd, ActorHandle, ActorMethod, ActorName,
     Kind, Taken, kill,
@@ -22,10 +23,11 @@ use crate::api::actor::{
 use crate::api::crossing::{self, Arguments};
 use crate::api::parameter::Params;
 use crate::api::port::Way;
-use crate::cluster::argument::{Forwarded, ForwardedArgument, Packing, unfit};
+use crate::api::stream::{self, ObjectStream};
+use crate::cluster::argument::{Forwarded, ForwardedArgument, Packing};
 use crate::cluster::coder;
 use crate::cluster::upstream::{self, Upstream};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::function::Call;
 use crate::local::caller::Origin;
 use crate::local::cell::{AnyRef, Ref};
@@ -72,6 +74,30 @@ impl Far {
         self.0.id
     }
 
+    /// Calls a method of the actor that streams.
+    pub(super) fn stream<M: ActorStream>(
+        &self,
+        handle: &ActorHandle<M::Actor>,
+        slots: &<M::Params as Params>::Slots,
+        call: Call,
+    ) -> Result<ObjectStream<M::Item>> {
+        let ActorStreamCrossing { registered, ports, way, .. } =
+            M::crossing().ok_or_else(stays::<M::Actor>)?;
+        if cluster::is_over_bridge() {
+            return Err(stream_stays(call));
+        }
+        let pack = |packing: &mut Packing<'_>| {
+            packing.value(&Addressed(handle))?;
+            M::Params::pack(slots, &ports, packing)
+        };
+        stream::far::begin(
+            stream::far::To { upstream: self.0.upstream, registered, way, call },
+            None,
+            None,
+            pack,
+        )
+    }
+
     /// Calls a method of the actor.
     pub(super) fn call<M: ActorMethod>(
         &self,
@@ -90,6 +116,17 @@ impl Far {
         crossing::send_upstream(self.0.upstream, registered, pack, way, None, call, &place)
             .unwrap_or_else(|error| Ref::complete(Err(error.through(call)), call))
     }
+}
+
+/// Why a task on a cluster reads no streams of actors.
+fn stream_stays(call: Call) -> Error {
+    let (name, engine) =
+        (call.function.name(), default::with_current(|local| local.settings().engine.name()));
+    let message = format!(
+        "the stream `{name}` of an actor is called in a task, and the engine `{engine}` gives such streams to the \
+         program's own process only: return its items from a method, or use the engine `processes`"
+    );
+    Error::new(ErrorKind::Engine, message)
 }
 
 /// A handle on the way to the driver, as whose call it is.
@@ -232,23 +269,16 @@ where
     asked.unwrap_or_else(|error| Ref::complete(Err(error.through(call)), call))
 }
 
-/// In the driver: takes the first of the arguments that a worker sent.
-fn first<T: serde::de::DeserializeOwned>(arguments: &mut Vec<ForwardedArgument>) -> Result<T> {
-    match (!arguments.is_empty()).then(|| arguments.remove(0)) {
-        Some(ForwardedArgument::Value(bytes)) => wire::decode(&bytes),
-        _ => Err(unfit("no first argument")),
-    }
-}
-
 /// In the driver: makes a call that a worker made.
 pub(super) fn forward<M: ActorMethod>(forwarded: Forwarded) -> AnyRef {
     let Forwarded { id, mut arguments, keep, place, stands_at, called_at, .. } = forwarded;
     let call = Call { function: M::function(), called_at };
-    let called = first(&mut arguments).and_then(|handle: ActorHandle<M::Actor>| {
-        let arguments = Arguments::Forwarded(arguments, keep);
-        let origin = Origin { family: current::family(), place };
-        handle.cell().call_away::<M>(arguments, |_| origin, Some(stands_at), call)
-    });
+    let called =
+        ForwardedArgument::take_first(&mut arguments).and_then(|handle: ActorHandle<M::Actor>| {
+            let arguments = Arguments::Forwarded(arguments, keep);
+            let origin = Origin { family: current::family(), place };
+            handle.cell().call_away::<M>(arguments, |_| origin, Some(stands_at), call)
+        });
     let called = called.unwrap_or_else(|error| Ref::complete(Err(error.through(call)), call));
     if let Some(MethodCrossing { way, .. }) = M::crossing() {
         (way.note)(called.any());
@@ -267,7 +297,7 @@ pub(super) fn wish<A: Actor>(forwarded: Forwarded) -> AnyRef {
         });
         noted(Ref::complete(made, call))
     };
-    let granted = match first::<Wish<A>>(&mut arguments) {
+    let granted = match ForwardedArgument::take_first::<Wish<A>>(&mut arguments) {
         Ok(Wish::Start { config, taken }) => {
             let seed = Arguments::Forwarded(arguments, keep);
             let start = || {
@@ -301,7 +331,6 @@ fn noted<T: Serialize + Send + Sync + 'static>(object: Ref<T>) -> AnyRef {
 
 /// Lets the object be found by the id that the worker gave it.
 fn named(object: AnyRef, id: Uuid) -> AnyRef {
-    let _ = object.extra().id.set(id);
-    coder::id_of(&object);
+    coder::named(&object, id);
     object
 }

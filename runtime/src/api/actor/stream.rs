@@ -3,88 +3,106 @@
 use std::panic::Location;
 use std::sync::Arc;
 
+use super::away::{self, ActorStreamCrossing};
 use super::{Actor, ActorCell, Kind, awaiting};
+use crate::api::crossing::Arguments;
 use crate::api::parameter::Params;
 use crate::api::stream::{ObjectStream, check_unread_max};
-use crate::cluster;
 use crate::config::Engine;
 use crate::error::{Error, ErrorKind, Result};
-use crate::function::{Call, Function};
-use crate::local::Local;
+use crate::function::{Call, Function, Hop};
+use crate::local::current;
 use crate::local::life::Life;
 use crate::local::strand::{Access, Body, HostedCall, Kind as StrandKind, Method, Strand, Waits};
 use crate::local::stream::{self, Outlet, Shared};
 
+/// A method that streams, as the calls that its actor's handles offer.
+pub trait ActorStream: Sized + 'static {
+    /// Whose it is.
+    type Actor: Actor;
+    /// Its parameters.
+    type Params: Params;
+    /// The `T` of `ObjectStream<T>`.
+    type Item: Send + Sync + 'static;
+    /// Its name and place.
+    fn function() -> &'static Function;
+    /// How many items may be there unread, if its attribute says so.
+    fn max_unread() -> Option<usize> {
+        None
+    }
+    /// What makes the producer.
+    fn body() -> ProducerBody<Self>;
+    /// How its calls cross to another process; None: they stay in this one.
+    fn crossing() -> Option<ActorStreamCrossing<Self>> {
+        None
+    }
+}
+
 /// What a producer is made from: the arguments, and where its items go.
-type Ends<P, T> = (<P as Params>::Held, Outlet<T>);
+pub(super) type Ends<M> =
+    (<<M as ActorStream>::Params as Params>::Held, Outlet<<M as ActorStream>::Item>);
 
 /// A method that makes a producer.
-pub type ProducerBody<A, P, T> = Body<A, Ends<P, T>, ()>;
+pub type ProducerBody<M> = Body<<M as ActorStream>::Actor, Ends<M>, ()>;
+
+type Slots<M> = <<M as ActorStream>::Params as Params>::Slots;
 
 impl<A: Actor> ActorCell<A> {
-    /// Calls a method that streams; `body` makes the producer. A `max_unread` of its own it may have from its
-    /// attribute.
+    /// Calls a method that streams.
     #[track_caller]
-    pub fn stream<P: Params, T: Send + Sync + 'static>(
-        &self,
-        function: &'static Function,
-        slots: P::Slots,
-        body: ProducerBody<A, P, T>,
-        max_unread: Option<usize>,
-    ) -> ObjectStream<T> {
-        let call = Call { function, called_at: Location::caller() };
-        let started = match (&self.0, body) {
+    pub fn stream<M: ActorStream<Actor = A>>(&self, slots: Slots<M>) -> ObjectStream<M::Item> {
+        let call = Call { function: M::function(), called_at: Location::caller() };
+        let started = match (&self.0, M::body()) {
             (Kind::Computes(handle), Body::AloneLater(body)) => {
-                let begin = move |actor: Access<'_, A>, ends: Ends<P, T>, shared: &Shared<T>| {
+                let begin = move |actor: Access<'_, A>, ends: Ends<M>, shared: &Shared<M::Item>| {
                     let Access::Alone(actor) = actor else {
                         unreachable!("the method has `&mut self`")
                     };
                     stream::run_to_end(shared, body(actor, ends))
                 };
-                compute::<A, P, T, false>(handle.strand(), slots, begin, max_unread, call)
+                compute::<M, false>(handle.strand(), slots, begin, call)
             }
             (Kind::Computes(handle), Body::SharedLater(body)) => {
-                let begin = move |actor: Access<'_, A>, ends: Ends<P, T>, shared: &Shared<T>| {
+                let begin = move |actor: Access<'_, A>, ends: Ends<M>, shared: &Shared<M::Item>| {
                     let actor = match actor {
                         Access::Shared(actor) => actor,
                         Access::Alone(actor) => actor,
                     };
                     stream::run_to_end(shared, body(actor, ends))
                 };
-                compute::<A, P, T, true>(handle.strand(), slots, begin, max_unread, call)
+                compute::<M, true>(handle.strand(), slots, begin, call)
             }
             (Kind::Computes(_), Body::Alone(_) | Body::Shared(_)) => {
                 unreachable!("a producer is a future")
             }
-            (Kind::Waits(handle), body) => {
-                wait::<A, P, T>(handle.strand(), slots, body, max_unread, call)
+            (Kind::Waits(handle), _) => wait::<M>(handle.strand(), slots, call),
+            (Kind::Away(_) | Kind::AwayWaits(_), _) => {
+                let arguments = Arguments::Slots(slots);
+                away::stream::<M>(self, arguments, current::origin, None, call)
             }
-            (Kind::Away(_) | Kind::AwayWaits(_) | Kind::Far(_), _) => Err(elsewhere(call)),
+            (Kind::Far(far), _) => far.stream::<M>(&self.clone().into(), &slots, call),
             (Kind::Refused(error), _) => Err(error.clone()),
         };
         started.unwrap_or_else(|error| ObjectStream::failed(error, call))
     }
 }
 
-/// Why an actor in another process has no streams.
-fn elsewhere(call: Call) -> Error {
-    let name = call.function.name();
-    cluster::stays(&format!("the stream `{name}` is produced in its caller's process"))
-}
+/// What the two ends of a stream share, and the producer's.
+type Both<T> = (Arc<Shared<T>>, Outlet<T>);
 
 /// The two ends of a stream of that actor.
 ///
 /// # Errors
 /// `Config`, if nothing may be unread.
-fn ends<A: Life, T: Send + Sync + 'static, K: StrandKind<A>>(
+pub(super) fn ends<M: ActorStream, A: Life, K: StrandKind<A>>(
     strand: &Strand<A, K>,
-    local: &Arc<Local>,
-    max_unread: Option<usize>,
+    hop: Hop,
     call: Call,
-) -> Result<(Arc<Shared<T>>, Outlet<T>)> {
+) -> Result<Both<M::Item>> {
+    let unread_max = check_unread_max(M::max_unread())?;
     let address = std::ptr::from_ref(strand).addr();
-    let shared = Shared::of_actor(address, call, check_unread_max(max_unread)?);
-    let outlet = Outlet::new(Arc::clone(&shared), Arc::clone(local));
+    let shared = Shared::of_actor(address, call, hop, unread_max);
+    let outlet = Outlet::new(Arc::clone(&shared), Arc::clone(strand.local()));
     Ok((shared, outlet))
 }
 
@@ -92,15 +110,13 @@ fn ends<A: Life, T: Send + Sync + 'static, K: StrandKind<A>>(
 ///
 /// # Errors
 /// Why it cannot be.
-fn compute<A: Actor, P: Params, T: Send + Sync + 'static, const SHARED: bool>(
-    strand: &Strand<A>,
-    slots: P::Slots,
-    begin: impl Fn(Access<'_, A>, Ends<P, T>, &Shared<T>) -> Result<()> + Send + 'static,
-    max_unread: Option<usize>,
+fn compute<M: ActorStream, const SHARED: bool>(
+    strand: &Strand<M::Actor>,
+    slots: Slots<M>,
+    begin: impl Fn(Access<'_, M::Actor>, Ends<M>, &Shared<M::Item>) -> Result<()> + Send + 'static,
     call: Call,
-) -> Result<ObjectStream<T>> {
-    let local = strand.local();
-    if local.settings().engine == Engine::Inline {
+) -> Result<ObjectStream<M::Item>> {
+    if strand.local().settings().engine == Engine::Inline {
         let name = call.function.name();
         let message = format!(
             "the engine `inline` runs a call to its end where it is made, and the stream `{name}` of an actor \
@@ -108,14 +124,14 @@ fn compute<A: Actor, P: Params, T: Send + Sync + 'static, const SHARED: bool>(
         );
         return Err(Error::new(ErrorKind::Engine, message));
     }
-    let (shared, outlet) = ends(strand, local, max_unread, call)?;
-    let arguments = awaiting::<P>(&slots);
+    let (shared, outlet) = ends::<M, _, _>(strand, call.into(), call)?;
+    let arguments = awaiting::<M::Params>(&slots);
     let (of_producer, mut once) = (Arc::clone(&shared), Some((slots, outlet)));
-    let body = move |actor: Access<'_, A>, _: bool| {
+    let body = move |actor: Access<'_, M::Actor>, _: bool| {
         let (slots, outlet) = once.take().expect("the only try comes once");
-        begin(actor, (P::resolve(slots)?, outlet), &of_producer)
+        begin(actor, (M::Params::resolve(slots)?, outlet), &of_producer)
     };
-    let make = |strand| Method::<A, _, SHARED>::once(strand, body);
+    let make = |strand| Method::<M::Actor, _, SHARED>::once(strand, body);
     Ok(ObjectStream::new(shared, strand.call(make, arguments, call)))
 }
 
@@ -123,20 +139,18 @@ fn compute<A: Actor, P: Params, T: Send + Sync + 'static, const SHARED: bool>(
 ///
 /// # Errors
 /// Why it cannot be.
-fn wait<A: Actor, P: Params, T: Send + Sync + 'static>(
-    strand: &Strand<A, Waits<A>>,
-    slots: P::Slots,
-    body: ProducerBody<A, P, T>,
-    max_unread: Option<usize>,
+fn wait<M: ActorStream>(
+    strand: &Strand<M::Actor, Waits<M::Actor>>,
+    slots: Slots<M>,
     call: Call,
-) -> Result<ObjectStream<T>> {
-    let (shared, outlet) = ends(strand, strand.local(), max_unread, call)?;
-    let arguments = awaiting::<P>(&slots);
+) -> Result<ObjectStream<M::Item>> {
+    let (shared, outlet) = ends::<M, _, _>(strand, call.into(), call)?;
+    let arguments = awaiting::<M::Params>(&slots);
     let mut once = Some((slots, outlet));
     let resolve = move |_| {
         let (slots, outlet) = once.take().expect("the only try comes once");
-        Ok((P::resolve(slots)?, outlet))
+        Ok((M::Params::resolve(slots)?, outlet))
     };
-    let make = |strand| HostedCall::once(strand, resolve, body);
+    let make = |strand| HostedCall::once(strand, resolve, M::body());
     Ok(ObjectStream::new(shared, strand.call(make, arguments, call)))
 }

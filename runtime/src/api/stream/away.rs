@@ -6,22 +6,27 @@
 //!
 //! On a cluster, the producer is over there. What comes here is that an item is there, as a ref to it, as far as items
 //! are asked for; each may stay where it is.
+//!
+//! A worker's tasks may call streams, too: the driver has those for them (`far.rs`).
 
+use std::future::ready;
+use std::panic::Location;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use crate::api::crossing::{self, Arguments};
+use crate::api::options::Options;
 use crate::api::parameter::Params;
 use crate::api::port::{FailureWay, Way};
+use crate::api::remote::submit_task_at;
 use crate::api::stream::{
-    ObjectStream, Slots, StreamBody, StreamConfig, StreamFn, check_unread_max,
+    End, ObjectStream, Slots, StreamBody, StreamConfig, StreamFn, check_unread_max, far,
 };
-use crate::cluster::argument::{Argument, Packing};
+use crate::cluster::argument::{Argument, Forwarded, Packing};
 use crate::cluster::frame::Body;
 use crate::cluster::registry::{Nature, Registered};
 use crate::cluster::upstream::{Items, Pending, Streaming, Upstream};
-use crate::cluster::worker;
 use crate::cluster::worker::task::{self, Ended, Start};
 use crate::cluster::{self, Answer, Cargo, Source, coder};
 use crate::config::Engine;
@@ -30,8 +35,9 @@ use crate::function::{Call, Hop};
 use crate::local::cell::{AnyRef, Promise, Ref};
 use crate::local::current::{self, Task};
 use crate::local::job::AsTask;
-use crate::local::stream::{Feed, Inlet, Outlet, Producer, Shared};
-use crate::local::{default, panics};
+use crate::local::place::Place;
+use crate::local::stream::{Feed, Inlet, Outlet, Produce, Producer, Shared};
+use crate::local::{Local, default, panics};
 
 /// How calls of a stream cross to another process.
 pub struct StreamCrossing<F: StreamFn> {
@@ -48,7 +54,7 @@ pub struct StreamCrossing<F: StreamFn> {
 impl Registered {
     /// The entry of a stream.
     pub const fn of_stream<F: StreamFn>() -> Self {
-        Self::new(F::function, run::<F>, |_| refuse::<F>(), failure::<F>).of_nature(nature::<F>)
+        Self::new(F::function, run::<F>, forward::<F>, failure::<F>).of_nature(nature::<F>)
     }
 }
 
@@ -62,43 +68,83 @@ fn failure<F: StreamFn>(bytes: &[u8]) -> Option<Error> {
     panics::catch(|| Ok((failure.decode)(bytes))).ok()?
 }
 
-/// In the driver: a worker asks for a stream, which it has refused already.
-fn refuse<F: StreamFn>() -> AnyRef {
-    let call = Call { function: F::function(), called_at: std::panic::Location::caller() };
-    Ref::<()>::complete(Err(within::<F>()), call).into_any()
-}
-
-fn within<F: StreamFn>() -> Error {
-    let name = F::function().name();
-    let message = format!(
-        "the stream `{name}` is called in a task, and the engine `processes` gives streams to the program's own \
-         process only: return its items from a task, or use the engine `threads`"
-    );
-    Error::new(ErrorKind::Engine, message)
-}
-
-/// Where the stream is produced that leaves this process. None: in a worker of its own.
+/// Has another process produce the stream.
 ///
 /// # Errors
-/// `Engine`, if it cannot leave.
-pub(super) fn way<F: StreamFn>() -> Result<Option<&'static dyn Upstream>> {
+/// `Engine`, if it cannot leave; those of its options.
+pub(super) fn submit<F: StreamFn>(
+    slots: Slots<F>,
+    config: StreamConfig,
+    call: Call,
+) -> Result<ObjectStream<F::Item>> {
     let name = F::function().name();
-    if F::crossing().is_none() {
+    let Some(crossing) = F::crossing() else {
         let what = format!("the stream `{name}` is declared with `#[remote(local)]`");
         return Err(cluster::stays(&what));
-    }
-    if !cluster::is_over_bridge() {
-        return if worker::is_worker() { Err(within::<F>()) } else { Ok(None) };
-    }
-    if default::with_current(|local| local.settings().engine) != Engine::Ray {
+    };
+    let bridged = cluster::is_over_bridge();
+    if bridged && default::with_current(|local| local.settings().engine) != Engine::Ray {
         let what = format!("the stream `{name}` is produced in its caller's process");
         return Err(cluster::stays(&what));
     }
-    cluster::way_out()
+    match cluster::way_out()? {
+        None => begin::<F>(Arguments::Slots(slots), config, call, current::next_place, None),
+        Some(upstream) if bridged => submit_upstream::<F>(upstream, &slots, config, call),
+        Some(upstream) => {
+            let StreamCrossing { registered, ports, way, .. } = crossing;
+            let max_unread = config.unread_max;
+            let options = config.options.into_asked(None)?;
+            let pack = |packing: &mut Packing<'_>| F::Params::pack(&slots, &ports, packing);
+            let to = far::To { upstream, registered, way, call };
+            far::begin(to, max_unread, Some(options), pack)
+        }
+    }
+}
+
+/// In the driver: submits a stream that a worker calls, or does something else with one.
+fn forward<F: StreamFn>(forwarded: Forwarded) -> AnyRef {
+    let call = Call { function: F::function(), called_at: Location::caller() };
+    let way = F::crossing().expect("what is registered can cross").way;
+    far::serve(forwarded, way, call, |forwarded, unread_max| {
+        let Forwarded { arguments, keep, options, place, stands_at, .. } = forwarded;
+        let options = Options::from_asked(options.unwrap_or_default(), None);
+        let config = StreamConfig { options, unread_max };
+        let arguments = Arguments::Forwarded(arguments, keep);
+        begin::<F>(arguments, config, call, |_| place, Some(stands_at))
+    })
+}
+
+/// In the driver: makes the task; `stands_at`: where it was called in another process.
+fn begin<F: StreamFn>(
+    arguments: Arguments<F::Params>,
+    config: StreamConfig,
+    call: Call,
+    place: impl FnOnce(&Arc<Local>) -> Place,
+    stands_at: Option<Arc<str>>,
+) -> Result<ObjectStream<F::Item>> {
+    let (claim, unread_max) = config.claim()?;
+    if matches!(F::body(), StreamBody::Await(_)) && claim.request().asks_for_cpus() {
+        return Err(super::no_cpus());
+    }
+    let hop = match &claim.request().name {
+        Some(name) => call.named(Arc::clone(name)),
+        None => call.into(),
+    };
+    let hop = match &stands_at {
+        Some(place) => hop.at(Arc::clone(place)),
+        None => hop,
+    };
+    let shared = Shared::new(call, hop, unread_max);
+    let outlet = Outlet::new(Arc::clone(&shared), Arc::clone(claim.local()));
+    let awaiting = arguments.awaited();
+    let make = move || Ok(producer::<F>(arguments, outlet));
+    let job = Produce::new(make, false, Arc::clone(&shared), Arc::clone(&claim));
+    let task = submit_task_at(job, awaiting, call, Some(claim), place, stands_at);
+    Ok(ObjectStream::new(shared, task))
 }
 
 /// Has a cluster produce the stream. Half of what may be unread lies there, and the other half here.
-pub(super) fn submit<F: StreamFn>(
+fn submit_upstream<F: StreamFn>(
     upstream: &'static dyn Upstream,
     slots: &Slots<F>,
     config: StreamConfig,
@@ -125,7 +171,7 @@ pub(super) fn submit<F: StreamFn>(
     let task = crossing::send_stream_upstream(upstream, registered, pack, asked, call, streaming)?;
     let id = coder::id_of(task.any());
     let feed = Feed::new(ahead, move |count| upstream.want_items(id, count));
-    Ok(ObjectStream::of(Inlet::fed(shared, task.into_any(), feed)))
+    Ok(ObjectStream::of(End::Here(Inlet::fed(shared, task.into_any(), feed))))
 }
 
 /// The reader's end of a stream that a cluster produces.
@@ -181,32 +227,36 @@ fn this_task() -> Task {
 }
 
 /// What takes items from another process, and hands them on.
-pub(super) fn producer<F: StreamFn>(slots: Slots<F>, outlet: Outlet<F::Item>) -> Producer {
+fn producer<F: StreamFn>(arguments: Arguments<F::Params>, outlet: Outlet<F::Item>) -> Producer {
     Box::pin(async move {
-        let mut source = begin::<F>(slots)?;
-        loop {
-            let item = match next::<F>(&mut *source) {
-                Ok(Some(item)) => item,
-                Ok(None) => return Ok(()),
-                Err(error) => return Err(error),
-            };
-            if let Err(error) = outlet.send(item).await {
-                source.stop(&this_task());
-                return Err(error);
-            }
-        }
+        let source = source::<F>(&arguments)?;
+        let way = F::crossing().expect("what was checked can cross").way;
+        pass_on(source, way, &outlet).await
     })
 }
 
-fn begin<F: StreamFn>(slots: Slots<F>) -> Result<Box<dyn Source>> {
+/// Takes items from another process until its end, and hands them on.
+pub(crate) async fn pass_on<T: Send + Sync + 'static>(
+    mut source: Box<dyn Source + '_>,
+    way: Way<T>,
+    outlet: &Outlet<T>,
+) -> Result<()> {
+    while let Some(item) = next(&mut *source, way)? {
+        if let Err(error) = outlet.send(item).await {
+            source.stop(&this_task());
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+fn source<F: StreamFn>(arguments: &Arguments<F::Params>) -> Result<Box<dyn Source>> {
     let crossing = F::crossing().expect("what was checked can cross");
-    let arguments = Arguments::<F::Params>::Slots(slots);
-    let load = Load::<F> { arguments: &arguments, crossing: &crossing };
+    let load = Load::<F> { arguments, crossing: &crossing };
     cluster::engine(&default::current())?.source(&load, &this_task())
 }
 
-fn next<F: StreamFn>(source: &mut dyn Source) -> Result<Option<Result<F::Item>>> {
-    let way = F::crossing().expect("what was checked can cross").way;
+fn next<T>(source: &mut dyn Source, way: Way<T>) -> Result<Option<Result<T>>> {
     let mut item = None;
     let mut take = |answer: Answer<'_>| {
         item = Some(crossing::read(answer, way));
@@ -221,7 +271,7 @@ fn run<F: StreamFn>(start: Start<'_>, arguments: Vec<Argument>, body: &mut Body)
         F::crossing().expect("what is registered can cross");
     let here = start.here(F::function());
     let items = start.items();
-    let outlet = Outlet::away(move |item| send(items, item, way, registered, failure));
+    let outlet = outlet_of(items, way, registered, failure);
     let mut arguments = arguments.into_iter();
     let mut unpack = || {
         let slots = panics::catch(|| F::Params::unpack(&mut arguments, &ports, &start))?;
@@ -242,15 +292,36 @@ fn run<F: StreamFn>(start: Start<'_>, arguments: Vec<Argument>, body: &mut Body)
     crossing::end(here, result, false, body, Way::new().encode, registered, failure)
 }
 
-/// Sends an item to the driver, and waits until another is wanted.
-fn send<T>(
+/// In a worker: sends items to the driver, and waits until another is wanted, on the thread that runs the calls.
+pub(crate) fn outlet_of<T: Send + Sync + 'static>(
     items: task::Items,
-    item: Result<T>,
     way: Way<T>,
     registered: &'static Registered,
     failure: Option<FailureWay>,
-) -> Result<()> {
-    let wanted = items.send(|body| crossing::pack(item, body, way.encode, registered, failure));
+) -> Outlet<T> {
+    Outlet::away(move |item| {
+        let wanted = items.send(|body| crossing::pack(item, body, way.encode, registered, failure));
+        Box::pin(ready(go_on(wanted)))
+    })
+}
+
+/// The same of a stream that is produced beside other calls: nobody waits but the stream.
+pub(crate) fn outlet_among<T: Send + Sync + 'static>(
+    items: task::Items,
+    way: Way<T>,
+    registered: &'static Registered,
+    failure: Option<FailureWay>,
+) -> Outlet<T> {
+    Outlet::away(move |item| {
+        Box::pin(async move {
+            let pack =
+                |body: &mut Body| crossing::pack(item, body, way.encode, registered, failure);
+            go_on(items.send_among(pack).await)
+        })
+    })
+}
+
+fn go_on(wanted: bool) -> Result<()> {
     if wanted {
         crate::api::context::check_cancelled()
     } else {

@@ -18,12 +18,15 @@ use uuid::Uuid;
 use crate::cluster::argument::{Asked, Packing, What};
 use crate::cluster::bridge::call::{ActorCall, OfActor};
 use crate::cluster::bridge::client::{Carried, Client};
-use crate::cluster::calls::{self, Calls, End};
+use crate::cluster::calls::{self, Calls, End, News};
 use crate::cluster::detached::Found;
 use crate::cluster::frame::{About, Ended};
 use crate::cluster::registry::Registered;
 use crate::cluster::turn::Ticket;
-use crate::cluster::{Answer, Cargo, Host, Reply, about, coder, error_of};
+use crate::cluster::upstream::Upstream;
+use crate::cluster::{
+    Answer, Cargo, Host, Progress, Reply, Source, about, coder, error_of, no_stream,
+};
 use crate::error::{Error, ErrorKind, Failed, Result};
 use crate::local::actors::Living;
 use crate::local::counted::{self, Counted};
@@ -80,6 +83,11 @@ impl Place {
         let kept = vec![What::Handle(Arc::new(carried))];
         let reply = Reply { outcome: outcome.map(ByteBuf::into_vec), kept };
         self.calls.end(ticket, End::Done { reply, how });
+    }
+
+    /// A call has an item. False: nobody wants it any more.
+    pub(super) fn item(&self, ticket: Ticket, item: Reply) -> bool {
+        self.calls.item(ticket, item)
     }
 
     /// The call has failed, and the actor goes on.
@@ -195,23 +203,38 @@ impl ActorHost {
         let call = ActorCall { place, ticket, of_actor: OfActor { about, id }, stands_at };
         let sent = self.client.call_actor(self.place.id_of(ticket), call, function, pack);
         if let Err(error) = sent {
-            self.place.calls.give_up(ticket);
+            let _ = self.place.calls.give_up(ticket);
             return Err(error);
         }
         Ok(ticket)
     }
 
-    /// Sleeps until the call has ended; `asks` is asked whenever this thread wakes up.
-    fn wait(&self, ticket: Ticket, mut asks: impl FnMut(&Waker)) -> End {
+    /// Sleeps until there is news of the call; `asks` is asked whenever this thread wakes up.
+    fn wait(&self, ticket: Ticket, mut asks: impl FnMut(&Waker)) -> News {
         let waker = calls::unpark_this_thread();
         let ask = || {
             asks(&waker);
             match self.place.calls.poll(ticket, &waker) {
-                Poll::Ready(end) => Some(end),
+                Poll::Ready(news) => Some(news),
                 Poll::Pending => None,
             }
         };
-        waiting::wait_for(ask, || self.place.calls.has_ended(ticket))
+        waiting::wait_for(ask, || self.place.calls.has_news(ticket))
+    }
+
+    /// The same as the task that this thread runs: the call is asked to stop when that is.
+    fn wait_as(&self, task: &Task, ticket: Ticket) -> Result<Progress> {
+        let mut wakes = Wakes::new(task.running);
+        let mut was_told = false;
+        let news = self.wait(ticket, |waker| {
+            wakes.renew(waker);
+            if wakes.is_to_stop() && !was_told {
+                was_told = true;
+                self.cancel(ticket);
+            }
+        });
+        drop(wakes);
+        read(news, Some(task))
     }
 
     fn is_lost(&self) -> bool {
@@ -237,9 +260,10 @@ impl ActorHost {
 }
 
 /// What a call's end means for the actor is noted for this thread.
-fn read(end: End, task: Option<&Task>) -> Result<Reply> {
-    match end {
-        End::Done { reply, how } => {
+fn read(news: News, task: Option<&Task>) -> Result<Progress> {
+    match news {
+        News::Item(reply) => Ok(Progress::Item(reply)),
+        News::End(End::Done { reply, how }) => {
             if how.crashed {
                 life::note_lost(Lost::Within);
             }
@@ -249,9 +273,9 @@ fn read(end: End, task: Option<&Task>) -> Result<Reply> {
                 // SAFETY: this thread runs the task.
                 unsafe { task.running.note_looked() };
             }
-            Ok(reply)
+            Ok(Progress::End(reply))
         }
-        End::Lost { why, begun } => {
+        News::End(End::Lost { why, begun }) => {
             life::note_lost(if begun { Lost::Within } else { Lost::Before(why.clone()) });
             Err(why)
         }
@@ -266,23 +290,14 @@ impl Host for ActorHost {
         take: &mut dyn FnMut(Answer<'_>) -> Result<()>,
     ) -> Result<()> {
         let ticket = self.send(cargo, task)?;
-        let mut wakes = Wakes::new(task.running);
-        let mut was_told = false;
-        let end = self.wait(ticket, |waker| {
-            wakes.renew(waker);
-            if wakes.is_to_stop() && !was_told {
-                was_told = true;
-                self.cancel(ticket);
+        match self.wait_as(task, ticket)? {
+            Progress::End(reply) => take_reply(reply, take),
+            Progress::Item(_) => {
+                self.give_up(ticket);
+                self.more(ticket);
+                Err(no_stream())
             }
-        });
-        drop(wakes);
-        let Reply { outcome, kept } = read(end, Some(task))?;
-        let taken = match outcome {
-            Ok(bytes) => take(Ok(&bytes)),
-            Err(failed) => take(Err(failed)),
-        };
-        drop(kept);
-        taken
+        }
     }
 
     fn lost(&self) -> Option<Error> {
@@ -310,13 +325,25 @@ impl Host for ActorHost {
         self.send_as(Some(cargo.function()), pack, about, id, stands_at)
     }
 
-    fn poll(&self, sent: u64, waker: &Waker) -> Poll<Result<Reply>> {
-        self.place.calls.poll(sent, waker).map(|end| read(end, None))
+    fn poll_stream(&self, sent: u64, waker: &Waker) -> Poll<Result<Progress>> {
+        self.place.calls.poll(sent, waker).map(|news| read(news, None))
+    }
+
+    fn more(&self, sent: u64) {
+        self.client.want_items(self.place.id_of(sent), 1);
+    }
+
+    fn source(&self, cargo: &dyn Cargo, task: &Task) -> Result<Box<dyn Source + '_>> {
+        let ticket = self.send(cargo, task)?;
+        Ok(Box::new(PlaceSource { host: self, ticket, owes: false, ended: false }))
     }
 
     fn give_up(&self, sent: u64) {
-        if self.place.calls.give_up(sent) {
+        if let Some(unseen) = self.place.calls.give_up(sent) {
             self.cancel(sent);
+            if unseen > 0 {
+                self.more(sent);
+            }
         }
     }
 
@@ -333,6 +360,70 @@ impl Host for ActorHost {
 
     fn leave(&self) {
         self.left.store(self.detached, Ordering::Relaxed);
+    }
+}
+
+fn take_reply(reply: Reply, take: &mut dyn FnMut(Answer<'_>) -> Result<()>) -> Result<()> {
+    let Reply { outcome, kept } = reply;
+    let taken = match outcome {
+        Ok(bytes) => take(Ok(&bytes)),
+        Err(failed) => take(Err(failed)),
+    };
+    drop(kept);
+    taken
+}
+
+/// A stream that is produced at a place, by a call in the middle of which the actor is.
+struct PlaceSource<'a> {
+    host: &'a ActorHost,
+    ticket: Ticket,
+    /// The last item was taken, and that was not told.
+    owes: bool,
+    ended: bool,
+}
+
+impl Source for PlaceSource<'_> {
+    fn next(
+        &mut self,
+        task: &Task,
+        take: &mut dyn FnMut(Answer<'_>) -> Result<()>,
+    ) -> Result<bool> {
+        if self.ended {
+            return Ok(false);
+        }
+        if self.owes {
+            self.host.more(self.ticket);
+        }
+        let progress = self.host.wait_as(task, self.ticket);
+        self.owes = matches!(progress, Ok(Progress::Item(_)));
+        self.ended = !self.owes;
+        match progress? {
+            Progress::Item(reply) => take_reply(reply, take).map(|()| true),
+            Progress::End(reply) => {
+                take_reply(reply, &mut |answer| answer.map(drop).map_err(error_of)).map(|()| false)
+            }
+        }
+    }
+
+    fn stop(&mut self, task: &Task) {
+        if !self.ended {
+            self.host.cancel(self.ticket);
+        }
+        while !self.ended {
+            // What it ends with nobody wants to know.
+            let _ = self.next(task, &mut |_| Ok(()));
+        }
+    }
+}
+
+impl Drop for PlaceSource<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.host.give_up(self.ticket);
+            if self.owes {
+                self.host.more(self.ticket);
+            }
+        }
     }
 }
 

@@ -32,6 +32,7 @@ use crate::local::waiting::Ended;
 use crate::local::{Local, abroad, pool};
 use crate::wire::{self, Held};
 
+mod items;
 mod ways;
 
 /// Who waits for an object.
@@ -180,33 +181,6 @@ impl Client {
         }
         self.free(free);
         self.wake_all();
-    }
-
-    /// A stream has an item.
-    pub(super) fn item_came(&'static self, stream: Uuid, news: News) {
-        let reader = self.lock().streams.get(&stream).map(Arc::clone);
-        let id = news.id;
-        let mut news = Some(news);
-        let mut tell = |pending: Option<Box<dyn Pending>>| {
-            let Some(news) = news.take() else { return };
-            // It was told just now, and is there.
-            let pending = pending.map(Wait::Cell);
-            let import = Import { count: 1, pending, watched: true, ..Import::default() };
-            self.lock().imports.insert(id, import);
-            let mut free = Vec::new();
-            self.told_one(news, &mut free);
-            debug_assert!(free.is_empty(), "an item is no call of an actor");
-        };
-        match reader {
-            Some(reader) => reader.came(id, &mut |pending| tell(Some(pending))),
-            None => {
-                tell(None);
-                abroad::Home::let_go(self, &id);
-            }
-        }
-        self.wake_all();
-        // Of the items that came before, some may have been dropped unread.
-        self.sweep();
     }
 
     /// `free`: what is to be given back after it, by how often it was told.

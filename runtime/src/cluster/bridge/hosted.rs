@@ -115,6 +115,9 @@ impl Hosted {
             now.wants_item = true;
             drop(now);
             self.room.notify_all();
+        } else if let Some(ticket) = now.beside.get(id).copied() {
+            drop(now);
+            self.running.more(ticket, true);
         }
     }
 
@@ -124,6 +127,25 @@ impl Hosted {
         now.wants_item = false;
         let (id, _) = now.call.ok_or_else(|| unfit("an item of no stream"))?;
         drop(now);
+        self.send_item_of(id, outcome, held, body)
+    }
+
+    /// The same of one that is produced beside other calls.
+    fn send_item_among(
+        &self,
+        ticket: Ticket,
+        outcome: Outcome,
+        held: Vec<Held>,
+        body: Body,
+    ) -> Result<()> {
+        let now = self.now();
+        let call = now.beside.iter().find(|(_, of)| **of == ticket).map(|(id, _)| *id);
+        drop(now);
+        let id = call.ok_or_else(|| unfit("an item of no stream"))?;
+        self.send_item_of(id, outcome, held, body)
+    }
+
+    fn send_item_of(&self, id: Uuid, outcome: Outcome, held: Vec<Held>, body: Body) -> Result<()> {
         let (status, payload) = match outcome.map(|part| body.into_parcel(part)) {
             Ok(value) => (0, value),
             Err(failed) => (1, Parcel::from(wire::encode(&failed)?.bytes)),
@@ -148,6 +170,22 @@ pub(in crate::cluster) fn send_item(outcome: Outcome, held: Vec<Held>, body: Bod
     let waits = |now: &mut Now| !now.wants_item && !now.stops;
     let now = hosted.room.wait_while(now, waits).unwrap_or_else(PoisonError::into_inner);
     !now.stops
+}
+
+/// The same of one that is produced beside other calls, which does not wait here. None: there is nobody to send it to.
+pub(in crate::cluster) fn send_item_among(
+    ticket: Ticket,
+    outcome: Outcome,
+    held: Vec<Held>,
+    body: Body,
+) -> Option<&'static Running> {
+    let hosted = HOSTED.get()?;
+    hosted.running.awaits_more(ticket);
+    if let Err(error) = hosted.send_item_among(ticket, outcome, held, body) {
+        let failed = Err(Failed::from(&error));
+        hosted.send_item_among(ticket, failed, Vec::new(), Body::new(None)).ok()?;
+    }
+    Some(&hosted.running)
 }
 
 /// What a value is packed into that goes to the host.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::cluster::calls::{self, Calls, End};
+use crate::cluster::calls::{self, Calls, End, News};
 use crate::cluster::frame::{Answered, ToWorker};
 use crate::cluster::processes::process::Control;
 use crate::cluster::processes::serving::{self, Stop};
@@ -91,8 +91,10 @@ impl Callers {
         let waker = calls::unpark_this_thread();
         let end = loop {
             // First, so that whoever asks for something after that wakes this thread.
-            if let Poll::Ready(end) = calls.poll(sent, &waker) {
-                break end;
+            match calls.poll(sent, &waker) {
+                Poll::Ready(News::End(end)) => break end,
+                Poll::Ready(News::Item(_)) => unreachable!("it gives no stream"),
+                Poll::Pending => {}
             }
             match self.take_wait(sent) {
                 Some(wait) => wait.see_through(control, sent),

@@ -14,15 +14,16 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::AbortHandle;
 
-use crate::cluster::calls::{self, Calls, End};
-use crate::cluster::frame::{ToDriver, ToWorker};
+use crate::cluster::calls::{self, Calls, End, News};
+use crate::cluster::frame::{Ended, ToDriver, ToWorker};
 use crate::cluster::processes::beside::Callers;
 use crate::cluster::processes::listener::Listener;
 use crate::cluster::processes::process::{self, Control, Process, Sending};
 use crate::cluster::processes::serving::{self, Seen};
+use crate::cluster::processes::source::{Keeper, NotBegun, StreamSource};
 use crate::cluster::processes::{DEATHS_BEFORE_BEGIN_MAX, Processes, never_began};
 use crate::cluster::turn::Ticket;
-use crate::cluster::{Answer, Cargo, Host, Reply, about, error_of};
+use crate::cluster::{Answer, Cargo, Host, Progress, Reply, Source, about, error_of, no_stream};
 use crate::error::{Error, Result};
 use crate::local::actors::Living;
 use crate::local::counted::{self, Counted};
@@ -97,8 +98,7 @@ impl Shared {
         let local = self.local.upgrade().ok_or_else(|| pool::shut_down_before("it ran"))?;
         let mut place = lock(&self.process);
         let Some(process) = place.as_mut() else {
-            let why = lock(&self.why).clone().unwrap_or_else(never_began);
-            return Err(self.lose(why, Lost::Before));
+            return Err(self.lose(self.why_gone(), Lost::Before));
         };
         let ticket = process.append(cargo, about(task, &local), Sending::Alone)?;
         let mut ticket = ticket.expect("only what is sent ahead can be too much");
@@ -114,7 +114,7 @@ impl Shared {
                 process.was_read();
                 taken
             }
-            Seen::Item(_) => Err(serving::no_stream()),
+            Seen::Item(_) => Err(no_stream()),
             Seen::NotBegun(how) => {
                 let why = process::crashed(process.control.pid, &how);
                 *place = None;
@@ -196,6 +196,11 @@ impl Shared {
         why
     }
 
+    /// Why there is no process any more.
+    fn why_gone(&self) -> Error {
+        lock(&self.why).clone().unwrap_or_else(never_began)
+    }
+
     pub(super) fn note_lost(&self, why: Error) {
         *lock(&self.why) = Some(why);
         // Release: pairs with `lost`.
@@ -235,6 +240,32 @@ impl Shared {
         if let Some(actor) = actor.upgrade() {
             actor.look();
         }
+    }
+}
+
+/// The actor's process, while it produces a stream.
+struct Kept(Arc<Shared>);
+
+impl Keeper for Kept {
+    const STAYS: bool = true;
+
+    fn with<R>(&mut self, run: impl FnOnce(&mut Process) -> R) -> Option<R> {
+        lock(&self.0.process).as_deref_mut().map(run)
+    }
+
+    fn ended(&mut self, how: Ended) {
+        if how.crashed {
+            life::note_lost(Lost::Within);
+        }
+    }
+
+    fn lost(&mut self, why: Error, begun: bool) -> Error {
+        *lock(&self.0.process) = None;
+        self.0.lose(why, |why| if begun { Lost::Within } else { Lost::Before(why) })
+    }
+
+    fn why_gone(&mut self) -> Error {
+        self.0.why_gone()
     }
 }
 
@@ -281,23 +312,40 @@ impl Host for ActorHost {
         self.shared.send(cargo, task, false).map(|(ticket, _)| ticket)
     }
 
-    fn poll(&self, sent: u64, waker: &Waker) -> Poll<Result<Reply>> {
-        self.shared.calls.poll(sent, waker).map(|end| match end {
-            End::Done { reply, how } => {
+    fn poll_stream(&self, sent: u64, waker: &Waker) -> Poll<Result<Progress>> {
+        self.shared.calls.poll(sent, waker).map(|news| match news {
+            News::Item(reply) => Ok(Progress::Item(reply)),
+            News::End(End::Done { reply, how }) => {
                 if how.crashed {
                     life::note_lost(Lost::Within);
                 }
-                Ok(reply)
+                Ok(Progress::End(reply))
             }
-            End::Lost { why, begun } => {
+            News::End(End::Lost { why, begun }) => {
                 life::note_lost(if begun { Lost::Within } else { Lost::Before(why.clone()) });
                 Err(why)
             }
         })
     }
 
+    fn more(&self, sent: u64) {
+        if let Some(process) = &mut *lock(&self.shared.process) {
+            // As for what is sent.
+            let _ = process.outgoing.send(&ToWorker::More { ticket: sent, wanted: true }, &[]);
+        }
+    }
+
+    fn source(&self, cargo: &dyn Cargo, task: &Task) -> Result<Box<dyn Source + '_>> {
+        let shared = &self.shared;
+        let local = shared.local.upgrade().ok_or_else(|| pool::shut_down_before("it ran"))?;
+        match StreamSource::begin(Kept(Arc::clone(shared)), cargo, task, &local) {
+            Ok(source) => Ok(Box::new(source)),
+            Err(NotBegun::Died(why) | NotBegun::Refused(why)) => Err(why),
+        }
+    }
+
     fn give_up(&self, sent: u64) {
-        if self.shared.calls.give_up(sent)
+        if self.shared.calls.give_up(sent).is_some()
             && let Some(process) = &mut *lock(&self.shared.process)
         {
             // On the way of the calls: it stops before those are begun that come after. What cannot be sent shows in

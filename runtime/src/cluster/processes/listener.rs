@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::cluster::argument::What;
 use crate::cluster::calls::End;
 use crate::cluster::channel::{Frame, NoFrame};
-use crate::cluster::frame::{Answered, ToDriver, ToWorker};
+use crate::cluster::frame::{Answered, Ended, ToDriver, ToWorker};
 use crate::cluster::processes::beside::Wait;
 use crate::cluster::processes::host::{Shared, lock};
 use crate::cluster::processes::process::{self, Process};
@@ -125,6 +125,19 @@ fn hear(shared: &Shared, actor: &counted::Weak<dyn Living>, by: &mut Option<Tick
                 process.let_go = let_go;
                 Ok(())
             }
+            ToDriver::Item { ticket, outcome, keep } => {
+                let done = serving::Done::new(outcome, frame, Ended::default());
+                let kept = keep.iter().map(|id| serving::what(process, *id));
+                let told = kept.collect::<Result<_>>().and_then(|kept| {
+                    // One that nobody wants was asked to stop.
+                    let _ = shared.calls.item(ticket, take_out(process, done, kept)?);
+                    Ok(())
+                });
+                if let Err(error) = told {
+                    break process::garbled(process.control.pid, &error);
+                }
+                Ok(())
+            }
             ToDriver::ActorEnded { let_go } => {
                 process.let_go = let_go;
                 return Heard::End;
@@ -189,7 +202,7 @@ fn serve(
     }
 }
 
-/// A call is done: takes its answer out of where it lies. An error: that is nowhere.
+/// A call is done. An error: its answer lies nowhere.
 fn end_call(
     shared: &Shared,
     process: &mut Process,
@@ -198,11 +211,18 @@ fn end_call(
     kept: Vec<What>,
 ) -> Result<()> {
     shared.callers.remove(ticket);
-    let (how, shares) = (done.how, done.is_shared());
+    let how = done.how;
+    let reply = take_out(process, done, kept)?;
+    shared.calls.end(ticket, End::Done { reply, how });
+    Ok(())
+}
+
+/// Takes an answer out of where it lies.
+fn take_out(process: &mut Process, done: serving::Done, kept: Vec<What>) -> Result<Reply> {
+    let shares = done.is_shared();
     let reply = Reply { outcome: done.answer(process)?.map(<[u8]>::to_vec), kept };
     if shares {
         process.note_shared_now();
     }
-    shared.calls.end(ticket, End::Done { reply, how });
-    Ok(())
+    Ok(reply)
 }

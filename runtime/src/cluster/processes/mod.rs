@@ -20,7 +20,7 @@ use crate::cluster::processes::process::{Control, Process, Sending};
 use crate::cluster::processes::serving::Seen;
 use crate::cluster::processes::spawn::Serves;
 use crate::cluster::turn::Ticket;
-use crate::cluster::{Answer, Cargo, Engine, Host, Parcel, Source, about};
+use crate::cluster::{Answer, Cargo, Engine, Host, Parcel, Source, about, no_stream};
 use crate::config::WorkerOutput;
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::abroad::Outside;
@@ -145,7 +145,7 @@ impl Processes {
                     self.take_in(process);
                     return taken;
                 }
-                Seen::Item(_) => return Err(serving::no_stream()),
+                Seen::Item(_) => return Err(no_stream()),
                 Seen::NotBegun(_) => {}
                 Seen::Failed(error) => return Err(error),
             }
@@ -402,7 +402,7 @@ impl<'a> Feed<'a> {
                 Ok(())
             }
             Seen::Item(_) => {
-                parcel.failed(serving::no_stream());
+                parcel.failed(no_stream());
                 Err(None)
             }
             Seen::NotBegun(_) => Err(Some(parcel)),

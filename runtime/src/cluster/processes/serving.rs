@@ -71,11 +71,6 @@ impl Done {
     }
 }
 
-/// Why an item is of no use.
-pub(super) fn no_stream() -> Error {
-    frame::garbled("an item came of what is no stream")
-}
-
 /// Tells a worker that its task is to stop.
 pub(super) struct Stop {
     control: Arc<Control>,
@@ -141,7 +136,7 @@ pub(super) fn see_through(
                     process.let_go = let_go;
                     return Seen::Done(Done::new(outcome, frame, how));
                 }
-                ToDriver::Item { ticket: of, outcome } if of == *ticket => {
+                ToDriver::Item { ticket: of, outcome, .. } if of == *ticket => {
                     if let Ok(part) = &outcome {
                         process.note_shared(part);
                     }
@@ -235,7 +230,7 @@ pub(super) fn serve(
 }
 
 /// What an id stands for that is in a worker's bytes.
-fn what(process: &Process, id: Uuid) -> Result<What> {
+pub(super) fn what(process: &Process, id: Uuid) -> Result<What> {
     let lent = process.lent.get(&id).map(|lent| lent.what.clone());
     lent.or_else(|| ids::find(id).map(What::Object)).ok_or_else(|| no_such(id))
 }
@@ -310,9 +305,8 @@ fn store(
     };
     let call = Call { function: &STORED, called_at: Location::caller() };
     let stored = Ref::complete(value, call).into_any();
-    let _ = stored.extra().id.set(id);
     coder::note_stored(&stored);
-    coder::id_of(&stored);
+    coder::named(&stored, id);
     process.lent.insert(id, Lent { what: What::Object(stored), count: 1 });
     Ok(())
 }

@@ -196,9 +196,13 @@ class Bridge:
 
     def on_more(self, id, count):
         held = self.objects.get(id)
-        # A stream that was refused has ended already.
-        if held is not None:
+        if held is None:
+            # A stream that was refused has ended already.
+            return
+        if hasattr(held.handle, "more"):
             held.handle.more(count)
+        else:
+            self.engine.go_on(held.sent, id)
 
     def on_put(self, id, carries, payload):
         try:

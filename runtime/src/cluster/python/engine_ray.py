@@ -213,10 +213,13 @@ class Ray:
                 sent.ended(self.failure(value))
             else:
                 outcomes = outcome.unpacked(value)
-                sent.ended(outcomes)
-                late = [index for index, result in enumerate(outcomes) if result is None]
-                for index in late:
-                    self._wait_for_late(hosted.actor, sent, index)
+                sent.ended([None if _is_item(result) else result for result in outcomes])
+                for index, result in enumerate(outcomes):
+                    if result is None:
+                        # It took longer than others with it.
+                        self._wait_for(hosted.actor.late, hosted.actor, sent, index)
+                    elif _is_item(result):
+                        _tell_item(sent, index, result)
 
         meta._on_completed(ended)
         return [(meta, index, payload) for index in range(len(group))]
@@ -284,8 +287,15 @@ class Ray:
         """The program tells what came of what a task has asked for."""
         self.relay.answer.remote(id, outcome.owned(result))
 
-    def _wait_for_late(self, actor, sent, index):
-        """Tells of a call when it has ended that took longer than others with it."""
+    def go_on(self, sent, id):
+        """Lets a call of an actor go on that gives a stream, whose item was taken."""
+        index = next(index for index, task in enumerate(sent.group) if task.id == id)
+        hosted = self.actors.get(sent.group[index].actor)
+        if hosted is not None:
+            self._wait_for(hosted.actor.next, hosted.actor, sent, index)
+
+    def _wait_for(self, method, actor, sent, index):
+        """Tells of a call when it has ended, or of its next item, whichever this method of the actor's gives."""
 
         def tell(result):
             outcomes = [None] * len(sent.group)
@@ -295,10 +305,19 @@ class Ray:
         def ended(value):
             if isinstance(value, exceptions.RayActorError):
                 self._is_lost(actor, value, lambda text: tell(outcome.lost(True, text)))
+            elif _failed(value):
+                tell(self.failure(value))
+            elif _is_item(value):
+                _tell_item(sent, index, value)
             else:
-                tell(self._outcomes(value))
+                tell(value)
 
-        actor.late.remote(sent.group[index].id)._on_completed(ended)
+        try:
+            ref = method.remote(sent.group[index].id)
+            # What is large comes for as long as somebody has a ref to it.
+            ref._on_completed(lambda value, _=ref: ended(value))
+        except Exception as error:
+            tell(self.failure(error))
 
     def _stream(self, task, sent):
         """Makes the call one of Ray's generators, which a thread reads as far as items are wanted."""
@@ -665,6 +684,15 @@ def _placement(options, bridge):
     if text is not None:
         raise Failure(outcome.failed("Infeasible", text))
     return {"scheduling_strategy": PlacementGroupSchedulingStrategy(group, -1 if bundle is None else bundle)}
+
+
+def _is_item(result):
+    return result is not None and result[0] == outcome.ITEM
+
+
+def _tell_item(sent, index, result):
+    """Tells of an item of a call, which is the program's at once: there is nothing of it on the cluster."""
+    sent.bridge.item(sent.group[index].id, (None, 0, None), result[1])
 
 
 def _failed(value):

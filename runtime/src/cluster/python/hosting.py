@@ -23,6 +23,13 @@ class Call:
         self.sent = time.monotonic()
         self.may_have_begun = True
 
+    def tell(self, result):
+        """What comes of it. False: nobody has asked for that yet, since it gives a stream, and has told of an item."""
+        if self.answer.done():
+            return False
+        self.answer.set_result(result)
+        return True
+
 
 class Hosting:
     """A child with an actor in it."""
@@ -35,6 +42,8 @@ class Hosting:
         self.lock = threading.Lock()
         # The calls that were sent, by their ids, in the order in which they were.
         self.calls = {}
+        # How calls have ended that give streams, until somebody asks for what comes after their last item.
+        self.ends = {}
         # When the last answer came.
         self.answered = 0.0
         # The calls that are to stop and have not come, or are done. An ordered set.
@@ -85,12 +94,29 @@ class Hosting:
         with contextlib.suppress(Died):
             self.child.send(*([message, id] for id in here))
 
+    def next(self, id):
+        """Lets a call go on that gives a stream, whose item was taken, and gives the future of what comes of it next."""
+        answer = concurrent.futures.Future()
+        with self.lock:
+            call = self.calls.get(id)
+            if call is not None:
+                call.answer = answer
+            else:
+                answer.set_result(self.ends.pop(id, outcome.failed("Engine", "the stream has ended")))
+        if call is not None:
+            # If the child is gone, who hears it tells so.
+            with contextlib.suppress(Died):
+                self.child.send(["more", id])
+        return answer
+
     def _hear(self):
         try:
             while True:
                 message = self.child.receive(None)
                 if message[0] == "done":
                     self._done(*message[1:])
+                elif message[0] == "item":
+                    self._item(*message[1:])
                 else:
                     self.bridge.handle(message)
         except Died as died:
@@ -101,9 +127,9 @@ class Hosting:
             self.end.set_result(text)
             calls, self.calls = self.calls, {}
         is_first = True
-        for call in calls.values():
+        for id, call in calls.items():
             begun = call.may_have_begun and (is_first or not self.in_turn)
-            call.answer.set_result(outcome.lost(begun, text))
+            self._end(id, call, outcome.lost(begun, text))
             is_first = False
         self.child.kill()
 
@@ -114,8 +140,20 @@ class Hosting:
         self.answered = now
         self._answer(id, (status, payload, self.bridge.handles(carries), now - began))
 
+    def _item(self, id, status, carries, payload):
+        result = outcome.owned((status, payload, self.bridge.handles(carries), 0.0))
+        with self.lock:
+            call = self.calls.get(id)
+        if call is not None:
+            call.tell(outcome.item(result))
+
     def _answer(self, id, result):
         with self.lock:
             call = self.calls.pop(id, None)
         if call is not None:
-            call.answer.set_result(result)
+            self._end(id, call, result)
+
+    def _end(self, id, call, result):
+        with self.lock:
+            if not call.tell(result):
+                self.ends[id] = result

@@ -20,6 +20,8 @@ UPSTREAM = 4
 RETRY = 5
 # The actor whose call it was is gone; the payload is whether the call had begun, and how the actor went.
 LOST = 6
+# Of a call of an actor that gives a stream: the payload is the outcome of an item. What comes after it is to be asked for.
+ITEM = 7
 
 
 def failed(kind, text):
@@ -33,6 +35,10 @@ def lost(begun, text):
 def cannot(engine, what):
     """What an engine says of what it has no way to do."""
     return failed("Engine", f"the engine `{engine}` cannot {what}")
+
+
+def item(result):
+    return (ITEM, result, {}, 0.0)
 
 
 class Cannot(Exception):

@@ -146,6 +146,9 @@ class Host:
     async def late(self, id):
         return outcome.owned(await asyncio.wrap_future(self.late_answers.pop(id)))
 
+    async def next(self, id):
+        return outcome.owned(await asyncio.wrap_future(self.hosting.next(id)))
+
     def passes(self, caller, number):
         self.orders[caller].passes(number)
 

@@ -76,6 +76,9 @@ def actor(package, texts, module, name, *first):
         async def late(self, *arguments):
             return await self.inner.late(*arguments)
 
+        async def next(self, *arguments):
+            return await self.inner.next(*arguments)
+
         async def take_back(self, *arguments):
             return self.inner.take_back(*arguments)
 

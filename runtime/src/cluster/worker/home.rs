@@ -165,22 +165,26 @@ impl Connection {
         let _ = outgoing.flush();
     }
 
-    /// Sends an item of a stream, and waits on the first thread. False: no more are wanted.
+    /// Sends an item of a stream.
     pub(super) fn send_item(
         &self,
         ticket: Ticket,
         outcome: Outcome,
         held: &[Held],
         mut lease: Lease<'_>,
-    ) -> bool {
+    ) {
         self.export_held(held);
+        let keep = held.iter().map(|held| held.id).collect();
         let body = lease.body.take();
-        self.send_leased(&lease, &ToDriver::Item { ticket, outcome }, &body);
-        drop(lease);
+        self.send_leased(&lease, &ToDriver::Item { ticket, outcome, keep }, &body);
+    }
+
+    /// Waits on the first thread until another item is wanted. False: no more are.
+    pub(super) fn wait_for_more(&self, ticket: Ticket) -> bool {
         loop {
             let Ok((head, body)) = self.receive() else { super::end() };
             match head {
-                ToWorker::More { wanted } => return wanted,
+                ToWorker::More { ticket: of, wanted } if of == ticket => return wanted,
                 other => lock(&self.backlog).push_back((other, body)),
             }
         }
@@ -538,6 +542,6 @@ impl Upstream for Connection {
     }
 
     fn want_items(&self, _: Uuid, _: usize) {
-        unreachable!("a worker's tasks have no streams")
+        unreachable!("a worker asks its driver for each item")
     }
 }

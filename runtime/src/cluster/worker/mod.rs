@@ -251,6 +251,9 @@ impl Worker {
                     self.objects.set(id, Object::Bytes(Arc::new(bytes.to_vec())));
                 }
                 ToWorker::Forget { ids } => self.objects.forget(&ids),
+                ToWorker::More { ticket, wanted } => {
+                    self.connection.running().more(ticket, wanted);
+                }
                 ToWorker::Cancel { ticket } => self.connection.running().cancel(ticket),
                 ToWorker::EndActor => self.end_actor(),
                 _ => return Err(frame::garbled("it came at the wrong time")),

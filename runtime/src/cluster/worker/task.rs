@@ -1,8 +1,10 @@
 //! A task, as the worker runs it.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::panic::Location;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
 
 use crate::cluster::bridge::hosted::{self, Report};
 use crate::cluster::frame::{self, About, Body, Bytes, Outcome};
@@ -66,13 +68,12 @@ pub(crate) struct Items {
 }
 
 impl Items {
-    /// Sends what `pack` packs, and waits. False: no more are wanted.
+    /// Sends what `pack` packs, and waits on the thread that runs the calls. False: no more are wanted.
     pub(crate) fn send(self, pack: impl FnOnce(&mut Body) -> (Outcome, Vec<Held>)) -> bool {
         match self.reader {
             Reader::Driver(connection) => {
-                let mut lease = connection.borrow_writer();
-                let (outcome, held) = pack(&mut lease.body);
-                connection.send_item(self.ticket, outcome, &held, lease)
+                self.send_to_driver(connection, pack);
+                connection.wait_for_more(self.ticket)
             }
             Reader::Host => {
                 let mut body = hosted::body();
@@ -80,6 +81,41 @@ impl Items {
                 hosted::send_item(outcome, held, body)
             }
         }
+    }
+
+    /// As `send`, of a stream that is produced beside other calls.
+    pub(crate) async fn send_among(
+        self,
+        pack: impl FnOnce(&mut Body) -> (Outcome, Vec<Held>),
+    ) -> bool {
+        let running = match self.reader {
+            Reader::Driver(connection) => {
+                connection.running().awaits_more(self.ticket);
+                self.send_to_driver(connection, pack);
+                Some(connection.running())
+            }
+            Reader::Host => {
+                let mut body = hosted::body();
+                let (outcome, held) = pack(&mut body);
+                hosted::send_item_among(self.ticket, outcome, held, body)
+            }
+        };
+        match running {
+            Some(running) => {
+                poll_fn(|context| running.poll_more(self.ticket, context.waker())).await
+            }
+            None => false,
+        }
+    }
+
+    fn send_to_driver(
+        self,
+        connection: &Connection,
+        pack: impl FnOnce(&mut Body) -> (Outcome, Vec<Held>),
+    ) {
+        let mut lease = connection.borrow_writer();
+        let (outcome, held) = pack(&mut lease.body);
+        connection.send_item(self.ticket, outcome, &held, lease);
     }
 }
 
@@ -152,12 +188,21 @@ impl Here {
 #[derive(Default)]
 pub(crate) struct Running(Mutex<Now>);
 
+/// What a stream knows of its reader, once it has sent an item.
+enum More {
+    Awaited(Option<Waker>),
+    /// Another item is wanted, or not.
+    Said(bool),
+}
+
 #[derive(Default)]
 struct Now {
     ticket: Ticket,
     task: Option<AnyRef>,
     /// Those that are under way beside it.
     others: HashMap<Ticket, AnyRef>,
+    /// Those of them that are streams and have sent an item, until another is wanted.
+    streams: HashMap<Ticket, More>,
     cpu: Option<usize>,
     /// If it is a call of an actor, how often that was made anew.
     restarts: Option<u32>,
@@ -195,8 +240,40 @@ impl Running {
     }
 
     pub(in crate::cluster) fn end_among(&self, ticket: Ticket) {
-        let task = self.now().others.remove(&ticket);
-        drop(task);
+        let mut now = self.now();
+        let ended = (now.others.remove(&ticket), now.streams.remove(&ticket));
+        drop(now);
+        drop(ended);
+    }
+
+    /// The stream is about to send an item, and waits then.
+    pub(in crate::cluster) fn awaits_more(&self, ticket: Ticket) {
+        let before = self.now().streams.insert(ticket, More::Awaited(None));
+        drop(before);
+    }
+
+    /// Whether another item of it is wanted, or no more are; if that is not known yet, `waker` is told.
+    fn poll_more(&self, ticket: Ticket, waker: &Waker) -> Poll<bool> {
+        let mut now = self.now();
+        let before = match now.streams.get_mut(&ticket) {
+            Some(More::Said(wanted)) => return Poll::Ready(*wanted),
+            Some(More::Awaited(before)) => before.replace(waker.clone()),
+            None => return Poll::Ready(false),
+        };
+        drop(now);
+        drop(before);
+        Poll::Pending
+    }
+
+    /// The reader of a stream has said whether it wants another item. It may have ended.
+    pub(in crate::cluster) fn more(&self, ticket: Ticket, wanted: bool) {
+        let mut now = self.now();
+        let Some(more) = now.streams.get_mut(&ticket) else { return };
+        let before = std::mem::replace(more, More::Said(wanted));
+        drop(now);
+        if let More::Awaited(Some(waker)) = before {
+            waker.wake();
+        }
     }
 
     pub(in crate::cluster) fn end(&self) {

@@ -12,9 +12,10 @@
 //! taken back, and where the actor crashes before, it waits for the next one.
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 
 use super::{Away, Load, Seed, Step, is_found, task};
 use crate::api::actor::{Actor, ActorCrossing, ActorMethod, Construct, MethodCrossing};
@@ -25,13 +26,14 @@ use crate::cluster::argument::{Argument, Packing, unfit};
 use crate::cluster::registry::Registered;
 use crate::cluster::worker::state;
 use crate::cluster::worker::task::{Here, Replier, Start};
-use crate::cluster::{Host, Reply, error_of};
+use crate::cluster::{Host, Progress, Reply, error_of};
 use crate::error::Result;
 use crate::local::current::{self, Own, Task};
 use crate::local::job::AsTask;
 use crate::local::life::Life;
 use crate::local::strand::{Body, Borrowing};
-use crate::local::{Local, default, panics};
+use crate::local::stream::Outlet;
+use crate::local::{Local, cancelling, default, panics};
 use crate::wire::{self, Held};
 
 /// The arguments of a call, for all of its tries.
@@ -67,39 +69,86 @@ fn shared<'a, M: ActorMethod>(
             arguments.lock().unwrap_or_else(PoisonError::into_inner).pack(&ports, packing)
         };
         let sent = actor.host.send(&Load { registered, pack }, &task())?;
-        let mut under_way = UnderWay { host: &*actor.host, sent, ended: false, told: false };
-        let Reply { outcome, kept } = poll_fn(|context| {
-            if <Away<M::Actor> as Life>::LASTS {
-                under_way.pass_cancel_on(&task());
-            }
+        let mut under_way = UnderWay::new(actor, sent);
+        let reply = poll_fn(|context| {
+            under_way.pass_cancel_on(&task());
             let polled = under_way.host.poll(sent, context.waker());
             under_way.ended = polled.is_ready();
             polled
         })
         .await?;
-        let result = match outcome {
-            Ok(bytes) => panics::catch(|| (way.decode)(&bytes)),
-            Err(failed) => Err(error_of(failed)),
-        };
-        drop(kept);
-        result
+        read(reply, way)
     })
 }
 
+/// What came of a call, or is an item.
+pub(super) fn read<T>(Reply { outcome, kept }: Reply, way: Way<T>) -> Result<T> {
+    let result = match outcome {
+        Ok(bytes) => panics::catch(|| (way.decode)(&bytes)),
+        Err(failed) => Err(error_of(failed)),
+    };
+    drop(kept);
+    result
+}
+
 /// A call that was sent. Dropped before its end, it is to stop.
-struct UnderWay<'a> {
+pub(super) struct UnderWay<'a> {
     host: &'a dyn Host,
     sent: u64,
+    /// Whether it goes on to its own end when it is cancelled.
+    lasts: bool,
     ended: bool,
     /// It was asked to stop.
     told: bool,
+    /// It gives a stream, and waits for word that its last item was taken.
+    owes: bool,
 }
 
-impl UnderWay<'_> {
-    /// Asks it to stop if the task was that it is, which this thread polls.
+fn is_cancelled(task: &Task) -> bool {
+    // SAFETY: what is polled is running.
+    unsafe { task.running.is_cancelled() }
+}
+
+impl<'a> UnderWay<'a> {
+    pub(super) fn new<A: Actor>(actor: &'a Away<A>, sent: u64) -> Self {
+        let lasts = <Away<A> as Life>::LASTS;
+        UnderWay { host: &*actor.host, sent, lasts, ended: false, told: false, owes: false }
+    }
+
+    /// Of a call that gives a stream: the next item, and then its end.
+    pub(super) async fn next(&mut self) -> Result<Progress> {
+        if std::mem::take(&mut self.owes) {
+            self.host.more(self.sent);
+        }
+        poll_fn(|context| {
+            self.pass_cancel_on(&task());
+            let polled = self.host.poll_stream(self.sent, context.waker());
+            self.owes = matches!(polled, Poll::Ready(Ok(Progress::Item(_))));
+            self.ended = polled.is_ready() && !self.owes;
+            polled
+        })
+        .await
+    }
+
+    /// Hands an item on, until there is room for another.
+    pub(super) async fn hand_on<T: Send + Sync + 'static>(
+        &self,
+        item: Result<T>,
+        outlet: &Outlet<T>,
+    ) -> Result<()> {
+        let mut sending = pin!(outlet.send(item));
+        let send = poll_fn(|context| match sending.as_mut().poll(context) {
+            Poll::Pending if self.lasts && is_cancelled(&task()) => {
+                Poll::Ready(Err(cancelling::cancelled_while_running()))
+            }
+            polled => polled,
+        });
+        send.await
+    }
+
+    /// Asks it to stop if the task was that it is, which this thread polls; one that does not last is dropped.
     fn pass_cancel_on(&mut self, task: &Task) {
-        // SAFETY: what is polled is running.
-        if !self.told && unsafe { task.running.is_cancelled() } {
+        if self.lasts && !self.told && is_cancelled(task) {
             self.told = true;
             self.host.cancel(self.sent);
         }
@@ -110,6 +159,10 @@ impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         if !self.ended {
             self.host.give_up(self.sent);
+            if self.owes {
+                // It comes to its end by that.
+                self.host.more(self.sent);
+            }
         }
     }
 }
@@ -154,14 +207,28 @@ pub(super) fn method<M: ActorMethod>(
 ) -> Box<dyn FnOnce(Replier) + Send> {
     let MethodCrossing { registered, ports, way, failure } =
         M::crossing().expect("what is registered can cross");
+    let outcome = Outcome { encode: way.encode, registered, failure };
     let here = start.here_among(M::function());
+    begin::<_, M::Params, _, _>(here, &start, arguments, &ports, M::body(), |held| held, outcome)
+}
+
+/// In a worker: begins something with the actor that lives here; `hold` makes of the arguments what `body` takes.
+pub(super) fn begin<A: Actor, P: Params, H: 'static, T: 'static>(
+    here: Here,
+    start: &Start<'_>,
+    arguments: Vec<Argument>,
+    ports: &P::Ports,
+    body: Body<A, H, T>,
+    hold: impl FnOnce(P::Held) -> H + Send + 'static,
+    outcome: Outcome<T>,
+) -> Box<dyn FnOnce(Replier) + Send> {
     let mut arguments = arguments.into_iter();
-    let slots = panics::catch(|| M::Params::unpack(&mut arguments, &ports, &start));
+    let slots = panics::catch(|| P::unpack(&mut arguments, ports, start));
     Box::new(move |replier| {
         let future = async move {
-            let held = M::Params::resolve(slots?)?;
-            let state = state::shared::<M::Actor>()?;
-            match M::body() {
+            let held = hold(P::resolve(slots?)?);
+            let state = state::shared::<A>()?;
+            match body {
                 Body::Alone(method) => method(&mut *state.write().await, held),
                 Body::Shared(method) => method(&*state.read().await, held),
                 Body::AloneLater(method) => {
@@ -174,7 +241,7 @@ pub(super) fn method<M: ActorMethod>(
                 }
             }
         };
-        go_on(here, future, replier, Outcome { encode: way.encode, registered, failure });
+        go_on(here, future, replier, outcome);
     })
 }
 
@@ -231,10 +298,10 @@ pub(super) fn step<A: Actor>(
 }
 
 /// What is to become of a result.
-struct Outcome<T> {
-    encode: fn(&T, &mut dyn std::io::Write) -> Result<Vec<Held>>,
-    registered: &'static Registered,
-    failure: Option<FailureWay>,
+pub(super) struct Outcome<T> {
+    pub(super) encode: fn(&T, &mut dyn std::io::Write) -> Result<Vec<Held>>,
+    pub(super) registered: &'static Registered,
+    pub(super) failure: Option<FailureWay>,
 }
 
 /// On the actor's thread: lets the call go on to its end, and tells of that.

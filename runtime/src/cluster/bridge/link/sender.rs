@@ -62,6 +62,9 @@ pub(in crate::cluster::bridge) struct Sender {
     blocks: Option<Arc<Blocks>>,
 }
 
+/// What the thread writes at a time: what waited, and what is given back.
+type Batch = (VecDeque<Outgoing>, Vec<(Id, u32)>);
+
 /// What all senders have in common.
 struct End(Arc<Shared>);
 
@@ -294,7 +297,7 @@ impl Shared {
     }
 
     /// What there is to write, as soon as there is. None: nobody sends any more.
-    fn next(&self) -> Option<(VecDeque<Outgoing>, Vec<(Id, u32)>)> {
+    fn next(&self) -> Option<Batch> {
         let mut state = self.lock();
         state.writes = false;
         let mut waited = false;

@@ -23,6 +23,41 @@ class OnRay(Tasks, Running, Nested, Carried, Streams, unittest.TestCase):
         self.fails(self.submit("add", 1, 2, options={"num_cpus": 64}), "Infeasible", "64 CPU")
 
 
+    def test_streams_of_actors(self):
+        """The items of an actor's call come one by one, each when the one before it was taken."""
+        actor = os.urandom(16)
+        self.send(["host", actor, {"in_turn": True}])
+        options = {"actor": actor}
+
+        def one_of(stream):
+            ((id, status, payload),) = self.driver.items(stream, 1)
+            self.send(["free", [[id, 1]]])
+            return self.numbers([(id, status, payload)]), len(payload)
+
+        for length in (1, 300_000):
+            a = self.submit("count", 3, length, options=options)
+            for number in range(3):
+                numbers, size = one_of(a)
+                self.assertEqual(numbers, [number])
+                self.assertGreater(size, length)
+                self.assertEqual(self.driver.items(a, 0), [], "no more than is wanted")
+                self.send(["more", a, 1])
+            self.assertEqual(self.get(a), (0, 3))
+        # One that is told to stop may have ended before it is asked for more.
+        for seconds in (0, 0.5):
+            a = self.submit("count", 10**9, 1, options=options)
+            one_of(a)
+            self.send(["take_back", actor, [a], True])
+            time.sleep(seconds)
+            self.send(["more", a, 1])
+            self.assertEqual(self.get(a), (1, b"stopped"))
+        self.assertEqual(self.get(self.submit("add", 1, 2, options=options)), (0, 3))
+        a = self.submit("count", 3, "no length", options=options)
+        status, (begun, _) = self.get(a)
+        self.assertEqual((status, begun), (6, True))
+        self.send(["unhost", actor, True])
+
+
 class OnTwoNodes(unittest.TestCase):
     """A cluster that was there before, of two nodes."""
 
