@@ -4,8 +4,9 @@
 //! thread costs more than to write. All else waits for a thread: what is long, what finds no room, and calls that come
 //! fast, which go many in a frame. So nobody waits for the other side to read, unless [`WAITING_MAX`] messages wait.
 //!
-//! What is given back is in no hurry: it goes with the next message, or after [`LINGER`]; behind calls, which are in a
-//! hurry, and before what else is said, behind which the other side may not read on.
+//! What is given back is in no hurry: it goes with the next message, or after [`LINGER`]. It stays behind all that was sent
+//! before it, which may be about the same refs, and before all that is sent after it, behind which the other side may not
+//! read on. Only calls, which are in a hurry, overtake it.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -49,6 +50,8 @@ enum Outgoing {
     Call(Box<Call>),
     /// A message but for the bytes that are its last part, where it has such.
     Message(Vec<u8>, Option<Parcel>),
+    /// Refs that are gone, each with how often its id was told.
+    Freed(Vec<(Id, u32)>),
     /// What is left of frames.
     Rest(Vec<u8>),
     /// All before this is to be written, and then this dropped.
@@ -89,7 +92,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Outgoing>,
-    /// Refs that are gone, each with how often its id was told.
+    /// Refs that are gone; all that was sent before them is written, and nothing after them but calls.
     freed: Vec<(Id, u32)>,
     /// The thread writes what it has taken, and nobody else does.
     writes: bool,
@@ -189,6 +192,14 @@ impl Sender {
         if state.is_over {
             return;
         }
+        if !state.has_no_other() && state.freed.is_empty() {
+            let freed = Vec::from_iter(freed);
+            return match (state.waiting.back_mut(), freed.is_empty()) {
+                (_, true) => {}
+                (Some(Outgoing::Freed(last)), _) => last.extend(freed),
+                _ => self.shared().push(state, Outgoing::Freed(freed)),
+            };
+        }
         state.freed.extend(freed);
         let wakes = state.freed_are_due(state.sleeps);
         drop(state);
@@ -234,8 +245,13 @@ impl Shared {
             // It may have a block, or somebody who waits.
             return drop(outgoing);
         }
+        let was_empty = state.waiting.is_empty();
+        if !matches!(outgoing, Outgoing::Call(_)) && !state.freed.is_empty() {
+            let freed = std::mem::take(&mut state.freed);
+            state.waiting.push_back(Outgoing::Freed(freed));
+        }
         state.waiting.push_back(outgoing);
-        let wakes = state.waiting.len() == 1 && !state.writes;
+        let wakes = was_empty && !state.writes;
         drop(state);
         if wakes {
             self.news.notify_one();
@@ -337,15 +353,15 @@ fn write_batch(
     waiting: VecDeque<Outgoing>,
     freed: &[(Id, u32)],
 ) -> io::Result<()> {
-    if !freed.is_empty() {
-        write_frame(to, &message::encode(&("free", freed)), &[])?;
-    }
     let mut waiting = waiting.into_iter().peekable();
     while let Some(outgoing) = waiting.next() {
         match outgoing {
             Outgoing::Message(message, value) => {
                 write_message(to, message, value.as_ref())?;
                 value.into_iter().for_each(Parcel::sent);
+            }
+            Outgoing::Freed(freed) => {
+                write_frame(to, &message::encode(&("free", freed)), &[])?;
             }
             Outgoing::Rest(bytes) => to.write_all(&bytes)?,
             Outgoing::Settled(settled) => {
@@ -364,6 +380,9 @@ fn write_batch(
                 calls.into_iter().for_each(|(_, _, call, ..)| call.sent());
             }
         }
+    }
+    if !freed.is_empty() {
+        write_frame(to, &message::encode(&("free", freed)), &[])?;
     }
     to.flush()
 }
@@ -519,6 +538,31 @@ mod tests {
         }
         drop(sender);
         assert_eq!(names(&all(from)), ["free", "cancel", "submit", "free"]);
+    }
+
+    /// Whatever waits.
+    #[test]
+    fn what_is_given_back_stays_behind_what_was_sent_before() {
+        let (from, sender) = started();
+        while !sender.shared().lock().sleeps {
+            std::thread::yield_now();
+        }
+        let free = || sender.free([(message::id(ID), 1)]);
+        // As if the thread were at something else.
+        sender.shared().lock().writes = true;
+        sender.send(&cancel(1));
+        free();
+        free();
+        sender.send(&cancel(2));
+        sender.shared().lock().freed = vec![(message::id(ID), 1)];
+        sender.call(call(1));
+        free();
+        sender.send(&cancel(3));
+        sender.shared().lock().writes = false;
+        sender.shared().news.notify_one();
+        drop(sender);
+        let expected = ["cancel", "free", "cancel", "submit", "free", "cancel"];
+        assert_eq!(names(&all(from)), expected);
     }
 
     /// Nothing else is ever sent.
