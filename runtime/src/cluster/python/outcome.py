@@ -60,7 +60,9 @@ def owned(result):
 def packed(results):
     """Outcomes of calls, or None for some, as bytes where there is nothing else in them: what engines pass fastest."""
     results = [result and owned(result) for result in results]
-    return results if any(result and result[2] for result in results) else msgpack.packb(results)
+    # What an item carries is in its own outcome.
+    plain = all(result is None or (result[0] != ITEM and not result[2]) for result in results)
+    return msgpack.packb(results) if plain else results
 
 
 def unpacked(results):
