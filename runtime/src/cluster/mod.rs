@@ -149,6 +149,13 @@ pub(crate) trait Host: Send + Sync {
         task: &Task,
         take: &mut dyn FnMut(Answer<'_>) -> Result<()>,
     ) -> Result<()>;
+    /// Whether calls of the actor may give streams.
+    ///
+    /// # Errors
+    /// `Engine`: why not.
+    fn may_stream(&self) -> Result<()> {
+        Ok(())
+    }
     /// Whether the actor is gone, by a crash in a call or between two.
     fn lost(&self) -> Option<Error>;
     /// Lets calls come side by side from now on: those that wait, by `send`; or, if they `compute`, by `call`.

@@ -135,7 +135,11 @@ impl Drop for Identity {
 }
 
 /// What was made findable under that id, if it is a `W` and `upgrade` can use it.
-pub(crate) fn find<W: Any, H>(id: Uuid, upgrade: impl FnOnce(&W) -> Option<H>) -> Option<H> {
-    let found = FINDABLE.get(&id)?;
-    upgrade(found.downcast_ref::<W>()?)
+pub(crate) fn find<W: Any + Clone, H>(
+    id: Uuid,
+    upgrade: impl FnOnce(&W) -> Option<H>,
+) -> Option<H> {
+    // Without the table's lock: what is upgraded may be the last hold on the actor, whose drop needs it.
+    let weak = FINDABLE.get(&id)?.downcast_ref::<W>()?.clone();
+    upgrade(&weak)
 }

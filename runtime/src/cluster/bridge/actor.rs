@@ -300,6 +300,16 @@ impl Host for ActorHost {
         }
     }
 
+    fn may_stream(&self) -> Result<()> {
+        if !self.detached {
+            return Ok(());
+        }
+        Err(crate::cluster::engine_error(
+            "the engine `ray` cannot produce a stream in a detached actor: a program that died as it read that would \
+             leave the actor in the middle of the call",
+        ))
+    }
+
     fn lost(&self) -> Option<Error> {
         lock(&self.place.lost).clone()
     }

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::cluster::calls::{self, Calls, End, News};
 use crate::cluster::frame::{Answered, ToWorker};
+use crate::cluster::no_stream;
 use crate::cluster::processes::process::Control;
 use crate::cluster::processes::serving::{self, Stop};
 use crate::cluster::turn::Ticket;
@@ -93,7 +94,10 @@ impl Callers {
             // First, so that whoever asks for something after that wakes this thread.
             match calls.poll(sent, &waker) {
                 Poll::Ready(News::End(end)) => break end,
-                Poll::Ready(News::Item(_)) => unreachable!("it gives no stream"),
+                Poll::Ready(News::Item(_)) => {
+                    calls.give_up(sent);
+                    break End::Lost { why: no_stream(), begun: true };
+                }
                 Poll::Pending => {}
             }
             match self.take_wait(sent) {

@@ -22,7 +22,7 @@ use crate::cluster::processes::process::{self, Control, Process, Sending};
 use crate::cluster::processes::serving::{self, Seen};
 use crate::cluster::processes::source::{Keeper, NotBegun, StreamSource};
 use crate::cluster::processes::{DEATHS_BEFORE_BEGIN_MAX, Processes, never_began};
-use crate::cluster::turn::Ticket;
+use crate::cluster::turn::{self, Ticket};
 use crate::cluster::{Answer, Cargo, Host, Progress, Reply, Source, about, error_of, no_stream};
 use crate::error::{Error, Result};
 use crate::local::actors::Living;
@@ -234,9 +234,13 @@ impl Shared {
         let mut place = lock(&self.process);
         let Some(mut process) = place.take() else { return };
         let how = process.ended().how;
-        self.note_lost(process::crashed(process.control.pid, &how));
+        let why = process::crashed(process.control.pid, &how);
+        let begun = turn::begun(process.page.turn());
+        self.note_lost(why.clone());
         drop(place);
         drop(process);
+        // Of those that were sent just before.
+        self.calls.end_all(&why, begun);
         if let Some(actor) = actor.upgrade() {
             actor.look();
         }

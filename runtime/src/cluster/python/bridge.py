@@ -1,8 +1,9 @@
 """What a program asks of the cluster, by frames, and what it is told: the same for the driver, whose frames
 come to the sidecar, and for a program in worker mode, whose frames come to the host.
 
-The program is told of completions, without asking, in batches: while one batch is written the next one
-gathers. Nothing here waits for the cluster, so a program that asks for much is read all the same.
+The program is told of completions, without asking: of few and short ones by whoever knows of them, and else in batches, by
+a thread: while one batch is written the next one gathers. Nothing here waits for the cluster, so a program that asks for
+much is read all the same.
 """
 
 import os

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 
-from . import binary, host, outcome, placing, shipping
+from . import binary, outcome, placing, shipping
 from .losing import Losing
 from .sidecar import Refused
 
@@ -44,6 +44,7 @@ from ray.util.scheduling_strategies import (  # noqa: E402
     PlacementGroupSchedulingStrategy,
 )
 
+from .ray_cancelling import Cancelling  # noqa: E402
 from .ray_stream import Reading, Stream  # noqa: E402
 from .ray_worker import MARK, blob, bytes_of, header, put_file  # noqa: E402
 
@@ -51,8 +52,6 @@ from .ray_worker import MARK, blob, bytes_of, header, put_file  # noqa: E402
 CONNECT_SECONDS = 5
 # How many calls of an actor may be under way in Ray; how many there are in fact, the driver sees to.
 ACTOR_CALLS_MAX = 1_000_000
-# After how long a task that was cancelled is cancelled again: a host gives a call some time to notice.
-CANCEL_AGAIN_SECONDS = 1.0 + host.GRACE_SECONDS
 # How often it is looked whether what waits for a stream goes on: Ray only says when all of it is there.
 STREAM_SECONDS = 0.02
 # For how long it is believed what nodes there are.
@@ -208,8 +207,9 @@ class Ray:
             if isinstance(value, exceptions.RayActorError):
                 self._is_lost(hosted.actor, value, lambda text: sent.ended(outcome.lost(True, text)))
             elif _failed(value):
-                # It may have failed on its way.
+                # It may have failed on its way, or on the way back: then the calls have begun.
                 self.skip(group[0])
+                hosted.actor.give_up.remote([task.id for task in group])
                 sent.ended(self.failure(value))
             else:
                 outcomes = outcome.unpacked(value)
@@ -306,6 +306,8 @@ class Ray:
             if isinstance(value, exceptions.RayActorError):
                 self._is_lost(actor, value, lambda text: tell(outcome.lost(True, text)))
             elif _failed(value):
+                # Nobody asks for the rest any more.
+                actor.give_up.remote([sent.group[index].id])
                 tell(self.failure(value))
             elif _is_item(value):
                 _tell_item(sent, index, value)
@@ -616,46 +618,6 @@ class Hosted:
         self.end = actor.ended.remote()
 
 
-class Cancelling:
-    """Tasks that were cancelled and have not ended. A task that is just about to begin may not hear of it: Ray does not
-    always tell its worker, and the interrupt by which the worker is told can be lost before the task's function has
-    begun. So it is done again, after longer than it takes where it works."""
-
-    def __init__(self):
-        self.lock = threading.Lock()
-        self.tasks = set()
-        self.is_watched = False
-
-    def add(self, task):
-        ray.cancel(task)
-        with self.lock:
-            self.tasks.add(task)
-            begins, self.is_watched = not self.is_watched, True
-        task._on_completed(lambda _: self._remove(task))
-        if begins:
-            threading.Thread(target=self._repeat, daemon=True).start()
-
-    def close(self):
-        with self.lock:
-            self.tasks.clear()
-
-    def _remove(self, task):
-        with self.lock:
-            self.tasks.discard(task)
-
-    def _repeat(self):
-        while True:
-            time.sleep(CANCEL_AGAIN_SECONDS)
-            with self.lock:
-                tasks = list(self.tasks)
-                self.is_watched = bool(tasks)
-            if not tasks:
-                return
-            for task in tasks:
-                if task in self.tasks:
-                    ray.cancel(task)
-
-
 class Group(tuple):
     """The handle of a placement group."""
 
@@ -692,6 +654,7 @@ def _is_item(result):
 
 def _tell_item(sent, index, result):
     """Tells of an item of a call, which is the program's at once: there is nothing of it on the cluster."""
+    sent.bridge.fuser.gives_items(sent.group[index].function)
     sent.bridge.item(sent.group[index].id, (None, 0, None), result[1])
 
 

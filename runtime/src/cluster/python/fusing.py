@@ -53,6 +53,8 @@ class Known:
     ended: int = 0
     seconds: float = 0.0
     largest: int = 0
+    # Its calls give streams: what comes of one waits for its reader.
+    streams: bool = False
 
 
 class Fuser:
@@ -101,7 +103,14 @@ class Fuser:
 
     def is_short(self, function):
         """Whether its calls are known to be short, and their results small."""
-        return self.is_small(function) and self.functions[function].seconds <= SHORT_SECONDS
+        if not self.is_small(function):
+            return False
+        known = self.functions[function]
+        return known.seconds <= SHORT_SECONDS and not known.streams
+
+    def gives_items(self, function):
+        """A call of the function has given an item of a stream."""
+        self._known(function).streams = True
 
     def calls_max(self, function):
         """How many calls of the function may go together."""

@@ -42,8 +42,10 @@ class Hosting:
         self.lock = threading.Lock()
         # The calls that were sent, by their ids, in the order in which they were.
         self.calls = {}
-        # How calls have ended that give streams, until somebody asks for what comes after their last item.
+        # How calls have ended that give streams, until somebody asks for what comes after their last item; and the calls
+        # of which nobody does any more.
         self.ends = {}
+        self.given_up = set()
         # When the last answer came.
         self.answered = 0.0
         # The calls that are to stop and have not come, or are done. An ordered set.
@@ -94,6 +96,14 @@ class Hosting:
         with contextlib.suppress(Died):
             self.child.send(*([message, id] for id in here))
 
+    def give_up(self, ids):
+        """Whoever has made these calls has heard how they failed, and asks no more: they are to stop."""
+        with self.lock:
+            for id in ids:
+                self.ends.pop(id, None)
+            self.given_up.update(id for id in ids if id in self.calls)
+        self.cancel(ids, "cancel")
+
     def next(self, id):
         """Lets a call go on that gives a stream, whose item was taken, and gives the future of what comes of it next."""
         answer = concurrent.futures.Future()
@@ -126,11 +136,11 @@ class Hosting:
         with self.lock:
             self.end.set_result(text)
             calls, self.calls = self.calls, {}
-        is_first = True
-        for id, call in calls.items():
-            begun = call.may_have_begun and (is_first or not self.in_turn)
-            self._end(id, call, outcome.lost(begun, text))
-            is_first = False
+            is_first = True
+            for id, call in calls.items():
+                begun = call.may_have_begun and (is_first or not self.in_turn)
+                self._end(id, call, outcome.lost(begun, text))
+                is_first = False
         self.child.kill()
 
     def _done(self, id, status, carries, payload):
@@ -150,10 +160,13 @@ class Hosting:
     def _answer(self, id, result):
         with self.lock:
             call = self.calls.pop(id, None)
-        if call is not None:
-            self._end(id, call, result)
+            if call is not None:
+                self._end(id, call, result)
 
     def _end(self, id, call, result):
-        with self.lock:
-            if not call.tell(result):
-                self.ends[id] = result
+        """Tells how a call has ended that is none of `calls` any more. The lock is held, so whoever asks for it finds one
+        or the other."""
+        given_up = id in self.given_up
+        self.given_up.discard(id)
+        if not call.tell(result) and not given_up:
+            self.ends[id] = result

@@ -162,6 +162,9 @@ class Host:
     def take_back(self, ids):
         self.hosting.cancel(ids, "take_back")
 
+    def give_up(self, ids):
+        self.hosting.give_up(ids)
+
     async def ended(self):
         # Several programs may wait for it.
         return await asyncio.shield(asyncio.wrap_future(self.hosting.end))

@@ -82,6 +82,9 @@ def actor(package, texts, module, name, *first):
         async def take_back(self, *arguments):
             return self.inner.take_back(*arguments)
 
+        async def give_up(self, *arguments):
+            return self.inner.give_up(*arguments)
+
         async def take(self):
             return await self.inner.take()
 

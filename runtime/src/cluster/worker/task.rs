@@ -1,6 +1,6 @@
 //! A task, as the worker runs it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::poll_fn;
 use std::panic::Location;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -206,8 +206,8 @@ struct Now {
     cpu: Option<usize>,
     /// If it is a call of an actor, how often that was made anew.
     restarts: Option<u32>,
-    /// The last ticket that was asked to stop: it may be so before it begins.
-    cancelled: Ticket,
+    /// The tickets that were asked to stop before they began, which they do in order.
+    cancelled: BTreeSet<Ticket>,
 }
 
 impl Running {
@@ -222,7 +222,8 @@ impl Running {
     fn is(&self, ticket: Ticket, task: AnyRef, about: &About) {
         let mut now = self.now();
         (now.cpu, now.restarts) = (about.worker, about.restarts);
-        let stop = (now.cancelled == ticket).then(|| task.clone());
+        let stop = now.cancelled.contains(&ticket).then(|| task.clone());
+        now.cancelled.retain(|other| *other > ticket);
         now.task = Some(task);
         drop(now);
         if let Some(task) = stop {
@@ -284,9 +285,11 @@ impl Running {
     /// Asks the task of that ticket to stop.
     pub(in crate::cluster) fn cancel(&self, ticket: Ticket) {
         let mut now = self.now();
-        now.cancelled = ticket;
         let running = if now.ticket == ticket { now.task.clone() } else { None };
         let task = running.or_else(|| now.others.get(&ticket).cloned());
+        if task.is_none() && ticket >= now.ticket {
+            now.cancelled.insert(ticket);
+        }
         drop(now);
         if let Some(task) = task {
             cancelling::cancel(&task, false);

@@ -153,6 +153,7 @@ fn producer<'a, M: ActorStream>(
         let ActorStreamCrossing { registered, ports, way, .. } =
             M::crossing().expect("what is away can cross");
         let pack = |packing: &mut Packing<'_>| arguments.pack(&ports, packing);
+        actor.host.may_stream()?;
         let source = actor.host.source(&Load { registered, pack }, &task())?;
         pass_on(source, way, outlet).await
     })
@@ -183,6 +184,7 @@ fn shared<'a, M: ActorStream>(
         let pack = |packing: &mut Packing<'_>| {
             arguments.lock().unwrap_or_else(PoisonError::into_inner).pack(&ports, packing)
         };
+        actor.host.may_stream()?;
         let sent = actor.host.send(&Load { registered, pack }, &task())?;
         let mut under_way = UnderWay::new(actor, sent);
         loop {

@@ -147,6 +147,8 @@ impl Sender {
         if alone && state.has_no_other() && call.2.own().is_none_or(is_short) {
             let frame = framed(&message::encode(&("submit", [&call])));
             if self.shared().write_at_once(&mut state, frame, Freed::Behind) {
+                self.shared().wrote(&state, &call.2);
+                drop(state);
                 return call.2.sent();
             }
         }
@@ -179,8 +181,12 @@ impl Sender {
             let mut frame = Vec::new();
             let written = write_message(&mut frame, message.clone(), value.as_ref());
             if written.is_ok() && self.shared().write_at_once(&mut state, frame, Freed::Before) {
-                drop(state);
-                return value.into_iter().for_each(Parcel::sent);
+                if let Some(value) = value {
+                    self.shared().wrote(&state, &value);
+                    drop(state);
+                    value.sent();
+                }
+                return;
             }
         }
         self.shared().push(state, Outgoing::Message(message, value));
@@ -286,6 +292,13 @@ impl Shared {
         true
     }
 
+    /// A value was written at once. If it lies in a block, the thread looks after the memory from now on.
+    fn wrote(&self, state: &State, value: &Parcel) {
+        if value.own().is_none() && state.sleeps {
+            self.news.notify_one();
+        }
+    }
+
     /// Whether [`SHORT_BYTES`] can be written without waiting.
     fn has_room(&self) -> bool {
         let mut asked = [PollFd::new(&self.to, PollFlags::OUT)];
@@ -337,7 +350,9 @@ impl Shared {
             state.sleeps = false;
             waited = timed_out && soon;
             if let Some(blocks) = blocks.filter(|_| timed_out && !soon) {
+                drop(state);
                 blocks.give_back();
+                state = self.lock();
             }
         }
         state.writes = true;
