@@ -111,17 +111,19 @@ fn counted(path: PathBuf) -> impl Iterator<Item = u64> {
 
 pub(crate) fn bounds(engine: Engine) -> mobula::Result<()> {
     let name = format!("mobula-stream-{}-{}", process::id(), engine.name());
-    let path = std::env::temp_dir().join(name);
-    let made = || fs::read_to_string(&path).unwrap().parse::<u64>().unwrap_or(0);
+    let folder = std::env::temp_dir().join(name);
+    fs::create_dir(&folder).unwrap();
     for max_unread in [1, 4] {
+        let path = folder.join(max_unread.to_string());
         let stream = counted::options().max_unread(max_unread).remote(path.clone());
         for (taken, item) in (1..=20).zip(stream) {
             assert_eq!(mobula::get(item)?, taken);
-            assert!(made() <= taken + max_unread as u64, "{} after {taken}", made());
+            let made = fs::read_to_string(&path).unwrap().parse::<u64>().unwrap_or(0);
+            assert!(made <= taken + max_unread as u64, "{made} after {taken}");
         }
-        // It was dropped, and its producer has stopped, or will.
+        // It was dropped, and its producer has stopped, or will: nobody else writes there.
     }
-    let mut stream = counted::options().max_unread(2).remote(path.clone());
+    let mut stream = counted::options().max_unread(2).remote(folder.join("cancelled"));
     assert_eq!(mobula::get(stream.next().unwrap())?, 1);
     stream.cancel();
     let mut rest: Vec<_> = stream.map(mobula::get).collect();
@@ -132,7 +134,10 @@ pub(crate) fn bounds(engine: Engine) -> mobula::Result<()> {
     // None of them has a CPU any more.
     let both = square::options().num_cpus(if engine == Engine::Ray { 2 } else { 1 });
     assert_eq!(mobula::get(both.remote(3))?, 9);
-    let _ = fs::remove_file(&path);
+    // Who still writes there stops as soon as it sees that it was dropped.
+    while fs::remove_dir_all(&folder).is_err() && folder.exists() {
+        std::thread::yield_now();
+    }
     Ok(())
 }
 
