@@ -570,6 +570,15 @@ fn readers_know_who_they_are_and_what_they_store() {
     }
 }
 
+/// A stream of a hundred numbers, in the middle of which the process may die.
+fn hundred(dies_at: Option<u64>) -> impl Iterator<Item = u64> {
+    (0..100).inspect(move |at| {
+        if dies_at == Some(*at) {
+            std::process::abort();
+        }
+    })
+}
+
 /// Streams; the one that computes, and the one that waits.
 struct Source;
 
@@ -581,11 +590,7 @@ impl Source {
 
     #[remote(stream, max_unread = 2)]
     pub fn counts(&mut self, dies_at: Option<u64>) -> impl Iterator<Item = u64> {
-        (0..100).inspect(move |at| {
-            if dies_at == Some(*at) {
-                std::process::abort();
-            }
-        })
+        hundred(dies_at)
     }
 
     pub fn pid(&self) -> u32 {
@@ -603,11 +608,7 @@ impl Spring {
 
     #[remote(stream, max_unread = 2)]
     pub fn counts(&mut self, dies_at: Option<u64>) -> impl Iterator<Item = u64> {
-        (0..100).inspect(move |at| {
-            if dies_at == Some(*at) {
-                std::process::abort();
-            }
-        })
+        hundred(dies_at)
     }
 
     pub async fn pid(&self) -> u32 {

@@ -361,19 +361,14 @@ fn run_step<A: Actor>(start: Start<'_>, arguments: Vec<Argument>, body: &mut Bod
         A::crossing().expect("what is registered can cross");
     let here = start.here(A::function());
     let mut arguments = arguments.into_iter();
-    let mut next = |what: &'static str| match arguments.next() {
-        Some(Argument::Value(part)) => start.bytes.part(part),
-        _ => Err(unfit(what)),
-    };
-    let step = next("no step").and_then(wire::decode);
-    match step {
+    match start.next_bytes(&mut arguments, "no step").and_then(wire::decode) {
         Ok(Step::Save) => {
             let result = current::in_task(here.task, || state::with(|actor: &mut A| actor.save()));
             crossing::end(here, result, false, body, saved.encode, registered, failure)
         }
         Ok(Step::Restore) => {
             let result = current::in_task(here.task, || {
-                let saved = (saved.decode)(next("nothing saved")?)?;
+                let saved = (saved.decode)(start.next_bytes(&mut arguments, "nothing saved")?)?;
                 state::with(|actor: &mut A| actor.restore(saved))
             });
             crossing::end(here, result, false, body, Way::new().encode, registered, failure)

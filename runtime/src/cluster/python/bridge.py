@@ -311,10 +311,7 @@ class Bridge:
         """A stream has an item, of which the program is told with a new id."""
         id = os.urandom(16)
         self.adopt(id, handle)
-        status, payload, carries, _ = result
-        for carried, its_handle in carries.items():
-            self.adopt(carried, its_handle)
-        self._say("item", [stream, id, status, list(carries), payload])
+        self._say("item", [stream, *self._adopted(id, result)])
 
     def upcall(self, caller, id, call, values, carries):
         """A task asks for something that is done with the program's actors."""
@@ -354,10 +351,8 @@ class Bridge:
         self.untold += 1
         self.news.put((name, item))
         if self.teller is None:
-            with self.lock:
-                if self.teller is None:
-                    self.teller = threading.Thread(target=self._tell_all, daemon=True)
-                    self.teller.start()
+            self.teller = threading.Thread(target=self._tell_all, daemon=True)
+            self.teller.start()
 
     def _tell_all(self):
         try:

@@ -6,6 +6,7 @@ use std::panic::Location;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
+use crate::cluster::argument::{Argument, unfit};
 use crate::cluster::bridge::hosted::{self, Report};
 use crate::cluster::frame::{self, About, Body, Bytes, Outcome};
 use crate::cluster::turn::Ticket;
@@ -119,7 +120,22 @@ impl Items {
     }
 }
 
-impl Start<'_> {
+impl<'a> Start<'a> {
+    /// The bytes of the next argument.
+    ///
+    /// # Errors
+    /// `Serialization`: there is none, or it has none; `what` says what is missing.
+    pub(crate) fn next_bytes(
+        &self,
+        arguments: &mut impl Iterator<Item = Argument>,
+        what: &str,
+    ) -> Result<&'a [u8]> {
+        match arguments.next() {
+            Some(Argument::Value(part)) => self.bytes.part(part),
+            _ => Err(unfit(what)),
+        }
+    }
+
     /// If this is a stream's beginning, where its items go.
     pub(crate) fn items(&self) -> Items {
         Items { reader: self.reader, ticket: self.ticket }

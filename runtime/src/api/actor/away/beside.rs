@@ -67,12 +67,8 @@ pub(super) fn step<A: Actor>(
         A::crossing().expect("what is registered can cross");
     let here = start.here_among(A::function());
     let mut arguments = arguments.into_iter();
-    let mut next = |what: &'static str| match arguments.next() {
-        Some(Argument::Value(part)) => start.bytes.part(part),
-        _ => Err(unfit(what)),
-    };
     let plain = Outcome { encode: Way::<()>::new().encode, registered, failure };
-    match next("no step").and_then(wire::decode) {
+    match start.next_bytes(&mut arguments, "no step").and_then(wire::decode) {
         Ok(Step::Save) => Box::new(move |replier| {
             let save = || state::read(|actor: &A| actor.save());
             let result = current::in_task(here.task, save);
@@ -80,8 +76,8 @@ pub(super) fn step<A: Actor>(
             end(here, result, false, replier, outcome);
         }),
         Ok(Step::Restore) => {
-            let saved =
-                next("nothing saved").and_then(|bytes| panics::catch(|| (way.decode)(bytes)));
+            let saved = start.next_bytes(&mut arguments, "nothing saved");
+            let saved = saved.and_then(|bytes| panics::catch(|| (way.decode)(bytes)));
             Box::new(move |replier| {
                 let restore = || state::write(|actor: &mut A| actor.restore(saved?));
                 let result = current::in_task(here.task, restore);

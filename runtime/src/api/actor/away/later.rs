@@ -22,7 +22,7 @@ use crate::api::actor::{Actor, ActorCrossing, ActorMethod, Construct, MethodCros
 use crate::api::crossing::{self, Arguments};
 use crate::api::parameter::Params;
 use crate::api::port::{FailureWay, Way};
-use crate::cluster::argument::{Argument, Packing, unfit};
+use crate::cluster::argument::{Argument, Packing};
 use crate::cluster::registry::Registered;
 use crate::cluster::worker::state;
 use crate::cluster::worker::task::{Here, Replier, Start};
@@ -254,12 +254,8 @@ pub(super) fn step<A: Actor>(
         A::crossing().expect("what is registered can cross");
     let here = start.here_among(A::function());
     let mut arguments = arguments.into_iter();
-    let mut next = |what: &'static str| match arguments.next() {
-        Some(Argument::Value(part)) => start.bytes.part(part),
-        _ => Err(unfit(what)),
-    };
     let plain = Outcome { encode: Way::<()>::new().encode, registered, failure };
-    match next("no step").and_then(wire::decode) {
+    match start.next_bytes(&mut arguments, "no step").and_then(wire::decode) {
         Ok(Step::Make { found, .. }) => {
             let slots = panics::catch(|| A::Params::unpack(&mut arguments, &ports, &start));
             Box::new(move |replier| {
@@ -284,8 +280,8 @@ pub(super) fn step<A: Actor>(
             go_on(here, future, replier, Outcome { encode: way.encode, registered, failure });
         }),
         Ok(Step::Restore) => {
-            let saved =
-                next("nothing saved").and_then(|bytes| panics::catch(|| (way.decode)(bytes)));
+            let saved = start.next_bytes(&mut arguments, "nothing saved");
+            let saved = saved.and_then(|bytes| panics::catch(|| (way.decode)(bytes)));
             Box::new(move |replier| {
                 let future = async move { state::shared::<A>()?.write().await.restore(saved?) };
                 go_on(here, future, replier, plain);

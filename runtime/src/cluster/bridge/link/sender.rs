@@ -177,7 +177,7 @@ impl Sender {
     fn message(&self, message: Vec<u8>, value: Option<Parcel>) {
         let mut state = self.shared().lock();
         let own = value.as_ref().and_then(Parcel::own);
-        if state.has_no_other() && own.is_none_or(is_short) {
+        if state.has_no_other() && is_short(&message) && own.is_none_or(is_short) {
             let mut frame = Vec::new();
             let written = write_message(&mut frame, message.clone(), value.as_ref());
             if written.is_ok() && self.shared().write_at_once(&mut state, frame, Freed::Before) {
