@@ -527,3 +527,54 @@ fn what_cannot_be_cloned_is_named() {
         assert_eq!(get(easy.add_borrowed(Single(1))).unwrap(), 1);
     }
 }
+
+/// Has the handle of the next.
+struct Link {
+    _next: Option<ActorHandle<Link>>,
+    ended: Arc<AtomicUsize>,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.ended.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[remote(local)]
+impl Link {
+    pub fn new(next: Option<ActorHandle<Link>>, ended: Arc<AtomicUsize>) -> Self {
+        Self { _next: next, ended }
+    }
+
+    pub fn touch(&self) {}
+}
+
+/// The last of so many actors, each of which has the handle of the one before; all have begun.
+fn chain(length: usize, ended: &Arc<AtomicUsize>) -> ActorHandle<Link> {
+    let mut last = Link::remote(None, Arc::clone(ended));
+    for _ in 1..length {
+        get(last.touch()).unwrap();
+        last = Link::remote(Some(last), Arc::clone(ended));
+    }
+    get(last.touch()).unwrap();
+    last
+}
+
+#[test]
+fn a_long_chain_of_actors_needs_no_deep_stack_to_end() {
+    const LENGTH: usize = 20_000;
+    for runtime in runtimes() {
+        let entered = runtime.enter();
+        let ended = Arc::default();
+        let last = chain(LENGTH, &ended);
+        drop(last);
+        while ended.load(Ordering::SeqCst) < LENGTH {
+            std::thread::yield_now();
+        }
+        let last = chain(LENGTH, &ended);
+        drop(entered);
+        drop(runtime);
+        assert_eq!(ended.load(Ordering::SeqCst), 2 * LENGTH);
+        drop(last);
+    }
+}

@@ -16,9 +16,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use crossbeam_deque::{Injector, Steal, Stealer, Worker};
+use crossbeam_deque::Injector;
 
 use crate::error::{Error, ErrorKind};
+use crate::local::pool::deque::{Deque, Others, Seen, until_decided};
 use crate::local::pool::seat::Seat;
 use crate::local::prioritized::Prioritized;
 use crate::local::queue::Entry;
@@ -26,6 +27,7 @@ use crate::local::shown::Shown;
 use crate::local::{Local, budget, current, parallel};
 
 mod blocking;
+mod deque;
 mod seat;
 
 pub(super) use blocking::lay_down;
@@ -51,7 +53,9 @@ pub(crate) struct Cpu {
     /// Whose CPU it is.
     local: Weak<Local>,
     home: usize,
-    deque: Worker<Entry>,
+    deque: Deque,
+    /// What it saw beneath the others' deques.
+    seen: Seen,
     /// How often it looks at its own deque first before it looks at the injector.
     turns_left: Cell<u32>,
     shown: Arc<Shown>,
@@ -123,7 +127,8 @@ pub(crate) struct Pool {
     local: Weak<Local>,
     home: usize,
     injector: Injector<Entry>,
-    stealers: Box<[Stealer<Entry>]>,
+    /// The deque of each CPU, by its number.
+    deques: Box<[Others]>,
     /// What each CPU computes.
     shown: Box<[Arc<Shown>]>,
     prioritized: Prioritized,
@@ -166,7 +171,8 @@ impl Pool {
             index,
             local: Weak::clone(local),
             home,
-            deque: Worker::new_lifo(),
+            deque: Deque::new(),
+            seen: Seen::of(num_cpus),
             turns_left: Cell::new(INJECTOR_EVERY),
             shown: Arc::default(),
             further: RefCell::default(),
@@ -177,7 +183,7 @@ impl Pool {
             local: Weak::clone(local),
             home,
             injector: Injector::new(),
-            stealers: idle.iter().rev().map(|cpu| cpu.deque.stealer()).collect(),
+            deques: idle.iter().rev().map(|cpu| cpu.deque.others()).collect(),
             shown: idle.iter().rev().map(|cpu| Arc::clone(&cpu.shown)).collect(),
             prioritized: Prioritized::default(),
             idle: AtomicUsize::new(num_cpus),
@@ -231,10 +237,10 @@ impl Pool {
     /// Queues `entry`, on top of the deque of the CPU that this thread holds, else behind everything
     /// from outside, and sees to it that somebody will run it.
     pub(crate) fn push(&self, entry: Entry) {
-        if let Err(entry) = current::push_to_cpu(self.home, entry) {
-            self.injector.push(entry);
+        match current::push_to_cpu(self.home, entry) {
+            Ok(()) => self.wake_if_idle(),
+            Err(entry) => self.push_last(entry),
         }
-        self.pushed();
     }
 
     /// Queues `entry` behind everything else.
@@ -269,7 +275,13 @@ impl Pool {
         // The fence pairs with the one in `retire`: either we see that the CPU is idle, or its last
         // holder sees our entry (sleep.md, 2).
         fence(Ordering::SeqCst);
-        if self.searching.load(Ordering::Relaxed) == 0 && self.idle.load(Ordering::Relaxed) > 0 {
+        self.wake_if_idle();
+    }
+
+    /// As `wake_if_needed`, after a push that comes before what follows it in the one order of all threads.
+    #[inline]
+    fn wake_if_idle(&self) {
+        if self.searching.load(Ordering::SeqCst) == 0 && self.idle.load(Ordering::SeqCst) > 0 {
             self.wake_one();
         }
     }
@@ -287,7 +299,7 @@ impl Pool {
             return;
         };
         let seat = match desk.spare.pop() {
-            None if desk.threads >= self.stealers.len() + EXTRA_THREADS_MAX => desk.asleep.pop(),
+            None if desk.threads >= self.deques.len() + EXTRA_THREADS_MAX => desk.asleep.pop(),
             spare => spare,
         };
         match seat {
@@ -324,12 +336,12 @@ impl Pool {
     fn has_work(&self) -> bool {
         !self.injector.is_empty()
             || !self.prioritized.is_empty()
-            || self.stealers.iter().any(|stealer| !stealer.is_empty())
+            || self.deques.iter().any(|deque| !deque.is_empty())
     }
 
     /// Whether anybody waits for a CPU beside so many entries in the queues.
     pub(super) fn has_work_beside(&self, entries: usize) -> bool {
-        let deques: usize = self.stealers.iter().map(Stealer::len).sum();
+        let deques: usize = self.deques.iter().map(Others::len).sum();
         let queued = self.injector.len() + self.prioritized.len() + deques;
         queued > entries || self.returning.load(Ordering::Relaxed) > 0
     }
@@ -374,7 +386,7 @@ impl Pool {
     }
 
     fn injected(&self, cpu: &Cpu) -> Option<Entry> {
-        self.share(cpu, until_decided(|| self.injector.steal_batch_and_pop(&cpu.deque)))
+        self.share(cpu, cpu.deque.fill(&self.injector))
     }
 
     /// Passes on what was taken in a batch, of which the rest is now this CPU's: it was nobody's while it
@@ -388,11 +400,13 @@ impl Pool {
 
     /// Looks at the others in turn, beginning with the next, so that thieves spread out.
     fn stolen(&self, cpu: &Cpu) -> Option<Entry> {
-        let (before, after) = self.stealers.split_at(cpu.index);
-        let others = after.iter().skip(1).chain(before);
-        let mut others = others.into_iter();
-        let stolen =
-            others.find_map(|other| until_decided(|| other.steal_batch_and_pop(&cpu.deque)));
+        let others = || {
+            let indices = (cpu.index + 1..self.deques.len()).chain(0..cpu.index);
+            indices.map(|index| (index, &self.deques[index]))
+        };
+        let stolen = others().find_map(|(_, other)| cpu.deque.steal(other));
+        let stolen = stolen
+            .or_else(|| others().find_map(|(index, other)| other.steal_settled(index, &cpu.seen)));
         self.share(cpu, stolen)
     }
 
@@ -424,8 +438,8 @@ impl Pool {
 
     fn abandon_queued(&self) {
         self.abandon_injected();
-        for stealer in &self.stealers {
-            while let Some(entry) = until_decided(|| stealer.steal()) {
+        for deque in &self.deques {
+            while let Some(entry) = deque.take() {
                 self.abandon(entry);
             }
         }
@@ -446,10 +460,12 @@ impl Pool {
     }
 
     fn abandon_injected(&self) {
-        while let Some(entry) = until_decided(|| self.injector.steal()) {
-            self.abandon(entry);
-        }
-        while let Some(entry) = self.prioritized.pop_any() {
+        let next =
+            || until_decided(|| self.injector.steal()).or_else(|| self.prioritized.pop_any());
+        // What goes may have held the last handle of an actor, whose entry then comes here: the loop that is under way
+        // on this thread takes that, too, for a chain of them may be longer than a stack is deep.
+        let Some(_under_way) = Abandoning::here(self.home) else { return };
+        while let Some(entry) = next() {
             self.abandon(entry);
         }
     }
@@ -566,7 +582,7 @@ impl Pool {
         if searching {
             self.searching.fetch_sub(1, Ordering::SeqCst);
         }
-        let enough = desk.spare.len() >= self.stealers.len() + SPARE_THREADS_MAX;
+        let enough = desk.spare.len() >= self.deques.len() + SPARE_THREADS_MAX;
         // The fence pairs with the one in `wake_if_needed` (sleep.md, 2).
         fence(Ordering::SeqCst);
         if !self.is_closed()
@@ -630,18 +646,32 @@ pub(crate) fn shut_down_before(what: &str) -> Error {
     Error::new(ErrorKind::ShutDown, format!("the runtime was shut down before {what}"))
 }
 
-/// Retries a steal until it is clear whether there is something.
-fn until_decided(mut steal: impl FnMut() -> Steal<Entry>) -> Option<Entry> {
-    loop {
-        match steal() {
-            Steal::Success(entry) => return Some(entry),
-            Steal::Empty => return None,
-            Steal::Retry => std::hint::spin_loop(),
-        }
-    }
-}
-
 /// Runs `run` with enough stack, however deep we are in tasks on top of tasks.
 pub(crate) fn with_stack<R>(run: impl FnOnce() -> R) -> R {
     stacker::maybe_grow(STACK_LEFT_BYTES, STACK_MORE_BYTES, run)
+}
+
+thread_local! {
+    /// The pool that this thread empties; 0: none.
+    static ABANDONING: Cell<usize> = const { Cell::new(0) };
+}
+
+/// While this is there, the thread empties a pool.
+struct Abandoning {
+    /// Which it did before.
+    before: usize,
+}
+
+impl Abandoning {
+    /// None: it does that one already.
+    fn here(home: usize) -> Option<Self> {
+        let before = ABANDONING.replace(home);
+        (before != home).then_some(Self { before })
+    }
+}
+
+impl Drop for Abandoning {
+    fn drop(&mut self) {
+        ABANDONING.set(self.before);
+    }
 }
