@@ -84,6 +84,40 @@ fn a_task_has_as_many_threads_as_cpus() {
     }
 }
 
+struct Solver;
+
+#[remote]
+impl Solver {
+    pub fn new() -> Self {
+        Self
+    }
+
+    pub fn threads(&self) -> usize {
+        settled(1)
+    }
+}
+
+#[test]
+fn a_worker_process_has_as_many_threads_as_its_task_has_cpus() {
+    let _alone = alone();
+    let config = Config::new().num_cpus(4).engine(Engine::Processes);
+    let runtime = Runtime::new(config).unwrap();
+    let _entered = runtime.enter();
+    for _ in 0..3 {
+        let narrow: Vec<_> = (0..8).map(|_| threads_here::remote(1)).collect();
+        assert_eq!(get(narrow).unwrap(), [1; 8]);
+        for cpus in [2, 4, 3] {
+            let expected = if_any(cpus as usize);
+            let wide = threads_here::options().num_cpus(cpus).remote(expected);
+            assert_eq!(get(wide).unwrap(), expected);
+        }
+    }
+    let beside = Solver::options().max_concurrency(2).remote();
+    for solver in [Solver::remote(), beside] {
+        assert_eq!(get([solver.threads(), solver.threads()]).unwrap(), [1, 1]);
+    }
+}
+
 /// Waits for the others, counts, and waits again, so that all count while all run.
 #[remote(local)]
 fn beside(barrier: Arc<Barrier>, expected: usize) -> usize {

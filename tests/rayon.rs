@@ -109,18 +109,21 @@ fn a_panic_in_a_wide_task_is_its_error() {
     assert_eq!(get(counts::options().num_cpus(2).remote()).unwrap().0, 2);
 }
 
+struct Counter;
+
+#[remote]
+impl Counter {
+    pub fn new() -> Self {
+        Self
+    }
+
+    pub fn threads(&self) -> usize {
+        used().0
+    }
+}
+
 #[test]
 fn actors_and_items_of_maps_have_one_thread() {
-    struct Counter;
-    #[remote]
-    impl Counter {
-        pub fn new() -> Self {
-            Self
-        }
-        pub fn threads(&self) -> usize {
-            used().0
-        }
-    }
     let runtime = runtime(3);
     let _entered = runtime.enter();
     assert_eq!(get(Counter::remote().threads()).unwrap(), 1);
@@ -128,4 +131,26 @@ fn actors_and_items_of_maps_have_one_thread() {
     assert!(all.into_iter().all(|threads| threads == 1));
     let shared = Arc::new(7_u64);
     assert_eq!(get(mobula::spawn(move || (0..*shared).into_par_iter().sum::<u64>())).unwrap(), 21);
+}
+
+#[test]
+fn in_worker_processes_it_is_the_same() {
+    let drawn_by = |engine| {
+        let runtime = Runtime::new(Config::new().num_cpus(4).seed(1).engine(engine)).unwrap();
+        let _entered = runtime.enter();
+        let narrow: Vec<_> = (0..20).map(|_| counts::remote()).collect();
+        assert!(get(narrow).unwrap().into_iter().all(|seen| seen == (1, 1)));
+        for cpus in [2, 3, 1, 4, 0] {
+            let wide = counts::options().num_cpus(cpus).remote();
+            assert_eq!(get(wide).unwrap().0, cpus.max(1) as usize);
+        }
+        assert_eq!(get((0..4).map(|_| meets::remote()).collect::<Vec<_>>()).unwrap(), [1; 4]);
+        let beside = Counter::options().max_concurrency(2).remote();
+        for counter in [Counter::remote(), beside] {
+            let threads = (0..4).map(|_| counter.threads()).collect::<Vec<_>>();
+            assert_eq!(get(threads).unwrap(), [1; 4]);
+        }
+        get((0..20).map(|_| mixed::remote(1000)).collect::<Vec<_>>()).unwrap()
+    };
+    assert_eq!(drawn_by(Engine::Processes), drawn_by(Engine::Threads));
 }

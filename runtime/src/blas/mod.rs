@@ -30,6 +30,7 @@
 //! * Outside of tasks, what OpenBLAS finds, which is the CPUs of this process.
 //! * Neither has more than [`set_num_threads`] says, or else `OPENBLAS_NUM_THREADS`, `MKL_NUM_THREADS` or
 //!   `OMP_NUM_THREADS`, the first of these that is set when the first runtime starts.
+//! * In a worker process, or a program on a cluster, what the task was granted by its driver, or asked of the cluster.
 //! * [`with_threads`] says it for some calls: outside of tasks as it likes, in a task up to the grant.
 //!
 //! # What the library can do

@@ -11,6 +11,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::Engine;
+#[cfg(feature = "rayon")]
+use crate::local::default;
 use crate::local::lending::{self, Lending};
 #[cfg(feature = "rayon")]
 use crate::local::parallel;
@@ -72,6 +74,25 @@ pub(crate) fn with_cpus<R: Send>(
         return run();
     }
     let _wide = Wide::collect(local, cpus.whole_part() - 1);
+    run()
+}
+
+/// This thread will run what was granted CPUs elsewhere: in the program whose worker this process is.
+pub(crate) fn begin_elsewhere() {
+    #[cfg(feature = "rayon")]
+    parallel::settle();
+    budget::computes_with(1);
+}
+
+/// Runs `run` with that many CPUs, which were granted elsewhere, so nobody has to give them.
+pub(crate) fn elsewhere<R: Send>(cpus: Millis, run: impl FnOnce() -> R + Send) -> R {
+    let cpus = cpus.whole_part().max(1);
+    let run = || budget::with(cpus, run);
+    #[cfg(feature = "rayon")]
+    if !parallel::is_settled(cpus) {
+        let local = default::current();
+        return budget::with(0, || parallel::within(&local, cpus, run));
+    }
     run()
 }
 

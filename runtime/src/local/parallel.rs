@@ -39,6 +39,20 @@ fn build(
     ThreadPoolBuilder::new().num_threads(threads).thread_name(move |_| name()).build()
 }
 
+/// Makes this thread the one of a pool of its own, as workers are. Where that fails it has what the process has.
+#[cfg(feature = "rayon")]
+pub(super) fn settle() {
+    let own = ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
+    // It is there as long as the thread.
+    std::mem::forget(own);
+}
+
+/// Whether what this thread asks of rayon has so many threads, which are its own.
+#[cfg(feature = "rayon")]
+pub(super) fn is_settled(threads: usize) -> bool {
+    rayon_core::current_thread_index().is_some() && rayon_core::current_num_threads() == threads
+}
+
 /// The pools of a runtime that no task is on, each with its number of threads.
 #[cfg(feature = "rayon")]
 #[derive(Default)]

@@ -269,6 +269,7 @@ fn serve_until_the_end(ends: HostEnds) -> Result<()> {
         worker::end()
     };
     std::thread::Builder::new().name("mobula-hosted".to_owned()).spawn(hear).map_err(failed)?;
+    worker::granted::begin();
     sender.send(&("ready",));
     run_all(hosted, &sender, &calls)
 }
@@ -421,7 +422,8 @@ fn run_one(mut report: Report, unpacked: Unpacked, kept: &mut Kept) -> Result<bo
         return Ok(false);
     }
     let mut out = report.body();
-    let ended = (registered.run)(start, arguments, &mut out);
+    let ended =
+        worker::granted::in_turn(about.cpus, || (registered.run)(start, arguments, &mut out));
     for (id, bytes) in borrowed {
         if let Some(object) = objects.get(&id) {
             kept.keep(id, object, bytes);

@@ -7,7 +7,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
@@ -21,6 +20,7 @@ use crate::cluster::frame::{
 use crate::cluster::turn::Ticket;
 use crate::cluster::upstream::{Departure, Pending, Upstream};
 use crate::cluster::worker::among::{self, Among, Questions};
+use crate::cluster::worker::granted;
 use crate::cluster::worker::task::{self, Running};
 use crate::cluster::{coder, error_of};
 use crate::error::{Failed, Result};
@@ -51,7 +51,6 @@ pub(super) type Late = (ToWorker, Vec<u8>);
 pub(crate) struct Connection {
     /// The first thread's.
     incoming: Mutex<Incoming>,
-    main: ThreadId,
     backlog: Mutex<VecDeque<Late>>,
     outgoing: Mutex<Outgoing>,
     /// In a `Lease` while somebody writes with it.
@@ -98,7 +97,6 @@ impl Connection {
     ) -> Self {
         Self {
             incoming: Mutex::new(incoming),
-            main: std::thread::current().id(),
             backlog: Mutex::default(),
             outgoing: Mutex::new(outgoing),
             writer: Mutex::new(Some(writer)),
@@ -431,7 +429,7 @@ impl abroad::Home for Home {
         if ids.is_empty() {
             return None;
         }
-        if std::thread::current().id() != self.0.main && among::here().is_none() {
+        if !granted::is_first() && among::here().is_none() {
             refs.iter().for_each(|any| self.subscribe(any));
             return None;
         }
@@ -470,7 +468,7 @@ impl abroad::Home for Home {
                 _ => super::end(),
             };
         }
-        if !self.0.running.is_it(task) || std::thread::current().id() != self.0.main {
+        if !self.0.running.is_it(task) || !granted::is_first() {
             return None;
         }
         self.0.send(&ToDriver::TaskId, &[]);

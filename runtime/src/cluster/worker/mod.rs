@@ -28,6 +28,7 @@ use crate::local::cell::AnyRef;
 use crate::local::{abroad, default};
 
 mod among;
+pub(in crate::cluster) mod granted;
 pub(crate) mod home;
 pub(in crate::cluster) mod memory;
 pub(crate) mod state;
@@ -143,6 +144,7 @@ fn serve_until_the_end(ends: Ends) -> std::io::Result<()> {
         .name("mobula-urgent".to_owned())
         .spawn(move || hear(urgent, connection))?;
     let worker = Worker { connection, page, objects: Objects::default() };
+    granted::begin();
     match worker.run() {
         Ok(()) => Ok(()),
         Err(error) => Err(std::io::Error::other(error)),
@@ -321,7 +323,8 @@ impl Worker {
             let replier = Replier::ToDriver { connection: self.connection, ticket };
             if beside {
                 let among = Among { ticket, cpu: about.worker };
-                default::current().spawn_blocking(move || among.run(|| begin(replier)));
+                let run = move || among.run(|| begin(replier));
+                default::current().spawn_blocking(move || granted::beside(about.cpus, run));
             } else {
                 arbiter().run(move || begin(replier));
             }
@@ -334,7 +337,8 @@ impl Worker {
                 let objects = &self.objects;
                 let reader = Reader::Driver(self.connection);
                 let start = Start { about: &about, bytes, objects, running, ticket, reader };
-                (registered.run)(start, arguments, &mut lease.body)
+                let body = &mut lease.body;
+                granted::in_turn(about.cpus, || (registered.run)(start, arguments, body))
             }
             Err(error) => {
                 let outcome = Err(Failed::from(&error));
