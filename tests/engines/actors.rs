@@ -343,14 +343,17 @@ pub(crate) fn amounts(engine: Engine) -> mobula::Result<()> {
     assert!(ready.is_empty());
     drop(first);
     assert_eq!(mobula::get(pending)?, [2]);
-    // One that waits for it can be killed. On Ray its constructor is under way, and ends first.
-    if engine != Engine::Ray {
-        let third = Counter::options().num_cpus(0).resource("gpu", 2).remote(3);
-        let (value, end) = (third.value(), third.watch());
-        mobula::kill(&third);
-        assert_eq!(mobula::get(value).unwrap_err().kind(), ErrorKind::ActorDied);
-        assert!(matches!(mobula::get(end)?, ActorEnd::Killed));
-    }
+    // One that waits for it can be killed.
+    let third = Counter::options().num_cpus(0).resource("gpu", 2).remote(3);
+    let (value, end) = (third.value(), third.watch());
+    mobula::kill(&third);
+    assert_eq!(mobula::get(value).unwrap_err().kind(), ErrorKind::ActorDied);
+    assert!(matches!(mobula::get(end)?, ActorEnd::Killed));
+    let without_checkpoint = Solver::options().resource("gpu", 2).remote();
+    let (cpus, end) = (without_checkpoint.cpus(), without_checkpoint.watch());
+    mobula::kill(&without_checkpoint);
+    assert_eq!(mobula::get(cpus).unwrap_err().kind(), ErrorKind::ActorDied);
+    assert!(matches!(mobula::get(end)?, ActorEnd::Killed));
     assert_eq!(mobula::get(second.value())?, 2);
 
     if engine == Engine::Ray {

@@ -41,6 +41,9 @@ pub(crate) trait Living: Send + Sync {
     fn help(&self, call: &AnyRef);
     /// Something has happened to the state, where that lives in another process: the turn looks after it.
     fn look(&self);
+    /// The constructor may have to wait in another process until there is room for the actor: `let_go` ends that wait,
+    /// if the actor is to end.
+    fn constructor_waits(&self, let_go: Box<dyn FnOnce() + Send>);
 }
 
 /// `&self` calls that run, and that others in the mailbox wait for.

@@ -339,6 +339,11 @@ impl Pool {
             || self.deques.iter().any(|deque| !deque.is_empty())
     }
 
+    /// Whether anything, or anybody, waits for a CPU.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.has_work() || self.somebody_returns() || self.is_closed()
+    }
+
     /// Whether anybody waits for a CPU beside so many entries in the queues.
     pub(super) fn has_work_beside(&self, entries: usize) -> bool {
         let deques: usize = self.deques.iter().map(Others::len).sum();

@@ -51,7 +51,7 @@ mod readers;
 mod turn;
 
 use self::birth::Birth;
-use self::ending::Watcher;
+use self::ending::{LetGo, Watcher};
 pub use self::hosted::{Body, Borrowing};
 pub(crate) use self::hosted::{Call as HostedCall, HostedHandle, Waits};
 use self::lease::Lease;
@@ -174,6 +174,8 @@ struct Rare {
     stopping: AtomicBool,
     /// Who is to be told how the actor ended.
     watchers: Mutex<Vec<Watcher>>,
+    /// Lets go of what the constructor waits for that is under way.
+    constructor_waits: Mutex<Option<LetGo>>,
 }
 
 /// A counted handle of a strand.
@@ -606,5 +608,9 @@ impl<A: Life, T: Kind<A>> Living for Strand<A, T> {
 
     fn look(&self) {
         self.nudge();
+    }
+
+    fn constructor_waits(&self, let_go: Box<dyn FnOnce() + Send>) {
+        self.constructor_waits(let_go);
     }
 }

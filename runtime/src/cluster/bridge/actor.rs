@@ -118,10 +118,9 @@ impl Place {
     }
 
     /// Gives up an actor that was not made yet: there may never be room for it on the cluster.
-    pub(super) fn close(&self) {
+    pub(super) fn give_up(&self, why: &Error) {
         if !self.is_made.load(Ordering::Relaxed) {
-            let why = pool::shut_down_before("it began");
-            self.calls.end_all(&why, 0);
+            self.calls.end_all(why, 0);
         }
     }
 
@@ -172,6 +171,12 @@ pub(super) fn start(
     let cpus = asked.and_then(|asked| asked.num_cpus);
     let host = ActorHost { client, place, cpus, detached, left: AtomicBool::new(left) };
     let mut made = Ok(());
+    let waits = Arc::downgrade(&host.place);
+    actor.constructor_waits(Box::new(move || {
+        if let Some(place) = waits.upgrade() {
+            place.give_up(&gone("the actor was ended before it began"));
+        }
+    }));
     let called = host.call(cargo, task, &mut |answer| {
         made = answer.map(drop).map_err(error_of);
         Ok(())

@@ -16,6 +16,9 @@ use crate::observe::EventKind;
 /// Somebody who is to be told how an actor ended.
 pub(super) type Watcher = Box<dyn FnOnce(&ActorEnd) + Send>;
 
+/// Ends a constructor's wait.
+pub(super) type LetGo = Box<dyn FnOnce() + Send>;
+
 impl<A: Life, T: Kind<A>> Strand<A, T> {
     /// Ends the actor after the call that runs now.
     pub(crate) fn end(&self, how: ActorEnd) {
@@ -28,7 +31,29 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
             // What it was to begin with is not waited for any more.
             self.leave_line();
             self.queue_first();
+            self.let_constructor_go();
         }
+    }
+
+    /// The constructor is about to wait for what `let_go` ends the wait for.
+    pub(super) fn constructor_waits(&self, let_go: LetGo) {
+        let before = self.constructors_wait().replace(let_go);
+        drop(before);
+        // Whoever ends the actor writes that down first, and looks there then, under the same lock.
+        if self.end.get().is_some() {
+            self.let_constructor_go();
+        }
+    }
+
+    fn let_constructor_go(&self) {
+        if A::AWAY {
+            let let_go = self.constructors_wait().take();
+            let_go.into_iter().for_each(|let_go| let_go());
+        }
+    }
+
+    fn constructors_wait(&self) -> MutexGuard<'_, Option<LetGo>> {
+        self.rare().constructor_waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes no more calls, and ends the actor after those made so far. The ref completes then.

@@ -99,8 +99,14 @@ impl<A: Life> Kind<A> for Turn<A> {
     unsafe fn take(strand: &Strand<A>, calls_max: usize) -> Left {
         let cpus = strand.cpus();
         if cpus == Millis::ONE || strand.end.get().is_some() {
-            // SAFETY: by the caller's promise.
-            return unsafe { strand.run_calls(calls_max, None) };
+            loop {
+                // SAFETY: by the caller's promise.
+                let left = unsafe { strand.run_calls(calls_max, None) };
+                // As long as nobody waits for the CPU, to queue the strand would but take it to another.
+                if !matches!(left, Left::More) || strand.local.pool().is_wanted() {
+                    return left;
+                }
+            }
         }
         // Where the turn is left, the strand may be gone.
         let local = Arc::clone(&strand.local);
