@@ -597,3 +597,26 @@ fn a_map_that_is_dropped_cancels_what_is_under_way() {
     get(count::options().num_cpus(2).remote(Arc::<AtomicUsize>::default())).unwrap();
     assert_eq!(runtime.shutdown().unheeded_count, 0);
 }
+
+#[test]
+fn what_is_cancelled_in_the_line_keeps_nobody_waiting() {
+    let runtime = Runtime::new(Config::new().num_cpus(2).resource("licence", 2.0)).unwrap();
+    let _entered = runtime.enter();
+    let on = |amount: f64, gate: &Arc<Gate>| {
+        pass::options().resource("licence", amount).remote(Arc::clone(gate))
+    };
+    let (kept, open) = (Gate::closed(), Gate::closed());
+    open.open.store(true, Ordering::SeqCst);
+    let keeper = on(1.0, &kept);
+    let (first, second) = (on(2.0, &open), on(2.0, &open));
+    let behind = on(1.0, &open);
+    cancel(&first);
+    cancel(&second);
+    // It has what the keeper leaves.
+    get(behind).unwrap();
+    assert_cancelled(first);
+    assert_cancelled(second);
+    kept.open.store(true, Ordering::SeqCst);
+    get(keeper).unwrap();
+    get(on(2.0, &open)).unwrap();
+}

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::function::Hop;
 use crate::local::cell::{AnyRef, Promise};
 use crate::local::family::{self, FamilyId, Watch};
-use crate::local::{Local, abroad, current, default};
+use crate::local::{Local, abroad, current, default, request, runtimes};
 
 /// How many tasks that did not stop are named; further ones are counted.
 const NAMED_MAX: usize = 100;
@@ -26,7 +26,7 @@ pub(crate) fn cancel(any: &AnyRef, children: bool) -> bool {
     }
     let why = Error::new(ErrorKind::Cancelled, "it was cancelled before it ran");
     // What has not begun has no children.
-    if any.abandon_if_unstarted(why) {
+    if abandon(any, why) {
         return true;
     }
     if children {
@@ -34,6 +34,15 @@ pub(crate) fn cancel(any: &AnyRef, children: bool) -> bool {
     }
     any.wake_to_stop();
     false
+}
+
+/// Lets a task fail that has not begun. False: it has.
+fn abandon(any: &AnyRef, why: Error) -> bool {
+    let abandoned = any.abandon_if_unstarted(why);
+    if abandoned && let Some(local) = runtimes::find(any.home()) {
+        request::leave_line(any, &local);
+    }
+    abandoned
 }
 
 /// Why a task that runs, or waits at an await, ends before its time.
@@ -51,7 +60,7 @@ struct Abandon(AnyRef);
 
 impl Wake for Abandon {
     fn wake(self: Arc<Self>) {
-        let _ = self.0.abandon_if_unstarted(cancelled_with_caller());
+        let _ = abandon(&self.0, cancelled_with_caller());
     }
 }
 
@@ -59,7 +68,7 @@ impl Wake for Abandon {
 pub(crate) fn abandon_with(family: FamilyId, task: &AnyRef) -> Option<Watch> {
     let watch = family.watch(|| Waker::from(Arc::new(Abandon(task.clone()))))?;
     if family.is_cancelled() {
-        let _ = task.abandon_if_unstarted(cancelled_with_caller());
+        let _ = abandon(task, cancelled_with_caller());
     }
     Some(watch)
 }

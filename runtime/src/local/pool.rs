@@ -132,16 +132,24 @@ pub(crate) struct Pool {
     /// What each CPU computes.
     shown: Box<[Arc<Shown>]>,
     prioritized: Prioritized,
+    counts: Counts,
+    closed: AtomicBool,
+    spin: Duration,
+    desk: Mutex<Desk>,
+    somebody_left: Condvar,
+}
+
+/// What changes whenever a thread begins or ends to look for work. It has cache lines of its own, since whoever makes a
+/// call reads what lies around it.
+#[derive(Default)]
+#[repr(align(128))]
+struct Counts {
     /// CPUs that nobody holds.
     idle: AtomicUsize,
     /// Threads that hold a CPU and look for work.
     searching: AtomicUsize,
     /// Threads whose wait is over and that want a CPU back.
     returning: AtomicUsize,
-    closed: AtomicBool,
-    spin: Duration,
-    desk: Mutex<Desk>,
-    somebody_left: Condvar,
 }
 
 /// Who has what, for the moments when that changes.
@@ -186,9 +194,7 @@ impl Pool {
             deques: idle.iter().rev().map(|cpu| cpu.deque.others()).collect(),
             shown: idle.iter().rev().map(|cpu| Arc::clone(&cpu.shown)).collect(),
             prioritized: Prioritized::default(),
-            idle: AtomicUsize::new(num_cpus),
-            searching: AtomicUsize::new(0),
-            returning: AtomicUsize::new(0),
+            counts: Counts { idle: AtomicUsize::new(num_cpus), ..Counts::default() },
             closed: AtomicBool::new(false),
             spin,
             desk: Mutex::new(Desk {
@@ -281,7 +287,9 @@ impl Pool {
     /// As `wake_if_needed`, after a push that comes before what follows it in the one order of all threads.
     #[inline]
     fn wake_if_idle(&self) {
-        if self.searching.load(Ordering::SeqCst) == 0 && self.idle.load(Ordering::SeqCst) > 0 {
+        if self.counts.searching.load(Ordering::SeqCst) == 0
+            && self.counts.idle.load(Ordering::SeqCst) > 0
+        {
             self.wake_one();
         }
     }
@@ -289,13 +297,18 @@ impl Pool {
     /// Gives an idle CPU to a spare or a new thread, which begins by looking for work.
     #[cold]
     fn wake_one(&self) {
-        if self.searching.compare_exchange(0, 1, Ordering::SeqCst, Ordering::Relaxed).is_err() {
+        if self
+            .counts
+            .searching
+            .compare_exchange(0, 1, Ordering::SeqCst, Ordering::Relaxed)
+            .is_err()
+        {
             return;
         }
         let mut desk = self.desk();
         let Some(cpu) = self.take_idle(&mut desk) else {
             // Before the desk is free: whoever lays a CPU down after this sees that nobody searches.
-            self.searching.fetch_sub(1, Ordering::SeqCst);
+            self.counts.searching.fetch_sub(1, Ordering::SeqCst);
             return;
         };
         let seat = match desk.spare.pop() {
@@ -318,18 +331,18 @@ impl Pool {
 
     fn take_idle(&self, desk: &mut Desk) -> Option<Box<Cpu>> {
         let cpu = desk.idle.pop()?;
-        self.idle.store(desk.idle.len(), Ordering::SeqCst);
+        self.counts.idle.store(desk.idle.len(), Ordering::SeqCst);
         Some(cpu)
     }
 
     /// Gives `cpu` to the thread that has waited longest for one, else leaves it idle.
     fn give_back(&self, desk: &mut Desk, cpu: Box<Cpu>) {
         if let Some(seat) = desk.returning.pop_front() {
-            self.returning.store(desk.returning.len(), Ordering::SeqCst);
+            self.counts.returning.store(desk.returning.len(), Ordering::SeqCst);
             seat.hand(cpu);
         } else {
             desk.idle.push(cpu);
-            self.idle.store(desk.idle.len(), Ordering::SeqCst);
+            self.counts.idle.store(desk.idle.len(), Ordering::SeqCst);
         }
     }
 
@@ -348,7 +361,7 @@ impl Pool {
     pub(super) fn has_work_beside(&self, entries: usize) -> bool {
         let deques: usize = self.deques.iter().map(Others::len).sum();
         let queued = self.injector.len() + self.prioritized.len() + deques;
-        queued > entries || self.returning.load(Ordering::Relaxed) > 0
+        queued > entries || self.counts.returning.load(Ordering::Relaxed) > 0
     }
 
     /// The next thing for `cpu` to run: its own newest, else the oldest from outside, else another's.
@@ -500,7 +513,7 @@ impl Pool {
                 return seat.hand(take(&handed));
             }
             self.give_back(&mut desk, take(&handed));
-            self.searching.fetch_sub(1, Ordering::SeqCst);
+            self.counts.searching.fetch_sub(1, Ordering::SeqCst);
             drop(desk);
             assert!(others > 0, "failed to start the first worker thread: {error}");
         }
@@ -534,7 +547,7 @@ impl Pool {
                 return None;
             }
             if !*searching {
-                self.searching.fetch_add(1, Ordering::SeqCst);
+                self.counts.searching.fetch_add(1, Ordering::SeqCst);
                 *searching = true;
             }
             budget::computes_with(0);
@@ -566,7 +579,7 @@ impl Pool {
     fn found_work(&self) {
         // The last one who looked found something: whoever pushed meanwhile relied on the look, so look
         // once more for more, and wake the next one if there is (sleep.md, 3).
-        if self.searching.fetch_sub(1, Ordering::SeqCst) == 1 {
+        if self.counts.searching.fetch_sub(1, Ordering::SeqCst) == 1 {
             fence(Ordering::SeqCst);
             if self.has_work() {
                 self.wake_if_needed();
@@ -576,7 +589,7 @@ impl Pool {
 
     /// Whether a thread with half a task waits for a CPU; it goes before new work.
     fn somebody_returns(&self) -> bool {
-        self.returning.load(Ordering::Relaxed) > 0
+        self.counts.returning.load(Ordering::Relaxed) > 0
     }
 
     /// Lays this thread's CPU down and sleeps until the next; None: the thread is to end.
@@ -585,17 +598,17 @@ impl Pool {
         let mut desk = self.desk();
         self.give_back(&mut desk, cpu);
         if searching {
-            self.searching.fetch_sub(1, Ordering::SeqCst);
+            self.counts.searching.fetch_sub(1, Ordering::SeqCst);
         }
         let enough = desk.spare.len() >= self.deques.len() + SPARE_THREADS_MAX;
         // The fence pairs with the one in `wake_if_needed` (sleep.md, 2).
         fence(Ordering::SeqCst);
         if !self.is_closed()
             && self.has_work()
-            && self.searching.load(Ordering::Relaxed) == 0
+            && self.counts.searching.load(Ordering::Relaxed) == 0
             && let Some(cpu) = self.take_idle(&mut desk)
         {
-            self.searching.fetch_add(1, Ordering::SeqCst);
+            self.counts.searching.fetch_add(1, Ordering::SeqCst);
             return Some(cpu);
         }
         if self.is_closed() || enough {
@@ -640,7 +653,7 @@ impl Pool {
         }
         let seat = Seat::here();
         desk.returning.push_back(Arc::clone(&seat));
-        self.returning.store(desk.returning.len(), Ordering::SeqCst);
+        self.counts.returning.store(desk.returning.len(), Ordering::SeqCst);
         drop(desk);
         seat.wait().expect("a returning thread is never dismissed")
     }

@@ -176,10 +176,18 @@ impl Claim {
 
     /// The actor that asked waits no more.
     pub(crate) fn leave_line(self: &Arc<Self>) {
-        let (left, admitted) = self.local.resources().leave(self);
+        let is_it = |other: &InLine| Arc::ptr_eq(&other.claim, self);
+        let (left, admitted) = self.local.resources().leave(is_it);
         drop(left);
         admitted.into_iter().for_each(InLine::go);
     }
+}
+
+/// A task has ended that had not begun: it waits for no resources, and keeps nobody waiting behind it.
+pub(crate) fn leave_line(task: &AnyRef, local: &Local) {
+    let is_it = |other: &InLine| other.task().address() == task.address();
+    let (left, admitted) = local.resources().leave(is_it);
+    left.into_iter().chain(admitted).for_each(InLine::go);
 }
 
 impl Drop for Claim {
@@ -355,11 +363,11 @@ impl Resources {
         Err(counter.holders.iter().map(|holder| holder.task.clone()).collect())
     }
 
-    /// Takes the claim out of the line, if it is there. Gives it, to be dropped without the lock, and those in the line
+    /// Takes that one out of the line, if it is there. Gives it, to be dropped without the lock, and those in the line
     /// who now have theirs.
-    fn leave(&self, claim: &Arc<Claim>) -> (Option<InLine>, Vec<InLine>) {
+    fn leave(&self, is_it: impl Fn(&InLine) -> bool) -> (Option<InLine>, Vec<InLine>) {
         let mut counter = self.lock();
-        let place = counter.line.iter().position(|other| Arc::ptr_eq(&other.claim, claim));
+        let place = counter.line.iter().position(is_it);
         let left = place.and_then(|place| counter.line.remove(place));
         let admitted = if left.is_some() { counter.admit() } else { Vec::new() };
         (left, admitted)

@@ -129,7 +129,7 @@ impl Pool {
         desk.asleep.push(Arc::clone(seat));
         self.give_back(&mut desk, cpu);
         if searching {
-            self.searching.fetch_sub(1, Ordering::SeqCst);
+            self.counts.searching.fetch_sub(1, Ordering::SeqCst);
         }
         drop(desk);
         self.laid_down();
@@ -161,7 +161,7 @@ pub(crate) fn with_a_cpu<R>(local: &Arc<Local>, run: impl FnOnce() -> R) -> Opti
         // On a thread of the program's own rayon would have all of its threads.
         None if cfg!(feature = "rayon") => None,
         None => {
-            let mut desk = (pool.idle.load(Ordering::Relaxed) > 0).then(|| pool.desk())?;
+            let mut desk = (pool.counts.idle.load(Ordering::Relaxed) > 0).then(|| pool.desk())?;
             let cpu = pool.take_idle(&mut desk)?;
             desk.guests += 1;
             drop(desk);
