@@ -150,7 +150,6 @@ impl Runtime {
         if self.process_wide {
             default::forget(&self.local);
         }
-        cluster::close(self.local.settings());
         let never_begun = self.local.shut_down();
         cluster::finish(self.local.settings());
         never_begun

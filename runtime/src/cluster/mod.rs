@@ -316,13 +316,6 @@ pub(crate) fn way_to_ray(what: &str) -> Result<&'static dyn Upstream> {
     })
 }
 
-/// The runtime is about to end: what has not begun on a cluster is not waited for.
-pub(crate) fn close(settings: &Settings) {
-    if settings.engine.is_cluster() {
-        bridge::close();
-    }
-}
-
 /// The runtime has ended.
 pub(crate) fn finish(settings: &Settings) {
     if settings.engine.is_cluster() {

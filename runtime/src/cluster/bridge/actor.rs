@@ -118,9 +118,9 @@ impl Place {
     }
 
     /// Gives up an actor that was not made yet: there may never be room for it on the cluster.
-    pub(super) fn give_up(&self, why: &Error) {
+    fn give_up(&self) {
         if !self.is_made.load(Ordering::Relaxed) {
-            self.calls.end_all(why, 0);
+            self.calls.end_all(&gone("the actor was ended before it began"), 0);
         }
     }
 
@@ -172,14 +172,19 @@ pub(super) fn start(
     let host = ActorHost { client, place, cpus, detached, left: AtomicBool::new(left) };
     let mut made = Ok(());
     let waits = Arc::downgrade(&host.place);
-    actor.constructor_waits(Box::new(move || {
+    let give_up = Box::new(move || {
         if let Some(place) = waits.upgrade() {
-            place.give_up(&gone("the actor was ended before it began"));
+            place.give_up();
         }
-    }));
-    let called = host.call(cargo, task, &mut |answer| {
+    });
+    let mut take = |answer: Answer<'_>| {
         made = answer.map(drop).map_err(error_of);
         Ok(())
+    };
+    let called = host.send(cargo, task).and_then(|ticket| {
+        // Not before there is something to give up.
+        actor.constructor_waits(give_up);
+        host.take_answer(task, ticket, &mut take)
     });
     // There was no actor that could have been lost.
     drop(life::take_lost_now());
@@ -242,6 +247,23 @@ impl ActorHost {
         read(news, Some(task))
     }
 
+    /// Waits for the answer to a call that gives no stream.
+    fn take_answer(
+        &self,
+        task: &Task,
+        ticket: Ticket,
+        take: &mut dyn FnMut(Answer<'_>) -> Result<()>,
+    ) -> Result<()> {
+        match self.wait_as(task, ticket)? {
+            Progress::End(reply) => take_reply(reply, take),
+            Progress::Item(_) => {
+                self.give_up(ticket);
+                self.more(ticket);
+                Err(no_stream())
+            }
+        }
+    }
+
     fn is_lost(&self) -> bool {
         lock(&self.place.lost).is_some()
     }
@@ -295,14 +317,7 @@ impl Host for ActorHost {
         take: &mut dyn FnMut(Answer<'_>) -> Result<()>,
     ) -> Result<()> {
         let ticket = self.send(cargo, task)?;
-        match self.wait_as(task, ticket)? {
-            Progress::End(reply) => take_reply(reply, take),
-            Progress::Item(_) => {
-                self.give_up(ticket);
-                self.more(ticket);
-                Err(no_stream())
-            }
-        }
+        self.take_answer(task, ticket, take)
     }
 
     fn may_stream(&self) -> Result<()> {

@@ -307,13 +307,6 @@ impl Client {
         }
     }
 
-    /// What was not told to live is not waited for any more.
-    pub(super) fn close(&self) {
-        let places: Vec<_> = self.lock().places.values().filter_map(Weak::upgrade).collect();
-        let why = pool::shut_down_before("it began");
-        places.iter().for_each(|place| place.give_up(&why));
-    }
-
     /// Sends a call of an actor; `function`: none, where the actor is to end.
     pub(super) fn call_actor(
         &self,

@@ -160,13 +160,6 @@ pub(super) fn is_there(any: &AnyRef) -> bool {
     CLIENT.get().is_some_and(|client| client.is_there(any))
 }
 
-/// The runtime is about to end: actors that were not made yet are not waited for.
-pub(super) fn close() {
-    if let Some(client) = CLIENT.get() {
-        client.close();
-    }
-}
-
 /// Leaves the cluster: what has not come never will.
 pub(super) fn leave() {
     let process = SIDECAR.lock().unwrap_or_else(PoisonError::into_inner).take();
