@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mobula::prelude::*;
 use mobula::{ActorControl, ActorEnd};
@@ -568,7 +568,13 @@ fn a_long_chain_of_actors_needs_no_deep_stack_to_end() {
         let ended = Arc::default();
         let last = chain(LENGTH, &ended);
         drop(last);
+        let deadline = Instant::now() + Duration::from_secs(120);
         while ended.load(Ordering::SeqCst) < LENGTH {
+            assert!(
+                Instant::now() < deadline,
+                "{} of {LENGTH} ended",
+                ended.load(Ordering::SeqCst)
+            );
             std::thread::yield_now();
         }
         let last = chain(LENGTH, &ended);

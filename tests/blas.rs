@@ -92,8 +92,8 @@ impl Solver {
         Self
     }
 
-    pub fn threads(&self) -> usize {
-        settled(1)
+    pub fn threads(&self, expected: usize) -> usize {
+        settled(expected)
     }
 }
 
@@ -112,10 +112,12 @@ fn a_worker_process_has_as_many_threads_as_its_task_has_cpus() {
             assert_eq!(get(wide).unwrap(), expected);
         }
     }
-    let beside = Solver::options().max_concurrency(2).remote();
-    for solver in [Solver::remote(), beside] {
-        assert_eq!(get([solver.threads(), solver.threads()]).unwrap(), [1, 1]);
+    let beside = || Solver::options().max_concurrency(2);
+    for solver in [Solver::remote(), beside().remote()] {
+        assert_eq!(get([solver.threads(1), solver.threads(1)]).unwrap(), [1, 1]);
     }
+    let wide = beside().num_cpus(4).remote();
+    assert_eq!(get([wide.threads(if_any(4)), wide.threads(if_any(4))]).unwrap(), [if_any(4); 2]);
 }
 
 /// Waits for the others, counts, and waits again, so that all count while all run.

@@ -608,15 +608,31 @@ fn what_is_cancelled_in_the_line_keeps_nobody_waiting() {
     let (kept, open) = (Gate::closed(), Gate::closed());
     open.open.store(true, Ordering::SeqCst);
     let keeper = on(1.0, &kept);
+    // What the keeper leaves is for whoever has not been cancelled.
+    let soon = Duration::from_secs(60);
     let (first, second) = (on(2.0, &open), on(2.0, &open));
     let behind = on(1.0, &open);
     cancel(&first);
     cancel(&second);
-    // It has what the keeper leaves.
-    get(behind).unwrap();
+    get_timeout(behind, soon).unwrap();
     assert_cancelled(first);
     assert_cancelled(second);
+
+    // One whose argument comes later.
+    #[remote(local)]
+    fn pass_when(gate: Arc<Gate>, (): ()) {
+        gate.pass();
+    }
+    let argument_gate = Gate::closed();
+    let argument = pass::remote(Arc::clone(&argument_gate));
+    let waits = pass_when::options().resource("licence", 2.0).remote(Arc::clone(&open), &argument);
+    cancel(&waits);
+    argument_gate.open.store(true, Ordering::SeqCst);
+    get(&argument).unwrap();
+    get_timeout(on(1.0, &open), soon).unwrap();
+    assert_cancelled(waits);
+
     kept.open.store(true, Ordering::SeqCst);
     get(keeper).unwrap();
-    get(on(2.0, &open)).unwrap();
+    get_timeout(on(2.0, &open), soon).unwrap();
 }

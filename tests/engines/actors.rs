@@ -351,6 +351,8 @@ pub(crate) fn amounts(engine: Engine) -> mobula::Result<()> {
     assert!(matches!(mobula::get(end)?, ActorEnd::Killed));
     let without_checkpoint = Solver::options().resource("gpu", 2).remote();
     let (cpus, end) = (without_checkpoint.cpus(), without_checkpoint.watch());
+    // By then its constructor waits where the engine has it do so.
+    std::thread::sleep(Duration::from_millis(300));
     mobula::kill(&without_checkpoint);
     assert_eq!(mobula::get(cpus).unwrap_err().kind(), ErrorKind::ActorDied);
     assert!(matches!(mobula::get(end)?, ActorEnd::Killed));

@@ -43,8 +43,11 @@ pub(crate) trait Living: Send + Sync {
     fn look(&self);
     /// The constructor may have to wait in another process until there is room for the actor: `let_go` ends that wait,
     /// if the actor is to end.
-    fn constructor_waits(&self, let_go: Box<dyn FnOnce() + Send>);
+    fn constructor_waits(&self, let_go: Watcher);
 }
+
+/// Somebody who is told how an actor ends.
+pub(crate) type Watcher = Box<dyn FnOnce(&ActorEnd) + Send>;
 
 /// `&self` calls that run, and that others in the mailbox wait for.
 pub(crate) struct Reading {

@@ -84,6 +84,11 @@ pub(crate) fn begin_elsewhere() {
     budget::computes_with(1);
 }
 
+/// This thread computes nothing while others run what was granted elsewhere.
+pub(crate) fn lend_elsewhere() {
+    budget::computes_with(0);
+}
+
 /// Runs `run` with that many CPUs, which were granted elsewhere, so nobody has to give them.
 pub(crate) fn elsewhere<R: Send>(cpus: Millis, run: impl FnOnce() -> R + Send) -> R {
     let cpus = cpus.whole_part().max(1);

@@ -352,9 +352,18 @@ impl Pool {
             || self.deques.iter().any(|deque| !deque.is_empty())
     }
 
-    /// Whether anything, or anybody, waits for a CPU.
-    pub(super) fn is_wanted(&self) -> bool {
-        self.has_work() || self.somebody_returns() || self.is_closed()
+    /// Whether this thread may go on after a turn, for nothing and nobody waits for its CPU, nor a task below on its stack
+    /// for the end of this.
+    pub(super) fn may_go_on(&self) -> bool {
+        if self.has_work()
+            || self.somebody_returns()
+            || self.is_closed()
+            || current::task().is_some()
+        {
+            return false;
+        }
+        current::with_cpu(|cpu| cpu.into_iter().for_each(|cpu| cpu.shown.tick()));
+        true
     }
 
     /// Whether anybody waits for a CPU beside so many entries in the queues.
@@ -480,8 +489,8 @@ impl Pool {
     fn abandon_injected(&self) {
         let next =
             || until_decided(|| self.injector.steal()).or_else(|| self.prioritized.pop_any());
-        // What goes may have held the last handle of an actor, whose entry then comes here: the loop that is under way
-        // on this thread takes that, too, for a chain of them may be longer than a stack is deep.
+        // What goes may have held the last handle of an actor of this pool, whose entry then comes here: the loop that is
+        // under way on this thread takes that, too, for a chain of them may be longer than a stack is deep.
         let Some(_under_way) = Abandoning::here(self.home) else { return };
         while let Some(entry) = next() {
             self.abandon(entry);
@@ -611,7 +620,13 @@ impl Pool {
             self.counts.searching.fetch_add(1, Ordering::SeqCst);
             return Some(cpu);
         }
-        if self.is_closed() || enough {
+        if self.is_closed() {
+            drop(desk);
+            // Others may have relied on this thread's last look.
+            self.abandon_queued();
+            return None;
+        }
+        if enough {
             return None;
         }
         desk.spare.push(Arc::clone(seat));

@@ -152,10 +152,19 @@ impl Claim {
     }
 
     fn ask(self: &Arc<Self>, asker: Asker) {
+        let task = asker.waits_as().clone();
+        // A task may have been cancelled while it waited for its arguments, or for another try.
+        if task.is_complete() {
+            return asker.go(self);
+        }
         match self.local.resources().take_or_wait(self, asker) {
             Ok(asker) => asker.go(self),
             // If a holder sleeps, perhaps for this very task, it now has a reason to look.
             Err(holders) => waits::look_again(&self.places_of(holders)),
+        }
+        // Or just now: whoever cancels it does that first, and then looks into the line.
+        if task.is_complete() {
+            leave_line(&task, &self.local);
         }
     }
 
@@ -310,7 +319,12 @@ impl Counter {
             return true;
         }
         if !wanted.iter().all(fits) {
-            awaited.extend(wanted.keys().cloned());
+            for name in wanted.keys() {
+                // Most often it is there.
+                if !awaited.contains(name) {
+                    awaited.insert(name.clone());
+                }
+            }
             return false;
         }
         for (name, &amount) in wanted {

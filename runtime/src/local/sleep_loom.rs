@@ -4,6 +4,9 @@
 //! orderings, but a queue is a number, a CPU is a number, and a thread that was woken is only counted. A
 //! run ends when all its threads have done their part. Then no entry may be left beside an idle CPU
 //! unless somebody was woken for it, which is (A) of `sleep.md` with nobody under way.
+//!
+//! Every push has its fence here. What `sleep.md` says of the place beneath a deque rests on the one order of
+//! sequentially consistent steps, which loom does not model.
 
 use loom::sync::atomic::{AtomicUsize, Ordering, fence};
 use loom::sync::{Arc, Mutex};

@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::function::Call;
-use crate::local::actors::{Identity, Living, Reading};
+use crate::local::actors::{Identity, Living, Reading, Watcher};
 use crate::local::arguments::{Awaited, Refs, Then};
 use crate::local::caller::Origin;
 use crate::local::cell::{AnyRef, Header, Job, Ref};
@@ -51,7 +51,6 @@ mod readers;
 mod turn;
 
 use self::birth::Birth;
-use self::ending::{LetGo, Watcher};
 pub use self::hosted::{Body, Borrowing};
 pub(crate) use self::hosted::{Call as HostedCall, HostedHandle, Waits};
 use self::lease::Lease;
@@ -175,7 +174,7 @@ struct Rare {
     /// Who is to be told how the actor ended.
     watchers: Mutex<Vec<Watcher>>,
     /// Lets go of what the constructor waits for that is under way.
-    constructor_waits: Mutex<Option<LetGo>>,
+    constructor_waits: Mutex<Option<Watcher>>,
 }
 
 /// A counted handle of a strand.
@@ -610,7 +609,7 @@ impl<A: Life, T: Kind<A>> Living for Strand<A, T> {
         self.nudge();
     }
 
-    fn constructor_waits(&self, let_go: Box<dyn FnOnce() + Send>) {
+    fn constructor_waits(&self, let_go: Watcher) {
         self.constructor_waits(let_go);
     }
 }

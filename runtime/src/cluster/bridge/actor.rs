@@ -55,6 +55,8 @@ pub(super) struct Place {
     last_ticket: AtomicU64,
     /// Its constructor has returned.
     is_made: AtomicBool,
+    /// It is to end wherever it is, and whoever else has it.
+    is_killed: AtomicBool,
     lost: Mutex<Option<Error>>,
 }
 
@@ -117,13 +119,6 @@ impl Place {
         lock(&self.lost).get_or_insert_with(|| gone(text));
     }
 
-    /// Gives up an actor that was not made yet: there may never be room for it on the cluster.
-    fn give_up(&self) {
-        if !self.is_made.load(Ordering::Relaxed) {
-            self.calls.end_all(&gone("the actor was ended before it began"), 0);
-        }
-    }
-
     /// The id by which the cluster knows a call.
     fn id_of(&self, ticket: Ticket) -> Uuid {
         Uuid::from_u128(self.id.as_u128().wrapping_add(u128::from(ticket)))
@@ -161,6 +156,7 @@ pub(super) fn start(
         calls: Calls::default(),
         last_ticket: AtomicU64::new(0),
         is_made: AtomicBool::new(false),
+        is_killed: AtomicBool::new(false),
         lost: Mutex::default(),
     });
     client.host(&place, local, cargo.function().later.is_none(), asked)?;
@@ -171,19 +167,20 @@ pub(super) fn start(
     let cpus = asked.and_then(|asked| asked.num_cpus);
     let host = ActorHost { client, place, cpus, detached, left: AtomicBool::new(left) };
     let mut made = Ok(());
-    let waits = Arc::downgrade(&host.place);
-    let give_up = Box::new(move || {
-        if let Some(place) = waits.upgrade() {
-            place.give_up();
-        }
-    });
     let mut take = |answer: Answer<'_>| {
         made = answer.map(drop).map_err(error_of);
         Ok(())
     };
     let called = host.send(cargo, task).and_then(|ticket| {
-        // Not before there is something to give up.
-        actor.constructor_waits(give_up);
+        // There may never be room for it on the cluster.
+        let waits = Arc::downgrade(&host.place);
+        actor.constructor_waits(Box::new(move |end| {
+            if let Some(place) = waits.upgrade() {
+                place.is_killed.store(matches!(end, ActorEnd::Killed), Ordering::Relaxed);
+                let why = gone("the actor was ended before it began");
+                place.calls.end(ticket, End::Lost { why, begun: false });
+            }
+        }));
         host.take_answer(task, ticket, &mut take)
     });
     // There was no actor that could have been lost.
@@ -191,6 +188,9 @@ pub(super) fn start(
     if detached && matches!(&made, Err(why) if why.kind() == ErrorKind::Config) {
         // Somebody else has made it there meanwhile.
         host.left.store(true, Ordering::Relaxed);
+    }
+    if host.place.is_killed.load(Ordering::Relaxed) {
+        host.left.store(false, Ordering::Relaxed);
     }
     called.and(made)?;
     host.place.is_made.store(true, Ordering::Relaxed);

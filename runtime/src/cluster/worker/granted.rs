@@ -23,15 +23,28 @@ pub(super) fn is_first() -> bool {
 
 /// Runs a call for the first thread: there, or where there are more threads of rayon, while it waits.
 pub(in crate::cluster) fn in_turn<R: Send>(cpus: f64, run: impl FnOnce() -> R + Send) -> R {
-    beside(cpus, || {
-        let before = IS_FIRST.replace(true);
-        let result = run();
-        IS_FIRST.set(before);
-        result
+    struct Leave(bool);
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            IS_FIRST.set(self.0);
+        }
+    }
+    with_threads(cpus, || {
+        let _leave = Leave(IS_FIRST.replace(true));
+        run()
     })
+}
+
+/// The first thread lets others run calls side by side, and has none.
+pub(super) fn lend() {
+    grant::lend_elsewhere();
 }
 
 /// Runs a call that is one of several side by side.
 pub(super) fn beside<R: Send>(cpus: f64, run: impl FnOnce() -> R + Send) -> R {
+    with_threads(cpus, run)
+}
+
+fn with_threads<R: Send>(cpus: f64, run: impl FnOnce() -> R + Send) -> R {
     grant::elsewhere(Millis::from_f64(cpus).unwrap_or(Millis::ONE), run)
 }

@@ -323,6 +323,7 @@ impl Worker {
             let replier = Replier::ToDriver { connection: self.connection, ticket };
             if beside {
                 let among = Among { ticket, cpu: about.worker };
+                granted::lend();
                 let run = move || among.run(|| begin(replier));
                 default::current().spawn_blocking(move || granted::beside(about.cpus, run));
             } else {

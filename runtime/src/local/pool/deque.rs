@@ -28,8 +28,9 @@ pub(super) struct Others {
     entries: Stealer<Entry>,
 }
 
-/// For one entry; null: there is none.
+/// For one entry; null: there is none. It has cache lines of its own, since its holder writes there at each push.
 #[derive(Default)]
+#[repr(align(128))]
 struct Place {
     entry: AtomicPtr<EntryHeader>,
     /// How often something was put there. Only the CPU's holder counts.

@@ -7,17 +7,12 @@ use std::sync::{MutexGuard, PoisonError};
 use super::{Kind, Strand};
 use crate::error::Error;
 use crate::function::Call;
+use crate::local::actors::Watcher;
 use crate::local::caller::Origin;
 use crate::local::cell::{Job, Promise, Ref};
 use crate::local::life::{ActorEnd, Life};
 use crate::local::note;
 use crate::observe::EventKind;
-
-/// Somebody who is to be told how an actor ended.
-pub(super) type Watcher = Box<dyn FnOnce(&ActorEnd) + Send>;
-
-/// Ends a constructor's wait.
-pub(super) type LetGo = Box<dyn FnOnce() + Send>;
 
 impl<A: Life, T: Kind<A>> Strand<A, T> {
     /// Ends the actor after the call that runs now.
@@ -36,23 +31,23 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
     }
 
     /// The constructor is about to wait for what `let_go` ends the wait for.
-    pub(super) fn constructor_waits(&self, let_go: LetGo) {
+    pub(super) fn constructor_waits(&self, let_go: Watcher) {
         let before = self.constructors_wait().replace(let_go);
         drop(before);
         // Whoever ends the actor writes that down first, and looks there then, under the same lock.
-        if self.end.get().is_some() {
-            self.let_constructor_go();
-        }
+        self.let_constructor_go();
     }
 
     fn let_constructor_go(&self) {
-        if A::AWAY {
+        if A::AWAY
+            && let Some(end) = self.end.get()
+        {
             let let_go = self.constructors_wait().take();
-            let_go.into_iter().for_each(|let_go| let_go());
+            let_go.into_iter().for_each(|let_go| let_go(end));
         }
     }
 
-    fn constructors_wait(&self) -> MutexGuard<'_, Option<LetGo>> {
+    fn constructors_wait(&self) -> MutexGuard<'_, Option<Watcher>> {
         self.rare().constructor_waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -102,8 +102,8 @@ impl<A: Life> Kind<A> for Turn<A> {
             loop {
                 // SAFETY: by the caller's promise.
                 let left = unsafe { strand.run_calls(calls_max, None) };
-                // As long as nobody waits for the CPU, to queue the strand would but take it to another.
-                if !matches!(left, Left::More) || strand.local.pool().is_wanted() {
+                // To queue the strand for nobody's sake would but take it to another CPU.
+                if !matches!(left, Left::More) || !strand.local.pool().may_go_on() {
                     return left;
                 }
             }

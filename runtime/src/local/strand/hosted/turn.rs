@@ -3,6 +3,7 @@
 use std::mem;
 use std::ptr;
 use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -55,7 +56,7 @@ impl<A: Life> Hosted<A> {
             }
             let count = self.aside.under_way.count();
             if count >= turn.concurrency {
-                match self.aside.under_way.hold(count) {
+                match self.hold(turn, count) {
                     true => return Left::Nothing,
                     false => continue,
                 }
@@ -75,12 +76,25 @@ impl<A: Life> Hosted<A> {
             }
             if mem::take(&mut turn.lets_end) {
                 let count = self.aside.under_way.count();
-                if count > 0 && self.aside.under_way.hold(count) {
+                if count > 0 && self.hold(turn, count) {
                     return Left::Nothing;
                 }
             }
         }
         Left::More
+    }
+
+    /// Leaves the turn to whichever call ends next, if there are `count` still, or to who ends the actor. False: it goes
+    /// on, and is still the caller's.
+    fn hold(&self, turn: &Waits<A>, count: usize) -> bool {
+        let may_hurry = A::LASTS && !turn.took_back;
+        if !self.aside.under_way.hold(count) {
+            return false;
+        }
+        // Whoever ends the actor writes that down, and then takes a turn that is held (`hurry`). The fence pairs with the
+        // one in `nudge`, which is in between: so one of the two sees the other.
+        fence(Ordering::SeqCst);
+        !(may_hurry && self.end.get().is_some() && self.aside.under_way.take_held())
     }
 
     /// Takes what is in the mailbox, or ends the actor that no call can come to any more.
@@ -108,7 +122,7 @@ impl<A: Life> Hosted<A> {
 impl<A: Life> Waits<A> {
     /// Leaves the turn to whichever call ends next.
     fn hold(&mut self, strand: &Hosted<A>, count: usize) -> Prepared {
-        if strand.aside.under_way.hold(count) { Prepared::Left } else { Prepared::Again }
+        if strand.hold(self, count) { Prepared::Left } else { Prepared::Again }
     }
 
     /// Ends the actor if it is told to, and makes it if it has to be made.
@@ -157,9 +171,9 @@ impl<A: Life> Waits<A> {
 
     /// Where the actor is to end, calls that were sent to another process and have not begun there are not to.
     fn take_back(&mut self, strand: &Hosted<A>) {
-        if let State::Alive(state) = &self.state
-            && strand.end.get().is_some()
+        if strand.end.get().is_some()
             && !mem::replace(&mut self.took_back, true)
+            && let State::Alive(state) = &self.state
         {
             // SAFETY: as in `lost`.
             unsafe { state.shared() }.take_back();
