@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Wake, Waker};
 use std::thread::Thread;
 
-use crate::cluster::Reply;
 use crate::cluster::frame::Ended;
 use crate::cluster::turn::Ticket;
-use crate::error::Error;
+use crate::cluster::{Progress, Reply};
+use crate::error::{Error, Result};
+use crate::local::current;
+use crate::local::life::{self, Lost};
 
 /// What became of a call.
 pub(crate) enum End {
@@ -28,6 +30,40 @@ pub(crate) enum News {
     /// It gives a stream, and has one more item.
     Item(Reply),
     End(End),
+}
+
+impl End {
+    /// What came of it. What it means for the call's task, which this thread runs or polls, and for the actor, is noted.
+    pub(crate) fn read(self) -> Result<Reply> {
+        match self {
+            Self::Done { reply, how } => {
+                if how.looked
+                    && let Some(task) = current::task()
+                {
+                    // SAFETY: this thread runs the task.
+                    unsafe { task.running.note_looked() };
+                }
+                if how.crashed {
+                    life::note_lost(Lost::Within);
+                }
+                Ok(reply)
+            }
+            Self::Lost { why, begun } => {
+                life::note_lost(if begun { Lost::Within } else { Lost::Before(why.clone()) });
+                Err(why)
+            }
+        }
+    }
+}
+
+impl News {
+    /// As of an end.
+    pub(crate) fn read(self) -> Result<Progress> {
+        match self {
+            Self::Item(reply) => Ok(Progress::Item(reply)),
+            Self::End(end) => end.read().map(Progress::End),
+        }
+    }
 }
 
 #[derive(Default)]

@@ -69,6 +69,18 @@ pub(crate) struct Reply {
     pub(crate) kept: Vec<What>,
 }
 
+impl Reply {
+    /// Has it read by `take`.
+    pub(crate) fn take(self, take: &mut dyn FnMut(Answer<'_>) -> Result<()>) -> Result<()> {
+        let taken = match self.outcome {
+            Ok(bytes) => take(Ok(&bytes)),
+            Err(failed) => take(Err(failed)),
+        };
+        drop(self.kept);
+        taken
+    }
+}
+
 /// What came of a call that gives a stream.
 pub(crate) enum Progress {
     Item(Reply),

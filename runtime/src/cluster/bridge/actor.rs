@@ -244,7 +244,7 @@ impl ActorHost {
             }
         });
         drop(wakes);
-        read(news, Some(task))
+        news.read()
     }
 
     /// Waits for the answer to a call that gives no stream.
@@ -255,7 +255,7 @@ impl ActorHost {
         take: &mut dyn FnMut(Answer<'_>) -> Result<()>,
     ) -> Result<()> {
         match self.wait_as(task, ticket)? {
-            Progress::End(reply) => take_reply(reply, take),
+            Progress::End(reply) => reply.take(take),
             Progress::Item(_) => {
                 self.give_up(ticket);
                 self.more(ticket);
@@ -282,29 +282,6 @@ impl ActorHost {
         let sent = self.send_as(None, &mut |_| Ok(()), about, Uuid::nil(), String::new());
         if let Ok(ticket) = sent {
             drop(self.wait(ticket, |_| {}));
-        }
-    }
-}
-
-/// What a call's end means for the actor is noted for this thread.
-fn read(news: News, task: Option<&Task>) -> Result<Progress> {
-    match news {
-        News::Item(reply) => Ok(Progress::Item(reply)),
-        News::End(End::Done { reply, how }) => {
-            if how.crashed {
-                life::note_lost(Lost::Within);
-            }
-            if how.looked
-                && let Some(task) = task
-            {
-                // SAFETY: this thread runs the task.
-                unsafe { task.running.note_looked() };
-            }
-            Ok(Progress::End(reply))
-        }
-        News::End(End::Lost { why, begun }) => {
-            life::note_lost(if begun { Lost::Within } else { Lost::Before(why.clone()) });
-            Err(why)
         }
     }
 }
@@ -356,7 +333,7 @@ impl Host for ActorHost {
     }
 
     fn poll_stream(&self, sent: u64, waker: &Waker) -> Poll<Result<Progress>> {
-        self.place.calls.poll(sent, waker).map(|news| read(news, None))
+        self.place.calls.poll(sent, waker).map(News::read)
     }
 
     fn more(&self, sent: u64) {
@@ -393,16 +370,6 @@ impl Host for ActorHost {
     }
 }
 
-fn take_reply(reply: Reply, take: &mut dyn FnMut(Answer<'_>) -> Result<()>) -> Result<()> {
-    let Reply { outcome, kept } = reply;
-    let taken = match outcome {
-        Ok(bytes) => take(Ok(&bytes)),
-        Err(failed) => take(Err(failed)),
-    };
-    drop(kept);
-    taken
-}
-
 /// A stream that is produced at a place, by a call in the middle of which the actor is.
 struct PlaceSource<'a> {
     host: &'a ActorHost,
@@ -428,9 +395,9 @@ impl Source for PlaceSource<'_> {
         self.owes = matches!(progress, Ok(Progress::Item(_)));
         self.ended = !self.owes;
         match progress? {
-            Progress::Item(reply) => take_reply(reply, take).map(|()| true),
+            Progress::Item(reply) => reply.take(take).map(|()| true),
             Progress::End(reply) => {
-                take_reply(reply, &mut |answer| answer.map(drop).map_err(error_of)).map(|()| false)
+                reply.take(&mut |answer| answer.map(drop).map_err(error_of)).map(|()| false)
             }
         }
     }

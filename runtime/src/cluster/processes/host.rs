@@ -14,7 +14,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::AbortHandle;
 
-use crate::cluster::calls::{self, Calls, End, News};
+use crate::cluster::calls::{self, Calls, News};
 use crate::cluster::frame::{Ended, ToDriver, ToWorker};
 use crate::cluster::processes::beside::Callers;
 use crate::cluster::processes::listener::Listener;
@@ -166,27 +166,7 @@ impl Shared {
         let (sent, control) = self.send(cargo, task, true)?;
         let end = self.callers.see_through(&self.calls, &control, task, sent);
         control.ends_among(sent);
-        match end {
-            End::Done { reply: Reply { outcome, kept }, how } => {
-                if how.looked {
-                    // SAFETY: this thread runs the task.
-                    unsafe { task.running.note_looked() };
-                }
-                if how.crashed {
-                    life::note_lost(Lost::Within);
-                }
-                let taken = match outcome {
-                    Ok(bytes) => take(Ok(&bytes)),
-                    Err(failed) => take(Err(failed)),
-                };
-                drop(kept);
-                taken
-            }
-            End::Lost { why, begun } => {
-                life::note_lost(if begun { Lost::Within } else { Lost::Before(why.clone()) });
-                Err(why)
-            }
-        }
+        end.read()?.take(take)
     }
 
     /// The actor is gone, as a call has shown.
@@ -317,19 +297,7 @@ impl Host for ActorHost {
     }
 
     fn poll_stream(&self, sent: u64, waker: &Waker) -> Poll<Result<Progress>> {
-        self.shared.calls.poll(sent, waker).map(|news| match news {
-            News::Item(reply) => Ok(Progress::Item(reply)),
-            News::End(End::Done { reply, how }) => {
-                if how.crashed {
-                    life::note_lost(Lost::Within);
-                }
-                Ok(Progress::End(reply))
-            }
-            News::End(End::Lost { why, begun }) => {
-                life::note_lost(if begun { Lost::Within } else { Lost::Before(why.clone()) });
-                Err(why)
-            }
-        })
+        self.shared.calls.poll(sent, waker).map(News::read)
     }
 
     fn more(&self, sent: u64) {
