@@ -1,6 +1,6 @@
 //! What is promised of streams.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::tasks::{square, sum, total};
 use super::*;
@@ -113,6 +113,15 @@ pub(crate) fn bounds(engine: Engine) -> mobula::Result<()> {
     let name = format!("mobula-stream-{}-{}", process::id(), engine.name());
     let folder = std::env::temp_dir().join(name);
     fs::create_dir(&folder).unwrap();
+    let outcome = bounds_in(&folder, engine);
+    // Who still writes there stops as soon as it sees that it was dropped.
+    while fs::remove_dir_all(&folder).is_err() && folder.exists() {
+        std::thread::yield_now();
+    }
+    outcome
+}
+
+fn bounds_in(folder: &Path, engine: Engine) -> mobula::Result<()> {
     for max_unread in [1, 4] {
         let path = folder.join(max_unread.to_string());
         let stream = counted::options().max_unread(max_unread).remote(path.clone());
@@ -134,10 +143,6 @@ pub(crate) fn bounds(engine: Engine) -> mobula::Result<()> {
     // None of them has a CPU any more.
     let both = square::options().num_cpus(if engine == Engine::Ray { 2 } else { 1 });
     assert_eq!(mobula::get(both.remote(3))?, 9);
-    // Who still writes there stops as soon as it sees that it was dropped.
-    while fs::remove_dir_all(&folder).is_err() && folder.exists() {
-        std::thread::yield_now();
-    }
     Ok(())
 }
 
