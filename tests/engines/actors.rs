@@ -343,19 +343,21 @@ pub(crate) fn amounts(engine: Engine) -> mobula::Result<()> {
     assert!(ready.is_empty());
     drop(first);
     assert_eq!(mobula::get(pending)?, [2]);
-    // One that waits for it can be killed.
-    let third = Counter::options().num_cpus(0).resource("gpu", 2).remote(3);
-    let (value, end) = (third.value(), third.watch());
-    mobula::kill(&third);
-    assert_eq!(mobula::get(value).unwrap_err().kind(), ErrorKind::ActorDied);
-    assert!(matches!(mobula::get(end)?, ActorEnd::Killed));
-    let without_checkpoint = Solver::options().resource("gpu", 2).remote();
-    let (cpus, end) = (without_checkpoint.cpus(), without_checkpoint.watch());
-    // By then its constructor waits where the engine has it do so.
-    std::thread::sleep(Duration::from_millis(300));
-    mobula::kill(&without_checkpoint);
-    assert_eq!(mobula::get(cpus).unwrap_err().kind(), ErrorKind::ActorDied);
-    assert!(matches!(mobula::get(end)?, ActorEnd::Killed));
+    // One that waits for it can be killed, however far it has come: in the program, or to the cluster and back so often.
+    for trips in [0, 1, 20] {
+        let third = Counter::options().num_cpus(0).resource("gpu", 2).remote(3);
+        let without_checkpoint = Solver::options().resource("gpu", 2).remote();
+        let (value, cpus) = (third.value(), without_checkpoint.cpus());
+        let ends = [third.watch(), without_checkpoint.watch()];
+        for _ in 0..trips {
+            assert_eq!(mobula::get(second.value())?, 2);
+        }
+        mobula::kill(&third);
+        mobula::kill(&without_checkpoint);
+        assert_eq!(mobula::get(value).unwrap_err().kind(), ErrorKind::ActorDied);
+        assert_eq!(mobula::get(cpus).unwrap_err().kind(), ErrorKind::ActorDied);
+        assert!(mobula::get(ends)?.iter().all(|end| matches!(end, ActorEnd::Killed)));
+    }
     assert_eq!(mobula::get(second.value())?, 2);
 
     if engine == Engine::Ray {

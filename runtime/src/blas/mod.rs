@@ -26,11 +26,11 @@
 //!
 //! # How many threads a call has
 //!
-//! * In a task, the CPUs that the task was granted; a part of one counts as one.
+//! * In a task, the CPUs that the task was granted; a part of one counts as one. A task in a worker process has what the
+//!   driver has granted it, and one on a cluster what it asked the cluster for.
 //! * Outside of tasks, what OpenBLAS finds, which is the CPUs of this process.
 //! * Neither has more than [`set_num_threads`] says, or else `OPENBLAS_NUM_THREADS`, `MKL_NUM_THREADS` or
 //!   `OMP_NUM_THREADS`, the first of these that is set when the first runtime starts.
-//! * In a worker process, or a program on a cluster, what the task was granted by its driver, or asked of the cluster.
 //! * [`with_threads`] says it for some calls: outside of tasks as it likes, in a task up to the grant.
 //!
 //! # What the library can do

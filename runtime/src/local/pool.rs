@@ -18,8 +18,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_deque::Injector;
 
-use crate::error::{Error, ErrorKind};
-use crate::local::pool::deque::{Deque, Others, Seen, until_decided};
+use crate::local::pool::deque::{Deque, Others, Seen};
 use crate::local::pool::seat::Seat;
 use crate::local::prioritized::Prioritized;
 use crate::local::queue::Entry;
@@ -27,11 +26,13 @@ use crate::local::shown::Shown;
 use crate::local::{Local, budget, current, parallel};
 
 mod blocking;
+mod closing;
 mod deque;
 mod seat;
 
 pub(super) use blocking::lay_down;
 pub(crate) use blocking::{Guest, Nap, block, with_a_cpu};
+pub(crate) use closing::shut_down_before;
 
 /// A thread looks at the injector first every so many turns, so that work from outside is not starved
 /// by work that makes more work. A prime, so as not to beat with any period of the program's own.
@@ -268,14 +269,6 @@ impl Pool {
         }
     }
 
-    /// What was pushed while the pool closed has to go, too.
-    #[cold]
-    fn abandon_what_came_late(&self) {
-        // This drops what the program made, and its drops may end all but our own hold.
-        let _alive = self.local.upgrade();
-        self.abandon_injected();
-    }
-
     /// Wakes a thread, unless one is already looking for work or all CPUs are busy.
     fn wake_if_needed(&self) {
         // The fence pairs with the one in `retire`: either we see that the CPU is idle, or its last
@@ -437,63 +430,12 @@ impl Pool {
         self.share(cpu, stolen)
     }
 
-    /// From now on nothing new begins.
-    pub(crate) fn refuse(&self) {
-        self.closed.store(true, Ordering::SeqCst);
-    }
-
-    /// Ends the pool: what has not begun fails with `ShutDown`, what has is waited for, unless it is us.
-    /// Returns how many tasks never began.
-    pub(crate) fn close(&self) -> usize {
-        self.refuse();
-        let ourselves = current::is_in_task_of(self.home);
-        loop {
-            self.abandon_queued();
-            let mut desk = self.desk();
-            for seat in desk.spare.drain(..) {
-                seat.dismiss();
-            }
-            if ourselves || (desk.threads == 0 && desk.guests == 0) {
-                break;
-            }
-            drop(self.somebody_left.wait(desk).unwrap_or_else(PoisonError::into_inner));
-        }
-        // What the last to leave pushed before it saw that we had closed.
-        self.abandon_queued();
-        self.desk().never_begun
-    }
-
-    fn abandon_queued(&self) {
-        self.abandon_injected();
-        for deque in &self.deques {
-            while let Some(entry) = deque.take() {
-                self.abandon(entry);
-            }
-        }
-    }
-
     /// Runs `entry`, unless the pool has closed.
     pub(super) fn run(&self, entry: Entry) {
         if self.is_closed() {
             self.abandon(entry);
         } else {
             entry.execute();
-        }
-    }
-
-    fn abandon(&self, entry: Entry) {
-        let never_begun = entry.abandon(shut_down_before("it ran"));
-        self.desk().never_begun += usize::from(never_begun);
-    }
-
-    fn abandon_injected(&self) {
-        let next =
-            || until_decided(|| self.injector.steal()).or_else(|| self.prioritized.pop_any());
-        // What goes may have held the last handle of an actor of this pool, whose entry then comes here: the loop that is
-        // under way on this thread takes that, too, for a chain of them may be longer than a stack is deep.
-        let Some(_under_way) = Abandoning::here(self.home) else { return };
-        while let Some(entry) = next() {
-            self.abandon(entry);
         }
     }
 
@@ -649,14 +591,6 @@ impl Pool {
         self.tell_closer();
     }
 
-    /// Lets `close` look again, if it waits. It closed before it took the desk's lock, and whoever calls
-    /// this had that lock since: so one of the two sees the other.
-    fn tell_closer(&self) {
-        if self.is_closed() {
-            self.somebody_left.notify_all();
-        }
-    }
-
     /// Waits for a CPU for a thread that holds half a task.
     pub(crate) fn pick_up(&self) -> Box<Cpu> {
         self.pick_up_at(self.desk())
@@ -674,37 +608,7 @@ impl Pool {
     }
 }
 
-/// Why what had not begun by then will never run.
-pub(crate) fn shut_down_before(what: &str) -> Error {
-    Error::new(ErrorKind::ShutDown, format!("the runtime was shut down before {what}"))
-}
-
 /// Runs `run` with enough stack, however deep we are in tasks on top of tasks.
 pub(crate) fn with_stack<R>(run: impl FnOnce() -> R) -> R {
     stacker::maybe_grow(STACK_LEFT_BYTES, STACK_MORE_BYTES, run)
-}
-
-thread_local! {
-    /// The pool that this thread empties; 0: none.
-    static ABANDONING: Cell<usize> = const { Cell::new(0) };
-}
-
-/// While this is there, the thread empties a pool.
-struct Abandoning {
-    /// Which it did before.
-    before: usize,
-}
-
-impl Abandoning {
-    /// None: it does that one already.
-    fn here(home: usize) -> Option<Self> {
-        let before = ABANDONING.replace(home);
-        (before != home).then_some(Self { before })
-    }
-}
-
-impl Drop for Abandoning {
-    fn drop(&mut self) {
-        ABANDONING.set(self.before);
-    }
 }
