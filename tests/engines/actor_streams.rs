@@ -136,6 +136,19 @@ pub(crate) fn streams(_: Engine) -> mobula::Result<()> {
     assert_eq!(taken.count(), 39);
     assert_eq!((mobula::get(later)?, shelf.list().count()), (0, 0));
 
+    // Where `&self` calls run side by side, streams do, too.
+    let shelf = Shelf::options().max_concurrency(2).remote(40);
+    for (one, other) in shelf.list().zip(shelf.list()) {
+        assert_eq!(mobula::get(one)?, mobula::get(other)?);
+    }
+    let mut endless = shelf.endless();
+    for made in 1..=10 {
+        assert_eq!(mobula::get(endless.next().expect("an item"))?, made);
+    }
+    drop(endless);
+    assert!((10..=14).contains(&mobula::get(shelf.made())?));
+    assert_eq!((shelf.take().count(), shelf.list().count()), (40, 0));
+
     let shelf = Shelf::remote(3);
     let parsed: Vec<_> = shelf.parsed("x").map(mobula::get).collect();
     assert_eq!((parsed[0].as_ref().unwrap(), parsed[2].as_ref().unwrap()), (&0, &2));

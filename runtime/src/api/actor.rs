@@ -280,21 +280,19 @@ impl<A: Actor> ActorCell<A> {
         }
         let runtime = Arc::clone(&local);
         if away::calls_wait::<A>(&local) {
+            let beside = !A::ASYNC && terms.as_ref().is_some_and(Terms::is_concurrent);
             let terms = terms.map(|terms| match terms.max_pending_calls {
-                _ if A::ASYNC => terms,
+                _ if A::ASYNC || beside => terms,
                 // Calls that are counted wait here.
                 Some(_) => Terms { max_concurrency: Some(1), ..terms },
-                None => Terms { max_concurrency: None, ..terms },
+                None => terms,
             });
-            let (arguments, seed) = (awaited_here(&seed), Plan::new(seed, asked, false));
+            let (arguments, seed) = (awaited_here(&seed), Plan::new(seed, asked, beside));
             let claimed = Strand::start(local, seed, terms, arguments, call, place);
             let (handle, is_new) = taken.settle(claimed)?;
             return Ok(Self(Kind::AwayWaits(handle)).begun(is_new, &runtime));
         }
-        // To a cluster calls after which the state is saved come one at a time.
-        let one = |terms| Terms { max_concurrency: None, ..terms };
-        let terms = if cluster::is_bridged(&local) { terms.map(one) } else { terms };
-        let beside = terms.as_ref().is_some_and(|terms| terms.max_concurrency.is_some());
+        let beside = terms.as_ref().is_some_and(Terms::is_concurrent);
         let (arguments, seed) = (awaited_here(&seed), Plan::new(seed, asked, beside));
         let claimed = Strand::start(local, seed, terms, arguments, call, place);
         let (handle, is_new) = taken.settle(claimed)?;
@@ -406,7 +404,8 @@ impl<A: Actor> ActorCell<A> {
             Kind::AwayWaits(handle) => {
                 let arguments = Arc::new(Mutex::new(arguments));
                 let resolve = move |_| Ok(Arc::clone(&arguments));
-                let make = |strand| HostedCall::new(strand, resolve, away::body::<M>());
+                let body = away::body::<M>(handle.strand().is_concurrent());
+                let make = |strand| HostedCall::new(strand, resolve, body);
                 let called = handle.strand().call_from(origin, stands_at, make, awaiting, call);
                 note(called.any());
                 return Ok(called);

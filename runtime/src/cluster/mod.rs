@@ -223,7 +223,8 @@ pub(crate) fn engine(local: &Arc<Local>) -> Result<&dyn Engine> {
 }
 
 /// Makes an actor in another process, by a call that this thread runs as the task `task`; or finds it, where it is one
-/// that outlives its programs. `asked` is for clusters.
+/// that outlives its programs. `in_turn`: whether its calls run one after the other, in the order in which they are sent; that
+/// and `asked` are for clusters.
 ///
 /// # Errors
 /// Those of [`Engine::call`].
@@ -231,10 +232,11 @@ pub(crate) fn host(
     local: &Arc<Local>,
     cargo: &dyn Cargo,
     task: &Task,
+    in_turn: bool,
     asked: Option<&Asked>,
 ) -> Result<Box<dyn Host>> {
     if local.settings().engine.is_cluster() {
-        return bridge::host(local, cargo, task, asked);
+        return bridge::host(local, cargo, task, in_turn, asked);
     }
     engine(local)?.host(cargo, task)
 }

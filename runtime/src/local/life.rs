@@ -117,6 +117,13 @@ pub(crate) struct Terms {
     pub(crate) resources: Amounts,
 }
 
+impl Terms {
+    /// Whether several of its calls may be under way at once.
+    pub(crate) fn is_concurrent(&self) -> bool {
+        self.max_concurrency.is_some_and(|max| max > 1)
+    }
+}
+
 /// How often an actor may still be made anew.
 #[derive(Debug)]
 pub(crate) struct Restarts {

@@ -376,6 +376,11 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         self.asked.as_ref().map_or(0, |asked| asked.terms.max_task_retries)
     }
 
+    /// Whether it was asked to let several calls be under way at once.
+    pub(crate) fn is_concurrent(&self) -> bool {
+        self.asked.as_ref().is_some_and(|asked| asked.terms.is_concurrent())
+    }
+
     /// A handle, if the actor may still be called.
     pub(crate) fn callable(&self) -> Option<StrandHandle<A, T>> {
         self.another_handle().filter(|handle| handle.0.is_callable())

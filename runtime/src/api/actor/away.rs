@@ -11,6 +11,7 @@
 //! A process that has no runtime of its own, a worker, has handles of the driver's actors: see `far.rs`.
 
 use std::cell::Cell;
+use std::io::Write;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -32,7 +33,7 @@ use crate::local::current::{self, Task};
 use crate::local::life::{ActorEnd, Life};
 use crate::local::strand::Body as MethodBody;
 use crate::local::{Local, default, panics};
-use crate::wire;
+use crate::wire::{self, Held};
 
 mod beside;
 mod later;
@@ -119,6 +120,13 @@ enum Step {
     Save,
     /// `restore` what that gave.
     Restore,
+}
+
+/// What is to become of a result.
+struct Outcome<T> {
+    encode: fn(&T, &mut dyn Write) -> Result<Vec<Held>>,
+    registered: &'static Registered,
+    failure: Option<FailureWay>,
 }
 
 /// What is sent: the function, and what packs the arguments.
@@ -225,7 +233,8 @@ impl<A: Actor> Away<A> {
             packing.value(&Step::Make { found: seed.found(), beside: seed.beside })?;
             seed.arguments.lock().unwrap_or_else(PoisonError::into_inner).pack(&ports, packing)
         };
-        let host = cluster::host(local, &Load { registered, pack }, task, seed.asked.as_ref())?;
+        let (load, in_turn) = (Load { registered, pack }, !A::ASYNC && !seed.beside);
+        let host = cluster::host(local, &load, task, in_turn, seed.asked.as_ref())?;
         Ok(Self { host, actor: PhantomData })
     }
 

@@ -244,6 +244,11 @@ impl ActorConfig {
                 "detached is given for an actor with `every`: no program is sure to be there to call it",
             ),
             (
+                self.detached && !A::ASYNC && self.max_concurrency.is_some_and(|max| max > 1),
+                "detached is given with max_concurrency for an actor without async methods: the calls of several programs \
+                 come one at a time",
+            ),
+            (
                 self.detached && self.placement.as_ref().is_some_and(Placement::is_in_group),
                 "detached is given with a place in a placement group, which ends with this program",
             ),

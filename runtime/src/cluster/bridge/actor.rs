@@ -143,6 +143,7 @@ pub(super) fn start(
     local: &Arc<Local>,
     cargo: &dyn Cargo,
     task: &Task,
+    in_turn: bool,
     asked: Option<&Asked>,
 ) -> Result<Box<dyn Host>> {
     let mut kept = Vec::new();
@@ -159,7 +160,7 @@ pub(super) fn start(
         is_killed: AtomicBool::new(false),
         lost: Mutex::default(),
     });
-    client.host(&place, local, cargo.function().later.is_none(), asked)?;
+    client.host(&place, local, in_turn, asked)?;
     let detached = asked.and_then(|asked| asked.detached.as_ref());
     // What others may have made is left to them, unless it ends here.
     let left = detached.is_some_and(|detached| detached.found != Found::Refuse);

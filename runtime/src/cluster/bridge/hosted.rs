@@ -1,8 +1,9 @@
 //! This program on a node of a cluster: a child of the Python that runs there as a task, in worker mode.
 //!
 //! One thread reads what the host says: calls, what calls have asked for, who is to stop, and the end of the host,
-//! by which this process ends at once. The first thread runs the calls, one after the other; those of an actor whose
-//! calls wait it only begins, and they go on side by side on an arbiter.
+//! by which this process ends at once. The first thread runs the calls, one after the other; those of an actor that may
+//! be under way side by side it only begins: they go on on an arbiter if they wait, and if they compute, each on a thread
+//! of its own.
 //!
 //! Calls of an actor that computes are sent ahead. None begins before the answer to the one before it is on its way for
 //! sure; so if this process dies, the first that was not answered may have begun, and no other has. After a crash of the
@@ -35,7 +36,7 @@ use crate::cluster::processes::spawn::HostEnds;
 use crate::cluster::registry::{self, Registered};
 use crate::cluster::turn::Ticket;
 use crate::cluster::worker::task::{Ended, Reader, Replier, Running, Start};
-use crate::cluster::worker::{self, Object, Objects};
+use crate::cluster::worker::{self, Object, Objects, state};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Failed, Result};
 use crate::local::cell::AnyRef;
@@ -66,13 +67,20 @@ struct Now {
     /// The id of its result, as its caller knows it.
     known_as: Uuid,
     /// Calls of an actor that are under way side by side.
-    beside: HashMap<Uuid, Ticket>,
+    beside: HashMap<Uuid, Beside>,
     last_ticket: Ticket,
     /// If the call that runs gives a stream: whether another item is wanted, or none any more.
     wants_item: bool,
     stops: bool,
     /// Calls that have come and not begun, each with whether it was asked to stop.
     queued: HashMap<Uuid, bool>,
+}
+
+/// A call that is under way beside others.
+#[derive(Clone, Copy)]
+struct Beside {
+    ticket: Ticket,
+    known_as: Uuid,
 }
 
 impl Hosted {
@@ -92,7 +100,7 @@ impl Hosted {
             drop(now);
             self.running.cancel(ticket);
             self.room.notify_all();
-        } else if let Some(ticket) = now.beside.get(id).copied() {
+        } else if let Some(Beside { ticket, .. }) = now.beside.get(id).copied() {
             // What those call is nobody's children.
             drop(now);
             self.running.cancel(ticket);
@@ -115,7 +123,7 @@ impl Hosted {
             now.wants_item = true;
             drop(now);
             self.room.notify_all();
-        } else if let Some(ticket) = now.beside.get(id).copied() {
+        } else if let Some(Beside { ticket, .. }) = now.beside.get(id).copied() {
             drop(now);
             self.running.more(ticket, true);
         }
@@ -139,7 +147,7 @@ impl Hosted {
         body: Body,
     ) -> Result<()> {
         let now = self.now();
-        let call = now.beside.iter().find(|(_, of)| **of == ticket).map(|(id, _)| *id);
+        let call = now.beside.iter().find(|(_, of)| of.ticket == ticket).map(|(id, _)| *id);
         drop(now);
         let id = call.ok_or_else(|| unfit("an item of no stream"))?;
         self.send_item_of(id, outcome, held, body)
@@ -196,11 +204,13 @@ pub(in crate::cluster) fn body() -> Body {
 /// The id of the result of the call that runs here as `task`.
 pub(super) fn task_id(task: &AnyRef) -> Option<Uuid> {
     let hosted = HOSTED.get()?;
-    if !hosted.running.is_it(task) {
-        return None;
-    }
+    let is_it = hosted.running.is_it(task);
     let now = hosted.now();
-    now.call.map(|_| now.known_as)
+    if is_it {
+        return now.call.map(|_| now.known_as);
+    }
+    let is_among = |call: &&Beside| hosted.running.is_among(call.ticket, task);
+    now.beside.values().find(is_among).map(|call| call.known_as)
 }
 
 /// Who calls, where that is a task or a call of an actor: an id of its own.
@@ -313,7 +323,7 @@ fn run_all(hosted: &'static Hosted, sender: &Sender, calls: &Receiver<Run>) -> R
         let (ticket, stops) = begin(hosted, id);
         let report = Report { hosted, sender, id, ticket, carries, of_actor: false };
         match unpack(run, &kept) {
-            Ok(unpacked) if unpacked.is_of_computing_actor() => {
+            Ok(unpacked) if unpacked.is_in_turn() => {
                 run_in_turn(report, unpacked, &mut kept, stops, &mut gone)?;
             }
             Ok(unpacked) => run_one(report, unpacked, &mut kept).map(drop)?,
@@ -410,15 +420,24 @@ fn run_one(mut report: Report, unpacked: Unpacked, kept: &mut Kept) -> Result<bo
         ticket: report.ticket,
         reader: Reader::Host,
     };
-    if let Some(later) = registered.later.filter(|_| report.of_actor) {
-        let begin = later(start, arguments);
+    let computes = registered.beside.filter(|_| state::is_beside());
+    if let Some(begin) = registered.later.or(computes).filter(|_| report.of_actor) {
+        let begin = begin(start, arguments);
         let mut now = hosted.now();
         now.call = None;
-        now.beside.insert(report.id, report.ticket);
+        let call = Beside { ticket: report.ticket, known_as: now.known_as };
+        now.beside.insert(report.id, call);
         drop(now);
         // What it calls nobody cancels with it.
         hosted.client.end_call();
-        worker::arbiter().run(move || begin(Replier::ToHost(report)));
+        let run = move || begin(Replier::ToHost(report));
+        if computes.is_none() {
+            worker::arbiter().run(run);
+        } else {
+            worker::granted::lend();
+            let cpus = about.cpus;
+            default::current().spawn_blocking(move || worker::granted::beside(cpus, run));
+        }
         return Ok(false);
     }
     let mut out = report.body();
@@ -544,8 +563,9 @@ struct Unpacked {
 
 impl Unpacked {
     /// Whether it is a call, and not the end, of an actor whose calls run one after the other.
-    fn is_of_computing_actor(&self) -> bool {
-        self.of_actor.is_some() && self.registered.is_some_and(|entry| entry.later.is_none())
+    fn is_in_turn(&self) -> bool {
+        let computes = self.registered.is_some_and(|entry| entry.later.is_none());
+        self.of_actor.is_some() && computes && !state::is_beside()
     }
 }
 

@@ -150,9 +150,10 @@ pub(super) fn host(
     local: &Arc<Local>,
     cargo: &dyn Cargo,
     task: &Task,
+    in_turn: bool,
     asked: Option<&Asked>,
 ) -> Result<Box<dyn Host>> {
-    actor::start(client(), local, cargo, task, asked)
+    actor::start(client(), local, cargo, task, in_turn, asked)
 }
 
 /// Whether the value is known to be on the cluster.

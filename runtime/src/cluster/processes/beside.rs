@@ -12,9 +12,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::cluster::calls::{self, Calls, End, News};
+use crate::cluster::calls::{self, Calls, News};
 use crate::cluster::frame::{Answered, ToWorker};
-use crate::cluster::no_stream;
 use crate::cluster::processes::process::Control;
 use crate::cluster::processes::serving::{self, Stop};
 use crate::cluster::turn::Ticket;
@@ -75,14 +74,14 @@ impl Callers {
         drop(caller);
     }
 
-    /// Waits for the end of a call as its task, which this thread runs.
+    /// Waits until there is news of a call, as its task, which this thread runs.
     pub(super) fn see_through(
         &self,
         calls: &Calls,
         control: &Arc<Control>,
         task: &Task,
         sent: Ticket,
-    ) -> End {
+    ) -> News {
         let stop = Waker::from(Arc::new(Stop::new(control, sent)));
         let mut wakes = Wakes::new(task.running);
         wakes.renew(&stop);
@@ -90,23 +89,16 @@ impl Callers {
             stop.wake();
         }
         let waker = calls::unpark_this_thread();
-        let end = loop {
+        loop {
             // First, so that whoever asks for something after that wakes this thread.
-            match calls.poll(sent, &waker) {
-                Poll::Ready(News::End(end)) => break end,
-                Poll::Ready(News::Item(_)) => {
-                    calls.give_up(sent);
-                    break End::Lost { why: no_stream(), begun: true };
-                }
-                Poll::Pending => {}
+            if let Poll::Ready(news) = calls.poll(sent, &waker) {
+                return news;
             }
             match self.take_wait(sent) {
                 Some(wait) => wait.see_through(control, sent),
                 None => std::thread::park(),
             }
-        };
-        self.remove(sent);
-        end
+        }
     }
 }
 

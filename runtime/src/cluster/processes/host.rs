@@ -163,10 +163,26 @@ impl Shared {
         task: &Task,
         take: &mut dyn FnMut(Answer<'_>) -> Result<()>,
     ) -> Result<()> {
-        let (sent, control) = self.send(cargo, task, true)?;
-        let end = self.callers.see_through(&self.calls, &control, task, sent);
-        control.ends_among(sent);
-        end.read()?.take(take)
+        let mut call = Among::begin(self, cargo, task)?;
+        match call.news(task)? {
+            Progress::End(reply) => reply.take(take),
+            Progress::Item(_) => Err(no_stream()),
+        }
+    }
+
+    /// Nobody waits for the call any more: it is to stop.
+    fn give_up(&self, sent: Ticket) {
+        if self.calls.give_up(sent).is_some() {
+            self.tell(&ToWorker::Cancel { ticket: sent });
+        }
+    }
+
+    /// Tells the process something on the way of the calls, before it begins those that come after.
+    fn tell(&self, message: &ToWorker) {
+        if let Some(process) = &mut *lock(&self.process) {
+            // What cannot be sent shows in what cannot be received.
+            let _ = process.outgoing.send(message, &[]);
+        }
     }
 
     /// The actor is gone, as a call has shown.
@@ -223,6 +239,85 @@ impl Shared {
         self.calls.end_all(&why, begun);
         if let Some(actor) = actor.upgrade() {
             actor.look();
+        }
+    }
+}
+
+/// A call that computes beside others. Dropped before its end, it is to stop.
+struct Among<'a> {
+    shared: &'a Shared,
+    control: Arc<Control>,
+    sent: Ticket,
+    /// It gives a stream whose last item was taken, and that was not told.
+    owes: bool,
+    ended: bool,
+}
+
+impl<'a> Among<'a> {
+    fn begin(shared: &'a Shared, cargo: &dyn Cargo, task: &Task) -> Result<Self> {
+        let (sent, control) = shared.send(cargo, task, true)?;
+        Ok(Self { shared, control, sent, owes: false, ended: false })
+    }
+
+    /// Waits for what comes of it next, as its task, which this thread runs.
+    fn news(&mut self, task: &Task) -> Result<Progress> {
+        let Self { shared, control, sent, .. } = self;
+        let news = shared.callers.see_through(&shared.calls, control, task, *sent);
+        self.owes = matches!(news, News::Item(_));
+        if !self.owes {
+            self.end();
+        }
+        news.read()
+    }
+
+    /// Its task may be gone from here on.
+    fn end(&mut self) {
+        self.ended = true;
+        self.shared.callers.remove(self.sent);
+        self.control.ends_among(self.sent);
+    }
+
+    /// Lets a stream go on.
+    fn more(&mut self, wanted: bool) {
+        if std::mem::take(&mut self.owes) {
+            self.shared.tell(&ToWorker::More { ticket: self.sent, wanted });
+        }
+    }
+}
+
+impl Source for Among<'_> {
+    fn next(
+        &mut self,
+        task: &Task,
+        take: &mut dyn FnMut(Answer<'_>) -> Result<()>,
+    ) -> Result<bool> {
+        if self.ended {
+            return Ok(false);
+        }
+        self.more(true);
+        match self.news(task)? {
+            Progress::Item(reply) => reply.take(take).map(|()| true),
+            Progress::End(reply) => {
+                reply.take(&mut |answer| answer.map(drop).map_err(error_of)).map(|()| false)
+            }
+        }
+    }
+
+    fn stop(&mut self, task: &Task) {
+        while !self.ended {
+            self.more(false);
+            // What it ends with nobody wants to know.
+            drop(self.news(task));
+        }
+    }
+}
+
+impl Drop for Among<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.shared.give_up(self.sent);
+            self.more(false);
+            self.end();
         }
     }
 }
@@ -301,14 +396,14 @@ impl Host for ActorHost {
     }
 
     fn more(&self, sent: u64) {
-        if let Some(process) = &mut *lock(&self.shared.process) {
-            // As for what is sent.
-            let _ = process.outgoing.send(&ToWorker::More { ticket: sent, wanted: true }, &[]);
-        }
+        self.shared.tell(&ToWorker::More { ticket: sent, wanted: true });
     }
 
     fn source(&self, cargo: &dyn Cargo, task: &Task) -> Result<Box<dyn Source + '_>> {
         let shared = &self.shared;
+        if lock(&self.listener).as_ref().is_some_and(Listener::compute) {
+            return Ok(Box::new(Among::begin(shared, cargo, task)?));
+        }
         let local = shared.local.upgrade().ok_or_else(|| pool::shut_down_before("it ran"))?;
         match StreamSource::begin(Kept(Arc::clone(shared)), cargo, task, &local) {
             Ok(source) => Ok(Box::new(source)),
@@ -317,13 +412,7 @@ impl Host for ActorHost {
     }
 
     fn give_up(&self, sent: u64) {
-        if self.shared.calls.give_up(sent).is_some()
-            && let Some(process) = &mut *lock(&self.shared.process)
-        {
-            // On the way of the calls: it stops before those are begun that come after. What cannot be sent shows in
-            // what cannot be received.
-            let _ = process.outgoing.send(&ToWorker::Cancel { ticket: sent }, &[]);
-        }
+        self.shared.give_up(sent);
     }
 
     fn lost(&self) -> Option<Error> {

@@ -5,9 +5,12 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
+use crate::cluster::calls;
 use crate::cluster::frame::Answered;
 use crate::cluster::turn::Ticket;
 
@@ -40,6 +43,18 @@ impl Among {
         HERE.set(Some(self));
         let _leave = Leave;
         run();
+    }
+}
+
+/// Runs to its end what waits for its reader, on the thread of the call that it is.
+pub(crate) fn run_to_end<T>(mut future: Pin<Box<dyn Future<Output = T> + '_>>) -> T {
+    let waker = calls::unpark_this_thread();
+    let mut context = Context::from_waker(&waker);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(result) => return result,
+            Poll::Pending => std::thread::park(),
+        }
     }
 }
 

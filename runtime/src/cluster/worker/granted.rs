@@ -36,12 +36,12 @@ pub(in crate::cluster) fn in_turn<R: Send>(cpus: f64, run: impl FnOnce() -> R + 
 }
 
 /// The first thread lets others run calls side by side, and has none.
-pub(super) fn lend() {
+pub(in crate::cluster) fn lend() {
     grant::lend_elsewhere();
 }
 
 /// Runs a call that is one of several side by side.
-pub(super) fn beside<R: Send>(cpus: f64, run: impl FnOnce() -> R + Send) -> R {
+pub(in crate::cluster) fn beside<R: Send>(cpus: f64, run: impl FnOnce() -> R + Send) -> R {
     with_threads(cpus, run)
 }
 

@@ -27,7 +27,7 @@ use crate::local::arbiter::Home;
 use crate::local::cell::AnyRef;
 use crate::local::{abroad, default};
 
-mod among;
+pub(crate) mod among;
 pub(in crate::cluster) mod granted;
 pub(crate) mod home;
 pub(in crate::cluster) mod memory;

@@ -339,11 +339,6 @@ impl<A: Life> Strand<A> {
         unsafe { &*self.turn.get() }
     }
 
-    /// Whether `&self` calls run side by side.
-    pub(crate) fn has_readers(&self) -> bool {
-        self.readers().is_some()
-    }
-
     pub(super) fn readers(&self) -> Option<&Readers> {
         self.computing().readers.as_deref()
     }

@@ -7,20 +7,20 @@
 use std::cell::Cell;
 use std::io::Write;
 
-use super::{Step, unfit};
+use super::{Outcome, Step, unfit};
 use crate::api::actor::{Actor, ActorCrossing, ActorMethod, MethodCrossing};
 use crate::api::crossing;
 use crate::api::parameter::Params;
-use crate::api::port::{FailureWay, Way};
+use crate::api::port::Way;
 use crate::cluster::argument::Argument;
-use crate::cluster::registry::Registered;
+use crate::cluster::worker::among::run_to_end;
 use crate::cluster::worker::state;
 use crate::cluster::worker::task::{Here, Replier, Start};
 use crate::error::Result;
 use crate::local::current;
 use crate::local::panics;
 use crate::local::strand::Body;
-use crate::wire::{self, Held};
+use crate::wire;
 
 /// Runs a method of the actor that lives here.
 pub(super) fn method<M: ActorMethod>(
@@ -29,33 +29,53 @@ pub(super) fn method<M: ActorMethod>(
 ) -> Box<dyn FnOnce(Replier) + Send> {
     let MethodCrossing { registered, ports, way, failure } =
         M::crossing().expect("what is registered can cross");
+    let outcome = Outcome { encode: way.encode, registered, failure };
     let here = start.here_among(M::function());
+    begin::<_, M::Params, _, _>(here, &start, arguments, &ports, M::body(), |held| held, outcome)
+}
+
+/// Begins something with the actor that lives here; `hold` makes of the arguments what `body` takes. What waits is a
+/// stream, and its thread waits with it.
+pub(super) fn begin<A: Actor, P: Params, H: 'static, T: 'static>(
+    here: Here,
+    start: &Start<'_>,
+    arguments: Vec<Argument>,
+    ports: &P::Ports,
+    body: Body<A, H, T>,
+    hold: impl FnOnce(P::Held) -> H + Send + 'static,
+    outcome: Outcome<T>,
+) -> Box<dyn FnOnce(Replier) + Send> {
     let mut arguments = arguments.into_iter();
-    let slots = panics::catch(|| M::Params::unpack(&mut arguments, &ports, &start));
+    let slots = panics::catch(|| P::unpack(&mut arguments, ports, start));
     Box::new(move |replier| {
         let crashed = Cell::new(false);
         let result = current::in_task(here.task, || {
-            let held = panics::catch(|| M::Params::resolve(slots?))?;
-            // A method that panics does not come to that.
-            let returned = |result: Result<M::Output>| {
-                crashed.set(false);
-                result
-            };
-            match M::body() {
-                Body::Alone(method) => state::write(|actor: &mut M::Actor| {
-                    crashed.set(true);
-                    returned(method(actor, held))
-                }),
-                Body::Shared(method) => state::read(|actor: &M::Actor| {
-                    crashed.set(true);
-                    returned(method(actor, held))
-                }),
-                Body::AloneLater(_) | Body::SharedLater(_) => Err(unfit("a call that waits")),
+            let held = hold(panics::catch(|| P::resolve(slots?))?);
+            match body {
+                Body::Alone(method) => {
+                    state::write(|actor| watch(&crashed, || method(actor, held)))
+                }
+                Body::Shared(method) => {
+                    state::read(|actor| watch(&crashed, || method(actor, held)))
+                }
+                Body::AloneLater(method) => {
+                    state::write(|actor| watch(&crashed, || run_to_end(method(actor, held))))
+                }
+                Body::SharedLater(method) => {
+                    state::read(|actor| watch(&crashed, || run_to_end(method(actor, held))))
+                }
             }
         });
-        let outcome = Outcome { encode: way.encode, registered, failure };
         end(here, result, crashed.get(), replier, outcome);
     })
+}
+
+/// Notes whether what runs has crashed the actor: what panics does not come to its end.
+fn watch<R>(crashed: &Cell<bool>, run: impl FnOnce() -> R) -> R {
+    crashed.set(true);
+    let result = run();
+    crashed.set(false);
+    result
 }
 
 /// Does what is done with an actor beside its calls, once it was made.
@@ -95,13 +115,6 @@ fn failed(
     outcome: Outcome<()>,
 ) -> Box<dyn FnOnce(Replier) + Send> {
     Box::new(move |replier| end(here, Err(why), false, replier, outcome))
-}
-
-/// What is to become of a result.
-struct Outcome<T> {
-    encode: fn(&T, &mut dyn Write) -> Result<Vec<Held>>,
-    registered: &'static Registered,
-    failure: Option<FailureWay>,
 }
 
 fn end<T: 'static>(

@@ -9,7 +9,8 @@
 //!
 //! On a cluster that is so for calls that compute, too, since the way there is long: they are sent ahead of each other,
 //! up to [`AHEAD_MAX`], and the place runs one after the other in that order. What is sent has not begun: so it can be
-//! taken back, and where the actor crashes before, it waits for the next one.
+//! taken back, and where the actor crashes before, it waits for the next one. Where they may compute side by side, each
+//! begins when it gets there, so only those are sent that may be under way at once.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -17,13 +18,12 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
-use super::{Away, Load, Seed, Step, is_found, task};
+use super::{Away, Load, Outcome, Seed, Step, is_found, task};
 use crate::api::actor::{Actor, ActorCrossing, ActorMethod, Construct, MethodCrossing};
 use crate::api::crossing::{self, Arguments};
 use crate::api::parameter::Params;
-use crate::api::port::{FailureWay, Way};
+use crate::api::port::Way;
 use crate::cluster::argument::{Argument, Packing};
-use crate::cluster::registry::Registered;
 use crate::cluster::worker::state;
 use crate::cluster::worker::task::{Here, Replier, Start};
 use crate::cluster::{Host, Progress, Reply, error_of};
@@ -34,7 +34,7 @@ use crate::local::life::Life;
 use crate::local::strand::{Body, Borrowing};
 use crate::local::stream::Outlet;
 use crate::local::{Local, cancelling, default, panics};
-use crate::wire::{self, Held};
+use crate::wire;
 
 /// The arguments of a call, for all of its tries.
 pub(crate) type Shared<M> = Arc<Mutex<Arguments<<M as ActorMethod>::Params>>>;
@@ -42,10 +42,10 @@ pub(crate) type Shared<M> = Arc<Mutex<Arguments<<M as ActorMethod>::Params>>>;
 /// How many calls that compute are with the place of an actor on a cluster, at most.
 pub(super) const AHEAD_MAX: u32 = 64;
 
-/// A method, as the driver's strand calls it.
-pub(crate) fn body<M: ActorMethod>() -> Body<Away<M::Actor>, Shared<M>, M::Output> {
+/// A method, as the driver's strand calls it; `beside`: those that compute come side by side.
+pub(crate) fn body<M: ActorMethod>(beside: bool) -> Body<Away<M::Actor>, Shared<M>, M::Output> {
     match M::body() {
-        Body::Alone(_) if !<M::Actor as Actor>::ASYNC => Body::SharedLater(shared::<M>),
+        Body::Alone(_) if !<M::Actor as Actor>::ASYNC && !beside => Body::SharedLater(shared::<M>),
         Body::Alone(_) | Body::AloneLater(_) => Body::AloneLater(alone::<M>),
         Body::Shared(_) | Body::SharedLater(_) => Body::SharedLater(shared::<M>),
     }
@@ -291,13 +291,6 @@ pub(super) fn step<A: Actor>(
             go_on(here, async move { Err(error) }, replier, plain);
         }),
     }
-}
-
-/// What is to become of a result.
-pub(super) struct Outcome<T> {
-    pub(super) encode: fn(&T, &mut dyn std::io::Write) -> Result<Vec<Held>>,
-    pub(super) registered: &'static Registered,
-    pub(super) failure: Option<FailureWay>,
 }
 
 /// On the actor's thread: lets the call go on to its end, and tells of that.

@@ -18,8 +18,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::later::{self, Outcome, UnderWay, read};
-use super::{Away, Load, decode_failure, task, with_state};
+use super::later::{self, UnderWay, read};
+use super::{Away, Load, Outcome, beside, decode_failure, task, with_state};
 use crate::api::actor::stream::{ActorStream, ends};
 use crate::api::actor::{Actor, ActorCell, ActorHandle, Kind, awaited_by_call, far};
 use crate::api::crossing::{self, Arguments};
@@ -33,7 +33,7 @@ use crate::cluster::argument::{Argument, Forwarded, ForwardedArgument, Packing, 
 use crate::cluster::frame::Body;
 use crate::cluster::registry::{Later, Nature, Registered};
 use crate::cluster::worker::task::{Ended, Replier, Start};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::function::{Call, Hop};
 use crate::local::caller::Origin;
 use crate::local::cell::AnyRef;
@@ -56,9 +56,12 @@ pub struct ActorStreamCrossing<M: ActorStream> {
 impl Registered {
     /// The entry of a method that streams.
     pub const fn of_actor_stream<M: ActorStream>() -> Self {
-        let later = if <M::Actor as Actor>::ASYNC { Some(begin_later::<M> as Later) } else { None };
+        let waits = <M::Actor as Actor>::ASYNC;
+        let later = if waits { Some(begin_later::<M> as Later) } else { None };
+        let beside = if waits { None } else { Some(begin_beside::<M> as Later) };
         Self::new(M::function, run::<M>, forward::<M>, failure::<M>)
             .run_later(later)
+            .run_beside(beside)
             .of_actors()
             .of_nature(nature::<M>)
     }
@@ -101,15 +104,6 @@ pub(in crate::api::actor) fn begin<M: ActorStream>(
     match &cell.0 {
         Kind::Away(handle) => {
             let strand = handle.strand();
-            if strand.has_readers() {
-                let engine = strand.local().settings().engine.name();
-                let message = format!(
-                    "the engine `{engine}` cannot produce the stream `{}` of an actor whose calls compute side by \
-                     side: start the actor without `max_concurrency`",
-                    call.function.name()
-                );
-                return Err(Error::new(ErrorKind::Engine, message));
-            }
             let (shared, outlet) = ends::<M, _, _>(strand, hop, call)?;
             let of_producer = Arc::clone(&shared);
             // Both stay until the call has begun over there: before, it may come once more.
@@ -134,7 +128,8 @@ pub(in crate::api::actor) fn begin<M: ActorStream>(
             let (shared, outlet) = ends::<M, _, _>(strand, hop, call)?;
             let ends = (Arc::new(Mutex::new(arguments)), Arc::new(outlet));
             let resolve = move |_| Ok(Ends::<M>::clone(&ends));
-            let make = |strand| HostedCall::once(strand, resolve, body::<M>());
+            let body = body::<M>(strand.is_concurrent());
+            let make = |strand| HostedCall::once(strand, resolve, body);
             let task = strand.call_from(origin, stands_at, make, awaiting, call);
             Ok(ObjectStream::new(shared, task))
         }
@@ -159,10 +154,11 @@ fn producer<'a, M: ActorStream>(
     })
 }
 
-/// The same where calls wait, as the driver's strand calls it.
-fn body<M: ActorStream>() -> MethodBody<Away<M::Actor>, Ends<M>, ()> {
+/// The same where calls wait, as the driver's strand calls it; `beside`: those that compute come side by side.
+fn body<M: ActorStream>(beside: bool) -> MethodBody<Away<M::Actor>, Ends<M>, ()> {
+    let apart = <M::Actor as Actor>::ASYNC || beside;
     match M::body() {
-        MethodBody::Alone(_) | MethodBody::AloneLater(_) if <M::Actor as Actor>::ASYNC => {
+        MethodBody::Alone(_) | MethodBody::AloneLater(_) if apart => {
             MethodBody::AloneLater(alone::<M>)
         }
         // One after the other, where the actor is.
@@ -250,4 +246,18 @@ fn begin_later<M: ActorStream>(
     let here = start.here_among(M::function());
     let hold = |held| (held, outlet);
     later::begin::<_, M::Params, _, _>(here, &start, arguments, &ports, M::body(), hold, outcome)
+}
+
+/// In a worker: produces the stream of an actor whose calls compute side by side.
+fn begin_beside<M: ActorStream>(
+    start: Start<'_>,
+    arguments: Vec<Argument>,
+) -> Box<dyn FnOnce(Replier) + Send> {
+    let ActorStreamCrossing { registered, ports, way, failure } =
+        M::crossing().expect("what is registered can cross");
+    let outcome = Outcome { encode: Way::<()>::new().encode, registered, failure };
+    let outlet = outlet_among(start.items(), way, registered, failure);
+    let here = start.here_among(M::function());
+    let hold = |held| (held, outlet);
+    beside::begin::<_, M::Params, _, _>(here, &start, arguments, &ports, M::body(), hold, outcome)
 }
