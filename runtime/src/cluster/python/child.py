@@ -33,7 +33,7 @@ class Child:
     def __init__(self, path, job):
         memory.keep()
         ours, theirs = socket.socketpair()
-        files, its_blocks, self.view = blocks.shared()
+        files, its_blocks, view = blocks.shared()
         numbers = [end.fileno() for end in (theirs, *files)]
         variable = f"{job['serves']}:{','.join(map(str, numbers))}"
         environment = {**os.environ, **job["environment"], VARIABLE: variable}
@@ -48,6 +48,9 @@ class Child:
             )
         self.socket = ours
         self.writer = frames.Writer(ours.sendall, its_blocks, ours.fileno())
+        self.reader = frames.Reader(ours.recv_into, view)
+        self.poll = select.poll()
+        self.poll.register(ours, select.POLLIN)
         # Serves what the child's calls ask the cluster for; the host's to set.
         self.bridge = None
         self.lines = collections.deque(maxlen=STDERR_LINES)
@@ -78,11 +81,10 @@ class Child:
 
     def receive(self, seconds):
         """The next message, or None if none came in time."""
-        ready, _, _ = select.select([self.socket], [], [], seconds)
-        if not ready:
+        if not self.reader.has_next() and not self.poll.poll(None if seconds is None else 1000 * seconds):
             return None
         try:
-            return frames.read(self.socket.recv_into, self.view)
+            return self.reader.next()
         except (frames.Closed, OSError, ValueError) as error:
             self.process.poll()
             why = f" ({error})" if isinstance(error, ValueError) else ""

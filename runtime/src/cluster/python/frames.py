@@ -13,6 +13,8 @@ LENGTH = struct.Struct("<I")
 FRAME_BYTES_MAX = (1 << 32) - 1
 # So much is written without waiting where there is room at all: by pipe(7), and sockets say so only where more is free.
 SHORT_BYTES = select.PIPE_BUF
+# So much is read at a time.
+READ_BYTES = 1 << 16
 # From here on the last part of a frame is written from where it lies.
 LARGE_BYTES = 1 << 16
 
@@ -21,30 +23,8 @@ class Closed(Exception):
     """The other side closed the stream, between frames or within one."""
 
 
-def read_exactly(read_into, count):
-    """`count` bytes, from a function that fills a part of what it is given, and tells how much of it."""
-    data = bytearray(count)
-    rest = memoryview(data)
-    while rest:
-        got = read_into(rest)
-        if not got:
-            raise Closed
-        rest = rest[got:]
-    return data
-
-
 def _no_view(kind, place):
     raise ValueError("an extension where no memory is shared")
-
-
-def read(read_into, view=None):
-    """The next message from such a function; `view` gives values that lie elsewhere, where memory is shared."""
-    (length,) = LENGTH.unpack(read_exactly(read_into, LENGTH.size))
-    try:
-        body = read_exactly(read_into, length)
-    except MemoryError:
-        raise ValueError(f"a frame of {length} bytes, for which there is no memory") from None
-    return decode(body, view)
 
 
 def decode(body, view=None):
@@ -56,6 +36,61 @@ def decode(body, view=None):
     if not isinstance(message, list) or not message or not isinstance(message[0], str):
         raise ValueError("a frame that is no message")
     return message
+
+
+class Reader:
+    """Reads messages, several short ones at a time. `read_into` fills a part of what it is given, and tells how much of it;
+    `view` gives values that lie elsewhere, where memory is shared."""
+
+    def __init__(self, read_into, view=None):
+        self.read_into = read_into
+        self.view = view
+        self._empty(READ_BYTES)
+
+    def _empty(self, size):
+        self.buffer = memoryview(bytearray(size))
+        # What was read and not taken.
+        self.start = self.end = 0
+
+    def has_next(self):
+        """Whether the next message was read already."""
+        return self.end - self.start >= self._length()
+
+    def _length(self):
+        """How long the next frame is with its own length, as far as that is known."""
+        if self.end - self.start < LENGTH.size:
+            return LENGTH.size
+        return LENGTH.size + LENGTH.unpack_from(self.buffer, self.start)[0]
+
+    def next(self):
+        """The next message. Raises Closed at the end, and ValueError where what comes is no message."""
+        while not self.has_next():
+            self._make_room()
+            got = self.read_into(self.buffer[self.end :])
+            if not got:
+                raise Closed
+            self.end += got
+        begin = self.start + LENGTH.size
+        self.start += self._length()
+        message = decode(self.buffer[begin : self.start], self.view)
+        if self.start == self.end:
+            if len(self.buffer) > READ_BYTES:
+                self._empty(READ_BYTES)
+            self.start = self.end = 0
+        return message
+
+    def _make_room(self):
+        """The next frame lies at the begin of the buffer, and has room there."""
+        length = self._length()
+        if self.start == 0 and length <= len(self.buffer):
+            return
+        begun = bytes(self.buffer[self.start : self.end])
+        try:
+            self._empty(max(length, READ_BYTES))
+        except MemoryError:
+            raise ValueError(f"a frame of {length} bytes, for which there is no memory") from None
+        self.end = len(begun)
+        self.buffer[: self.end] = begun
 
 
 def encode(message):

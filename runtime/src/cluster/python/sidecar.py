@@ -31,13 +31,14 @@ class Refused(Exception):
 
 def main():
     memory.keep()
-    source, target = os.fdopen(os.dup(0), "rb"), os.dup(1)
+    source, target = os.dup(0), os.dup(1)
     # What prints to standard output would be in the middle of our frames.
     os.dup2(2, 1)
     parent = os.getppid()
     signal.signal(signal.SIGTERM, _end_of_input)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    serve(source.readinto, frames.Writer(lambda data: _write_all(target, data), number=target))
+    reader = frames.Reader(lambda view: os.readv(source, [view]))
+    serve(reader, frames.Writer(lambda data: _write_all(target, data), number=target))
     os._exit(0)
 
 
@@ -62,16 +63,15 @@ def _end_soon():
     threading.Timer(END_SECONDS, os._exit, args=(0,)).start()
 
 
-def serve(read_into, writer):
+def serve(reader, writer):
     """Serves the driver until its input ends."""
     try:
-        name, settings = frames.read(read_into)
+        name, settings = reader.next()
         if name != "start":
             raise ValueError(f"the first message is {name!r}")
-        view = None
         if settings.get("blocks") is not None:
             come, go = map(blocks.inherited, settings["blocks"])
-            writer.blocks, view = blocks.Blocks(go), blocks.Views(come).view
+            writer.blocks, reader.view = blocks.Blocks(go), blocks.Views(come).view
         engine = _start(settings, writer)
         if engine is None:
             return
@@ -80,7 +80,7 @@ def serve(read_into, writer):
             engine.listen(bridge)
         try:
             while True:
-                bridge.handle(frames.read(read_into, view))
+                bridge.handle(reader.next())
         finally:
             _end_soon()
             engine.close()

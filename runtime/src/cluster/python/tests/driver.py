@@ -26,7 +26,8 @@ class Driver:
         self.process = subprocess.Popen(
             [sys.executable, "-c", BOOT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=numbers
         )
-        self.views = blocks.Views(come)
+        output = self.process.stdout.fileno()
+        self.reader = frames.Reader(lambda view: os.readv(output, [view]), blocks.Views(come).view)
         self.writer = frames.Writer(self._write)
         self.writer.send(["package", PACKAGE, TEXTS])
         self.writer.send(["start", {
@@ -46,7 +47,7 @@ class Driver:
         self.process.stdin.flush()
 
     def _read(self):
-        return frames.read(self.process.stdout.readinto, self.views.view)
+        return self.reader.next()
 
     def _listen(self):
         try:

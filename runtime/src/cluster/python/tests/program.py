@@ -19,11 +19,7 @@ numbers = map(int, os.environ["MOBULA_WORKER"].partition(":")[2].split(","))
 channel = socket.socket(fileno=next(numbers))
 come, go = map(blocks.inherited, numbers)
 writer = frames.Writer(channel.sendall, blocks.Blocks(go))
-views = blocks.Views(come)
-
-
-def read():
-    return frames.read(channel.recv_into, views.view)
+read = frames.Reader(channel.recv_into, blocks.Views(come).view).next
 
 
 def end_with_host():

@@ -26,7 +26,7 @@ class OfValues(unittest.TestCase):
             view[:count], rest = rest[:count], rest[count:]
             return count
 
-        return frames.read(read_into, self.views.view), length
+        return frames.Reader(read_into, self.views.view).next(), length
 
     def test_long_values_do_not_go_through_the_stream(self):
         values = [b"a" * LONG, b"short", memoryview(b"b" * (LONG + 1)), bytearray(b"c" * 10 * LONG)]
