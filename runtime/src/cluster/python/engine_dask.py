@@ -79,6 +79,8 @@ def _remove(folder):
 def _send_ahead(client, package, texts, job):
     """Gives every worker, also those that come later, this package, and the program where it has no such file."""
     cloudpickle.register_pickle_by_value(shipping)
+    # The scheduler unpickles what it passes on.
+    client.run_on_scheduler(shipping.install, package, texts)
     client.register_plugin(shipping.plugin(distributed.WorkerPlugin, package, texts), name=package)
     here = client.run(binary.is_here, job["binary"])
     if not all(here.values()):
