@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use mobula::prelude::*;
+use serde::{Deserialize, Serialize, Serializer};
 
 fn runtime(cpus: usize) -> Runtime {
     Runtime::new(Config::new().num_cpus(cpus).engine(Engine::Processes)).unwrap()
@@ -320,6 +321,9 @@ fn plays_the_driver() {
     if part == "is killed" {
         return kills_its_workers();
     }
+    if part == "has short files" {
+        return finds_no_room_for_long_values();
+    }
     if part == "prints" {
         mobula::get(prints::options().name("teller").remote("a line of a task")).unwrap();
         for _ in 0..3 {
@@ -338,6 +342,82 @@ fn waits_for_ever(path: String) {
     std::fs::write(name, "here").unwrap();
     loop {
         std::thread::park();
+    }
+}
+
+#[remote]
+fn total(values: Vec<f64>) -> f64 {
+    values.iter().sum()
+}
+
+#[remote]
+fn ones(count: usize) -> Vec<f64> {
+    vec![1.0; count]
+}
+
+fn finds_no_room_for_long_values() {
+    const LONG: usize = 10_000_000;
+    for failed in [
+        mobula::get(total::remote(vec![1.0; LONG])).unwrap_err(),
+        mobula::get(ones::remote(LONG)).unwrap_err(),
+    ] {
+        assert!(failed.to_string().contains("raise `ulimit -f`"), "{failed}");
+    }
+    assert_eq!(mobula::get(total::remote(ones::remote(100_000))).unwrap(), 100_000.0);
+}
+
+#[test]
+fn long_values_for_which_there_is_no_room_say_so_and_end_nothing() {
+    let limited = "ulimit -f 4096; exec \"$0\" \"$@\"";
+    let driver = driver("has short files");
+    let output = Command::new("sh")
+        .args(["-c", limited])
+        .arg(driver.get_program())
+        .args(driver.get_args())
+        .env("MOBULA_TEST_PART", "has short files")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// A long value that cannot be encoded to its end.
+#[derive(Clone, Serialize, Deserialize)]
+struct Half {
+    values: Vec<f64>,
+    #[serde(serialize_with = "fails_to_encode")]
+    rest: u64,
+}
+
+fn fails_to_encode<S: Serializer>(_: &u64, _: S) -> Result<S::Ok, S::Error> {
+    Err(serde::ser::Error::custom("no more of it"))
+}
+
+fn half() -> Half {
+    Half { values: vec![1.0; 1_000_000], rest: 0 }
+}
+
+#[remote]
+fn halves() -> Half {
+    half()
+}
+
+#[remote]
+fn length(half: Half) -> usize {
+    half.values.len()
+}
+
+#[test]
+fn a_long_value_whose_encoding_fails_halfway_fails_its_task_only() {
+    let runtime = runtime(1);
+    let _entered = runtime.enter();
+    for _ in 0..3 {
+        let returned = mobula::get(halves::remote()).map(|_| ());
+        let passed = mobula::get(length::remote(half())).map(|_| ());
+        for error in [returned.unwrap_err(), passed.unwrap_err()] {
+            assert_eq!(error.kind(), ErrorKind::Serialization, "{error}");
+            assert!(error.to_string().contains("no more of it"), "{error}");
+        }
+        assert_eq!(mobula::get(total::remote(ones::remote(100_000))).unwrap(), 100_000.0);
     }
 }
 

@@ -255,6 +255,9 @@ pub(crate) fn detached_actors(_: Engine) -> mobula::Result<()> {
 
     let beats = Beats::options().name("beats").detached().remote();
     assert_eq!(mobula::get(beats.count()).unwrap_err().kind(), ErrorKind::Config);
+    let hall = Hall::options().name("hall").max_concurrency(2).detached().remote(1);
+    let error = mobula::get(hall.leave()).unwrap_err();
+    assert!(error.to_string().contains("max_concurrency"), "{error}");
     let nameless = Counter::options().detached().remote(1);
     assert!(mobula::get(nameless.value()).unwrap_err().to_string().contains("name"));
     Ok(())

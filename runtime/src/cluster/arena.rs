@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::mm::{MapFlags, ProtFlags};
+use rustix::process::Resource;
 
 /// It grows by no less.
 const GROW_BYTES_MIN: usize = 1 << 20;
@@ -30,9 +31,24 @@ pub(crate) fn has_for_good(file: &OwnedFd, bytes: usize) -> bool {
 /// A file in memory that is not to shrink.
 pub(crate) fn file(name: &str, bytes: usize) -> io::Result<OwnedFd> {
     let file = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-    rustix::fs::ftruncate(&file, bytes as u64)?;
+    resize(&file, bytes)?;
     rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK)?;
     Ok(file)
+}
+
+/// Beyond the limit of this process it would be ended by a signal (`SIGXFSZ`).
+fn resize(file: &OwnedFd, bytes: usize) -> io::Result<()> {
+    let bytes = bytes as u64;
+    if let Some(limit) = rustix::process::getrlimit(Resource::Fsize).current
+        && bytes > limit
+    {
+        let message = format!(
+            "memory for long values is a file to the system, and files of this process may have {limit} bytes, not \
+             {bytes}: raise `ulimit -f`"
+        );
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(rustix::fs::ftruncate(file, bytes)?)
 }
 
 /// A part of this process's memory that shows a file.
@@ -103,6 +119,11 @@ impl Writer {
         self.written = 0;
     }
 
+    /// What was written after that was not told of, and is not there.
+    pub(crate) fn take_back(&mut self, written: u64) {
+        self.written = self.written.min(usize::try_from(written).unwrap_or(usize::MAX));
+    }
+
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         if bytes.is_empty() {
             return Ok(());
@@ -124,7 +145,7 @@ impl Writer {
     fn grow(&mut self, least: usize) -> io::Result<()> {
         let before = self.mapping.as_ref().map_or(0, |mapping| mapping.bytes);
         let bytes = least.max(before + before / 2).next_multiple_of(GROW_BYTES_MIN);
-        rustix::fs::ftruncate(&self.file, bytes as u64)?;
+        resize(&self.file, bytes)?;
         self.mapping = Some(Mapping::to_write(&self.file, bytes)?);
         Ok(())
     }

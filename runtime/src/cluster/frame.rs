@@ -229,6 +229,10 @@ impl Body {
         let moved = sink.moved;
         if let Err(error) = written {
             self.bytes.truncate(start);
+            // The other side says what it has read of what it was told of.
+            if let (Some(start), Some(Long::Arena(writer))) = (moved, &mut self.shared) {
+                writer.take_back(start);
+            }
             return Err(error);
         }
         Ok(match (moved, &self.shared) {
