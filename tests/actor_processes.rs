@@ -666,6 +666,75 @@ fn a_process_that_dies_ends_the_stream_of_its_actor() {
     }
 }
 
+#[remote]
+fn doubled(x: u64) -> u64 {
+    2 * x
+}
+
+/// An iterator that calls something when it is dropped.
+struct Asks(ObjectRef<u64>);
+
+impl Iterator for Asks {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        Some(1)
+    }
+}
+
+impl Drop for Asks {
+    fn drop(&mut self) {
+        assert_eq!(get(&self.0).unwrap(), 4);
+    }
+}
+
+/// One whose streams run beside other calls.
+struct Fountain;
+
+#[remote]
+impl Fountain {
+    pub fn new() -> Self {
+        Self
+    }
+
+    #[remote(stream, max_unread = 2)]
+    pub fn ones(&self) -> impl Iterator<Item = u64> {
+        Asks(doubled::remote(2))
+    }
+
+    pub fn is_there(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_full_stream_beside_other_calls_comes_to_its_end_however_it_is_given_up() {
+    for cpus in [1, 2] {
+        let runtime = runtime(cpus);
+        let _entered = runtime.enter();
+        for round in 0..12 {
+            let fountain = Fountain::options().max_concurrency(2).remote();
+            let mut stream = fountain.ones();
+            assert_eq!(get(stream.next().unwrap()).unwrap(), 1);
+            let stays = (round % 2 == 0).then(|| fountain.clone());
+            drop(fountain);
+            if round % 3 == 0 {
+                drop(stream);
+            } else {
+                stream.cancel();
+                let last = get(stream.last().unwrap()).unwrap_err();
+                assert_eq!(last.kind(), ErrorKind::Cancelled, "{last}");
+            }
+            // Neither the actor nor whoever has its process next is any the worse for it.
+            if let Some(fountain) = stays {
+                assert!(get(fountain.is_there()).unwrap());
+            }
+            let tasks: Vec<_> = (0..20).map(doubled::remote).collect();
+            assert!(get(tasks).unwrap().into_iter().eq((0..20).map(|x| 2 * x)));
+        }
+    }
+}
+
 #[test]
 fn unread_streams_of_actors_hold_no_cpu_and_a_shutdown_ends_them() {
     let runtime = runtime(1);

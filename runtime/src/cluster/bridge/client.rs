@@ -24,7 +24,7 @@ use crate::cluster::frame::Body;
 use crate::cluster::registry::Registered;
 use crate::cluster::turn::Ticket;
 use crate::cluster::upstream::{Items, Pending};
-use crate::cluster::{coder, engine_error};
+use crate::cluster::{coder, engine_error, worker};
 use crate::error::{Error, ErrorKind, Failed, Result};
 use crate::local::cell::AnyRef;
 use crate::local::ids;
@@ -612,7 +612,7 @@ impl Client {
         // Only what was sent can be cancelled.
         let mut state = self.lock();
         let stops = state.stops;
-        if self.blocks && !stops {
+        if self.blocks && !stops && !worker::lets_calls_go_aside() {
             state.children.push(id);
         }
         drop(state);

@@ -5,8 +5,8 @@
 //! be under way side by side it only begins: they go on on an arbiter if they wait, and if they compute, each on a thread
 //! of its own.
 //!
-//! Calls of an actor that computes are sent ahead. None begins before the answer to the one before it is on its way for
-//! sure; so if this process dies, the first that was not answered may have begun, and no other has. After a crash of the
+//! Calls of an actor that run one after the other are sent ahead. None begins before the answer to the one before it is on
+//! its way for sure; so if this process dies, the first that was not answered may have begun, and no other has. After a crash of the
 //! actor the others are told not to have begun, and once it has ended itself, or where they were asked to stop before,
 //! to be cancelled.
 
@@ -15,35 +15,37 @@ use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender as Queue, channel};
-use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_bytes::ByteBuf;
 use uuid::Uuid;
 
-use crate::cluster::argument::{Argument, unfit};
+use crate::cluster::argument::unfit;
 use crate::cluster::bridge::actor::Answered;
 use crate::cluster::bridge::blocks::Blocks;
-use crate::cluster::bridge::call::{self, CallHead, OfActor};
 use crate::cluster::bridge::client::Client;
 use crate::cluster::bridge::kept::Kept;
 use crate::cluster::bridge::link::{self, Sender};
 use crate::cluster::bridge::message::{self, Incoming, Run};
 use crate::cluster::bridge::parcel::Parcel;
-use crate::cluster::bridge::views::{Value, Views};
+use crate::cluster::bridge::views::Views;
 use crate::cluster::coder;
-use crate::cluster::frame::{self, About, Body, Bytes, Outcome, Part};
+use crate::cluster::frame::{self, Body, Bytes, Outcome};
 use crate::cluster::processes::spawn::HostEnds;
-use crate::cluster::registry::{self, Registered};
 use crate::cluster::turn::Ticket;
 use crate::cluster::worker::task::{Ended, Reader, Replier, Running, Start};
-use crate::cluster::worker::{self, Object, Objects, state};
+use crate::cluster::worker::{self, state};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Failed, Result};
 use crate::local::cell::AnyRef;
 use crate::local::{current, default};
 use crate::wire::{self, Held};
 
-/// The engines by the names that the host gives.
+mod unpacked;
+
+use self::unpacked::{Unpacked, unpack};
+
+/// This process, once it serves a host.
 static HOSTED: OnceLock<Hosted> = OnceLock::new();
 
 /// What the reading thread and the one that runs calls share.
@@ -81,6 +83,18 @@ struct Now {
 struct Beside {
     ticket: Ticket,
     known_as: Uuid,
+    /// If it computes, a number that no other has meanwhile.
+    cpu: Option<usize>,
+}
+
+impl Now {
+    /// The call that this thread was about to run goes on beside others.
+    fn go_aside(&mut self, id: Uuid, ticket: Ticket, computes: bool) {
+        self.call = None;
+        let is_free = |cpu: &usize| !self.beside.values().any(|call| call.cpu == Some(*cpu));
+        let cpu = computes.then(|| (0..).find(is_free)).flatten();
+        self.beside.insert(id, Beside { ticket, known_as: self.known_as, cpu });
+    }
 }
 
 impl Hosted {
@@ -95,7 +109,7 @@ impl Hosted {
             *stops = true;
         } else if let Some((_, ticket)) = now.call.filter(|(running, _)| running == id) {
             // Under the lock, so that no other call has begun whose children would be hit.
-            self.client.cancel_children();
+            self.cancel_children();
             now.stops = true;
             drop(now);
             self.running.cancel(ticket);
@@ -109,6 +123,25 @@ impl Hosted {
 }
 
 impl Hosted {
+    /// Cancels what the call that runs has submitted. What those have that are under way side by side is nobody's.
+    fn cancel_children(&self) {
+        if !worker::lets_calls_go_aside() {
+            self.client.cancel_children();
+        }
+    }
+
+    /// The call beside others that is this task.
+    fn call_beside(&self, task: &AnyRef) -> Option<Beside> {
+        let now = self.now();
+        let is_it = |call: &&Beside| self.running.is_among(call.ticket, task);
+        now.beside.values().find(is_it).copied()
+    }
+
+    /// Whether the actor that lives here has ended itself, or is about to.
+    fn has_exited(&self) -> bool {
+        self.exits.load(Ordering::Relaxed) || self.exited.load(Ordering::Relaxed)
+    }
+
     /// Asks a call to stop, if it has not begun.
     fn take_back(&self, id: &Uuid) {
         if let Some(stops) = self.now().queued.get_mut(id) {
@@ -204,13 +237,22 @@ pub(in crate::cluster) fn body() -> Body {
 /// The id of the result of the call that runs here as `task`.
 pub(super) fn task_id(task: &AnyRef) -> Option<Uuid> {
     let hosted = HOSTED.get()?;
-    let is_it = hosted.running.is_it(task);
-    let now = hosted.now();
-    if is_it {
+    if hosted.running.is_it(task) {
+        let now = hosted.now();
         return now.call.map(|_| now.known_as);
     }
-    let is_among = |call: &&Beside| hosted.running.is_among(call.ticket, task);
-    now.beside.values().find(is_among).map(|call| call.known_as)
+    hosted.call_beside(task).map(|call| call.known_as)
+}
+
+/// The number of the CPU that the call on this thread computes on.
+pub(super) fn cpu() -> Option<usize> {
+    let hosted = HOSTED.get()?;
+    // SAFETY: this thread runs the task.
+    let task = current::task().map(|task| unsafe { task.running.to_ref() });
+    match task.and_then(|task| hosted.call_beside(&task)) {
+        Some(call) => call.cpu,
+        None => Some(0),
+    }
 }
 
 /// Who calls, where that is a task or a call of an actor: an id of its own.
@@ -326,6 +368,9 @@ fn run_all(hosted: &'static Hosted, sender: &Sender, calls: &Receiver<Run>) -> R
             Ok(unpacked) if unpacked.is_in_turn() => {
                 run_in_turn(report, unpacked, &mut kept, stops, &mut gone)?;
             }
+            Ok(unpacked) if unpacked.is_call_of_actor() && (stops || hosted.has_exited()) => {
+                report.of_an_actor_that_has_ended()?;
+            }
             Ok(unpacked) => run_one(report, unpacked, &mut kept).map(drop)?,
             Err(error) => {
                 let outcome = Err(Failed::from(&error));
@@ -351,7 +396,7 @@ fn begin(hosted: &Hosted, id: Uuid) -> (Ticket, bool) {
         (now.last_ticket, now.stops)
     };
     if stops {
-        hosted.client.cancel_children();
+        hosted.cancel_children();
         hosted.running.cancel(ticket);
     }
     (ticket, stops)
@@ -377,11 +422,7 @@ fn run_in_turn(
             report.not_begun("the actor has crashed before");
             return Ok(());
         }
-        Some(Gone::Exited) => {
-            // Answers may come in another order than they went.
-            report.hosted.exits.store(true, Ordering::Relaxed);
-            return report.cancelled();
-        }
+        Some(Gone::Exited) => return report.of_an_actor_that_has_ended(),
         None => {}
     }
     let (hosted, sender) = (report.hosted, report.sender.clone());
@@ -423,11 +464,7 @@ fn run_one(mut report: Report, unpacked: Unpacked, kept: &mut Kept) -> Result<bo
     let computes = registered.beside.filter(|_| state::is_beside());
     if let Some(begin) = registered.later.or(computes).filter(|_| report.of_actor) {
         let begin = begin(start, arguments);
-        let mut now = hosted.now();
-        now.call = None;
-        let call = Beside { ticket: report.ticket, known_as: now.known_as };
-        now.beside.insert(report.id, call);
-        drop(now);
+        hosted.now().go_aside(report.id, report.ticket, computes.is_some());
         // What it calls nobody cancels with it.
         hosted.client.end_call();
         let run = move || begin(Replier::ToHost(report));
@@ -491,6 +528,16 @@ impl Report {
         self.end(Ended { outcome, held: Vec::new(), how, retry: false }, Body::new(None))
     }
 
+    /// The same of an actor's call, which tells again if the actor has ended itself: answers may come in another order
+    /// than they went.
+    fn of_an_actor_that_has_ended(mut self) -> Result<()> {
+        self.of_actor = true;
+        if self.hosted.has_exited() {
+            self.hosted.exits.store(true, Ordering::Relaxed);
+        }
+        self.cancelled()
+    }
+
     /// The call is not that of this thread any more.
     fn leave(&self) {
         self.hosted.running.end();
@@ -545,114 +592,4 @@ impl Report {
         hosted.client.drop_undecoded(&carries);
         Ok(())
     }
-}
-
-/// A call, ready to be run.
-struct Unpacked {
-    /// None: the actor that lives here is to end.
-    registered: Option<&'static Registered>,
-    arguments: Vec<Argument>,
-    inline: Inline,
-    objects: Objects,
-    /// What may be kept of them, and how many bytes each takes.
-    borrowed: Vec<(Uuid, usize)>,
-    about: About,
-    /// If it is a call of an actor, the id of its result.
-    of_actor: Option<Uuid>,
-}
-
-impl Unpacked {
-    /// Whether it is a call, and not the end, of an actor whose calls run one after the other.
-    fn is_in_turn(&self) -> bool {
-        let computes = self.registered.is_some_and(|entry| entry.later.is_none());
-        self.of_actor.is_some() && computes && !state::is_beside()
-    }
-}
-
-/// What those arguments lie in that are no objects.
-struct Inline {
-    call: Value,
-    /// Where they begin there.
-    start: usize,
-    /// In the place of it, once there are more.
-    longer: Option<Vec<u8>>,
-}
-
-impl Inline {
-    fn bytes(&self) -> &[u8] {
-        self.longer.as_deref().unwrap_or(&self.call[self.start..])
-    }
-
-    /// Adds a value.
-    fn append(&mut self, value: &[u8]) -> Result<Part> {
-        let index =
-            |place: usize| u32::try_from(place).map_err(|_| unfit("more than fits into one call"));
-        let bytes = self.longer.get_or_insert_with(|| self.call[self.start..].to_vec());
-        let start = index(bytes.len())?;
-        bytes.extend_from_slice(value);
-        Ok(Part::Inline { start, end: index(bytes.len())? })
-    }
-}
-
-/// Puts the values that came with the call where its arguments are looked for.
-fn unpack(run: Run, kept: &Kept) -> Result<Unpacked> {
-    let Run { attempt, call, values, carries, .. } = run;
-    let values: Vec<_> = values.into_iter().map(Arc::new).collect();
-    let (head, start) = CallHead::open(&call)?;
-    let mut inline = Inline { call, start, longer: None };
-    let ends = head.of_actor.is_some() && head.function.is_empty();
-    let registered = (!ends).then(|| registry::find(&head.function)).transpose()?;
-    let value_with = |id: &Uuid| call::value_of(id, &head.needs, &values).map(Arc::clone);
-    let mut uses = HashMap::<Uuid, usize>::new();
-    for argument in &head.arguments {
-        if let Argument::Object(id) = argument {
-            *uses.entry(*id).or_default() += 1;
-        }
-    }
-    let objects = Objects::default();
-    let mut borrowed = Vec::new();
-    let shares = registered.map(|registered| (registered.nature)().shares);
-    let mut shares = shares.unwrap_or_default().into_iter();
-    let mut arguments = Vec::with_capacity(head.arguments.len());
-    for argument in head.arguments {
-        let borrows = shares.next().unwrap_or(false);
-        arguments.push(match argument {
-            Argument::Value(part) => Argument::Value(part),
-            Argument::Object(id) if borrows => {
-                let value = value_with(&id)?;
-                // Where refs came along, they may be inside of it.
-                if carries.is_empty() {
-                    borrowed.push((id, value.len()));
-                }
-                objects.set(id, kept.get(&id).unwrap_or(Object::Bytes(value)));
-                Argument::Object(id)
-            }
-            // It is read from where it lies; one that is borrowed, too, may be no bytes any more then.
-            Argument::Object(id) if uses.get(&id) == Some(&1) => {
-                objects.set(id, Object::Bytes(value_with(&id)?));
-                Argument::Object(id)
-            }
-            Argument::Object(id) => Argument::Value(inline.append(&value_with(&id)?)?),
-            Argument::List(ids) => {
-                let values = ids.iter().map(value_with).collect::<Result<Vec<_>>>()?;
-                let values: Vec<&[u8]> = values.iter().map(|value| &***value).collect();
-                Argument::Value(inline.append(&wire::sequence(&values)?)?)
-            }
-        });
-    }
-    let options = head.options;
-    let (of_actor, about) = match head.of_actor {
-        Some(OfActor { about, id }) => (Some(id), Some(about)),
-        None => (None, None),
-    };
-    let about = about.unwrap_or_else(|| About {
-        name: options.as_ref().and_then(|options| options.name.clone()),
-        attempt,
-        cpus: options.as_ref().and_then(|options| options.num_cpus).unwrap_or(1.0),
-        worker: None,
-        restarts: None,
-        place: head.place,
-        time_limit: options.as_ref().and_then(|options| options.timeout),
-    });
-    Ok(Unpacked { registered, arguments, inline, objects, borrowed, about, of_actor })
 }

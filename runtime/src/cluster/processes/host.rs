@@ -27,7 +27,7 @@ use crate::cluster::{Answer, Cargo, Host, Progress, Reply, Source, about, error_
 use crate::error::{Error, Result};
 use crate::local::actors::Living;
 use crate::local::counted::{self, Counted};
-use crate::local::current::Task;
+use crate::local::current::{self, Task};
 use crate::local::life::{self, Lost};
 use crate::local::runtimes::{self, Owner};
 use crate::local::{Local, pool};
@@ -166,6 +166,7 @@ impl Shared {
         let mut call = Among::begin(self, cargo, task)?;
         match call.news(task)? {
             Progress::End(reply) => reply.take(take),
+            // It is dropped, and so brought to its end.
             Progress::Item(_) => Err(no_stream()),
         }
     }
@@ -243,7 +244,7 @@ impl Shared {
     }
 }
 
-/// A call that computes beside others. Dropped before its end, it is to stop.
+/// A call that computes beside others, until it has ended over there.
 struct Among<'a> {
     shared: &'a Shared,
     control: Arc<Control>,
@@ -314,10 +315,11 @@ impl Source for Among<'_> {
 
 impl Drop for Among<'_> {
     fn drop(&mut self) {
-        if !self.ended {
-            self.shared.give_up(self.sent);
-            self.more(false);
-            self.end();
+        // Whoever drops it does so as its task. The state is not free over there before its end.
+        if !self.ended
+            && let Some(task) = current::task()
+        {
+            self.stop(&task);
         }
     }
 }

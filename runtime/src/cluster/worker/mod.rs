@@ -176,6 +176,11 @@ pub(in crate::cluster) fn arbiter() -> &'static Home {
     ARBITER.get_or_init(|| default::current().arbiters().pick())
 }
 
+/// Whether an actor lives here whose calls go on side by side.
+pub(in crate::cluster) fn lets_calls_go_aside() -> bool {
+    ARBITER.get().is_some() || state::is_beside()
+}
+
 /// Drops the state of the actor that lives here, and then tells of it.
 pub(in crate::cluster) fn end_state(tell: impl FnOnce() + Send + 'static) {
     state::end();

@@ -2,7 +2,7 @@
 //!
 //! That the state may be used by several threads at once is what [`Shareable`](crate::api::actor::Shareable) is evidence
 //! of, and what makes it a state that they have by a lock. Which calls have it alone, the driver's strand sees to; so
-//! nobody waits for the lock.
+//! nobody waits for the lock, except where a call was given up there and has not ended here yet.
 
 use std::cell::Cell;
 use std::io::Write;

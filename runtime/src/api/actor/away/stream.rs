@@ -12,7 +12,8 @@
 //! | it panics, or the process dies             | the actor has crashed in it; it is not run again               |
 //! | the process dies before it begins          | it comes once more, if the actor does                          |
 //!
-//! The producer of an actor that waits does not wait for that end: the state is not free over there before it.
+//! The producer of an actor whose calls wait, or go to a cluster, does not wait for that end: the state is not free over
+//! there before it.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -111,8 +111,7 @@ impl abroad::Home for Client {
     }
 
     fn cpu(&self) -> Option<usize> {
-        // A program on a cluster computes one call at a time.
-        self.blocks.then_some(0)
+        crate::cluster::bridge::hosted::cpu()
     }
 
     fn restarts(&self) -> Option<u32> {
