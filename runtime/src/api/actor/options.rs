@@ -346,7 +346,9 @@ pass_on! {
         checkpoint_every(checkpoint_every: u32);
         /// How many `&self` calls of the actor may run at once, on as many CPUs; its type has to be `Sync` for more than
         /// one. Of an async actor: how many may interleave. Default: 1; 1000 for an async actor. Calls with `&mut self`
-        /// run alone: after all calls made before, and before all that are made after.
+        /// run alone: after all calls made before, and before all that are made after. On the engine `ray` those of an
+        /// actor compute on that many threads, whatever CPUs it has; a detached actor takes one call at a time, unless it
+        /// is async.
         max_concurrency(max_concurrency: u32);
         /// How many calls of the actor may wait for their turn; one more fails with
         /// [`PendingCallsLimit`](ErrorKind::PendingCallsLimit). Default: any number.
