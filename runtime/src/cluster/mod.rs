@@ -87,6 +87,18 @@ pub(crate) enum Progress {
     End(Reply),
 }
 
+impl Progress {
+    /// Has it read by `take` if it is an item. False: it is the end, which is no failure.
+    fn take_item(self, take: &mut dyn FnMut(Answer<'_>) -> Result<()>) -> Result<bool> {
+        match self {
+            Self::Item(reply) => reply.take(take).map(|()| true),
+            Self::End(reply) => {
+                reply.take(&mut |answer| answer.map(drop).map_err(error_of)).map(|()| false)
+            }
+        }
+    }
+}
+
 /// Why an item is of no use.
 fn no_stream() -> Error {
     frame::garbled("an item came of what is no stream")

@@ -26,7 +26,7 @@ use crate::cluster::detached::Found;
 use crate::cluster::frame::Body;
 use crate::cluster::registry::{Later, Nature, Registered};
 use crate::cluster::worker::state;
-use crate::cluster::worker::task::{Ended, Start};
+use crate::cluster::worker::task::{Ended, Here, Replier, Start};
 use crate::cluster::{self, Answer, Cargo, Host};
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::current::{self, Task};
@@ -71,9 +71,9 @@ pub struct MethodCrossing<M: ActorMethod> {
 impl Registered {
     /// The entry of a method.
     pub const fn of_method<M: ActorMethod>() -> Self {
-        let later = if M::Actor::ASYNC { Some(later::method::<M> as Later) } else { None };
+        let later = if M::Actor::ASYNC { Some(begin_method::<M> as Later) } else { None };
         let (run, submit) = (run_method::<M>, super::far::forward::<M>);
-        let beside = if M::Actor::ASYNC { None } else { Some(beside::method::<M> as Later) };
+        let beside = if M::Actor::ASYNC { None } else { Some(begin_method::<M> as Later) };
         Self::new(M::function, run, submit, method_failure::<M>)
             .run_later(later)
             .run_beside(beside)
@@ -337,6 +337,49 @@ fn run_method<M: ActorMethod>(
         },
     );
     crossing::end(here, result, crashed, body, way.encode, registered, failure)
+}
+
+/// In a worker: begins a method of the actor that lives here, which goes on beside others.
+fn begin_method<M: ActorMethod>(
+    start: Start<'_>,
+    arguments: Vec<Argument>,
+) -> Box<dyn FnOnce(Replier) + Send> {
+    let MethodCrossing { registered, ports, way, failure } =
+        M::crossing().expect("what is registered can cross");
+    let outcome = Outcome { encode: way.encode, registered, failure };
+    let here = start.here_among(M::function());
+    begin_beside::<_, M::Params, _, _>(
+        here,
+        &start,
+        arguments,
+        &ports,
+        M::body(),
+        |held| held,
+        outcome,
+    )
+}
+
+/// In a worker: begins what goes on beside other calls, where these wait, or where they compute. `hold` makes of the
+/// arguments what `body` takes.
+fn begin_beside<A: Actor, P: Params, H: 'static, T: 'static>(
+    here: Here,
+    start: &Start<'_>,
+    arguments: Vec<Argument>,
+    ports: &P::Ports,
+    body: MethodBody<A, H, T>,
+    hold: impl FnOnce(P::Held) -> H + Send + 'static,
+    outcome: Outcome<T>,
+) -> Box<dyn FnOnce(Replier) + Send> {
+    let mut arguments = arguments.into_iter();
+    let held = panics::catch(|| P::unpack(&mut arguments, ports, start));
+    let held = move || Ok(hold(panics::catch(|| P::resolve(held?))?));
+    Box::new(move |replier| {
+        if A::ASYNC {
+            later::begin(here, held, body, replier, outcome);
+        } else {
+            beside::run(here, held, body, replier, outcome);
+        }
+    })
 }
 
 /// In a worker: does something with the actor that lives here, and tells whether that has crashed it.

@@ -395,12 +395,7 @@ impl Source for PlaceSource<'_> {
         let progress = self.host.wait_as(task, self.ticket);
         self.owes = matches!(progress, Ok(Progress::Item(_)));
         self.ended = !self.owes;
-        match progress? {
-            Progress::Item(reply) => reply.take(take).map(|()| true),
-            Progress::End(reply) => {
-                reply.take(&mut |answer| answer.map(drop).map_err(error_of)).map(|()| false)
-            }
-        }
+        progress?.take_item(take)
     }
 
     fn stop(&mut self, task: &Task) {

@@ -296,12 +296,7 @@ impl Source for Among<'_> {
             return Ok(false);
         }
         self.more(true);
-        match self.news(task)? {
-            Progress::Item(reply) => reply.take(take).map(|()| true),
-            Progress::End(reply) => {
-                reply.take(&mut |answer| answer.map(drop).map_err(error_of)).map(|()| false)
-            }
-        }
+        self.news(task)?.take_item(take)
     }
 
     fn stop(&mut self, task: &Task) {

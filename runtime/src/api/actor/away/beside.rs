@@ -8,9 +8,8 @@ use std::cell::Cell;
 use std::io::Write;
 
 use super::{Outcome, Step, unfit};
-use crate::api::actor::{Actor, ActorCrossing, ActorMethod, MethodCrossing};
+use crate::api::actor::{Actor, ActorCrossing};
 use crate::api::crossing;
-use crate::api::parameter::Params;
 use crate::api::port::Way;
 use crate::cluster::argument::Argument;
 use crate::cluster::worker::among::run_to_end;
@@ -22,52 +21,30 @@ use crate::local::panics;
 use crate::local::strand::Body;
 use crate::wire;
 
-/// Runs a method of the actor that lives here.
-pub(super) fn method<M: ActorMethod>(
-    start: Start<'_>,
-    arguments: Vec<Argument>,
-) -> Box<dyn FnOnce(Replier) + Send> {
-    let MethodCrossing { registered, ports, way, failure } =
-        M::crossing().expect("what is registered can cross");
-    let outcome = Outcome { encode: way.encode, registered, failure };
-    let here = start.here_among(M::function());
-    begin::<_, M::Params, _, _>(here, &start, arguments, &ports, M::body(), |held| held, outcome)
-}
-
-/// Begins something with the actor that lives here; `hold` makes of the arguments what `body` takes. What waits is a
-/// stream, and its thread waits with it.
-pub(super) fn begin<A: Actor, P: Params, H: 'static, T: 'static>(
+/// Does something with the actor that lives here, with what `held` gives. What waits is a stream, and this thread waits
+/// with it.
+pub(super) fn run<A: Actor, H, T: 'static>(
     here: Here,
-    start: &Start<'_>,
-    arguments: Vec<Argument>,
-    ports: &P::Ports,
+    held: impl FnOnce() -> Result<H>,
     body: Body<A, H, T>,
-    hold: impl FnOnce(P::Held) -> H + Send + 'static,
+    replier: Replier,
     outcome: Outcome<T>,
-) -> Box<dyn FnOnce(Replier) + Send> {
-    let mut arguments = arguments.into_iter();
-    let slots = panics::catch(|| P::unpack(&mut arguments, ports, start));
-    Box::new(move |replier| {
-        let crashed = Cell::new(false);
-        let result = current::in_task(here.task, || {
-            let held = hold(panics::catch(|| P::resolve(slots?))?);
-            match body {
-                Body::Alone(method) => {
-                    state::write(|actor| watch(&crashed, || method(actor, held)))
-                }
-                Body::Shared(method) => {
-                    state::read(|actor| watch(&crashed, || method(actor, held)))
-                }
-                Body::AloneLater(method) => {
-                    state::write(|actor| watch(&crashed, || run_to_end(method(actor, held))))
-                }
-                Body::SharedLater(method) => {
-                    state::read(|actor| watch(&crashed, || run_to_end(method(actor, held))))
-                }
+) {
+    let crashed = Cell::new(false);
+    let result = current::in_task(here.task, || {
+        let held = held()?;
+        match body {
+            Body::Alone(method) => state::write(|actor| watch(&crashed, || method(actor, held))),
+            Body::Shared(method) => state::read(|actor| watch(&crashed, || method(actor, held))),
+            Body::AloneLater(method) => {
+                state::write(|actor| watch(&crashed, || run_to_end(method(actor, held))))
             }
-        });
-        end(here, result, crashed.get(), replier, outcome);
-    })
+            Body::SharedLater(method) => {
+                state::read(|actor| watch(&crashed, || run_to_end(method(actor, held))))
+            }
+        }
+    });
+    end(here, result, crashed.get(), replier, outcome);
 }
 
 /// Notes whether what runs has crashed the actor: what panics does not come to its end.

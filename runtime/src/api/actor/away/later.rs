@@ -200,49 +200,31 @@ impl Drop for Joined {
     }
 }
 
-/// In a worker: begins a method of the actor that lives here.
-pub(super) fn method<M: ActorMethod>(
-    start: Start<'_>,
-    arguments: Vec<Argument>,
-) -> Box<dyn FnOnce(Replier) + Send> {
-    let MethodCrossing { registered, ports, way, failure } =
-        M::crossing().expect("what is registered can cross");
-    let outcome = Outcome { encode: way.encode, registered, failure };
-    let here = start.here_among(M::function());
-    begin::<_, M::Params, _, _>(here, &start, arguments, &ports, M::body(), |held| held, outcome)
-}
-
-/// In a worker: begins something with the actor that lives here; `hold` makes of the arguments what `body` takes.
-pub(super) fn begin<A: Actor, P: Params, H: 'static, T: 'static>(
+/// In a worker: begins something with the actor that lives here, with what `held` gives.
+pub(super) fn begin<A: Actor, H: 'static, T: 'static>(
     here: Here,
-    start: &Start<'_>,
-    arguments: Vec<Argument>,
-    ports: &P::Ports,
+    held: impl FnOnce() -> Result<H> + 'static,
     body: Body<A, H, T>,
-    hold: impl FnOnce(P::Held) -> H + Send + 'static,
+    replier: Replier,
     outcome: Outcome<T>,
-) -> Box<dyn FnOnce(Replier) + Send> {
-    let mut arguments = arguments.into_iter();
-    let slots = panics::catch(|| P::unpack(&mut arguments, ports, start));
-    Box::new(move |replier| {
-        let future = async move {
-            let held = hold(P::resolve(slots?)?);
-            let state = state::shared::<A>()?;
-            match body {
-                Body::Alone(method) => method(&mut *state.write().await, held),
-                Body::Shared(method) => method(&*state.read().await, held),
-                Body::AloneLater(method) => {
-                    let mut actor = state.write().await;
-                    method(&mut actor, held).await
-                }
-                Body::SharedLater(method) => {
-                    let actor = state.read().await;
-                    method(&actor, held).await
-                }
+) {
+    let future = async move {
+        let held = held()?;
+        let state = state::shared::<A>()?;
+        match body {
+            Body::Alone(method) => method(&mut *state.write().await, held),
+            Body::Shared(method) => method(&*state.read().await, held),
+            Body::AloneLater(method) => {
+                let mut actor = state.write().await;
+                method(&mut actor, held).await
             }
-        };
-        go_on(here, future, replier, outcome);
-    })
+            Body::SharedLater(method) => {
+                let actor = state.read().await;
+                method(&actor, held).await
+            }
+        }
+    };
+    go_on(here, future, replier, outcome);
 }
 
 /// In a worker: does what is done with an actor beside its calls.

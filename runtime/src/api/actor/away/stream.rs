@@ -19,8 +19,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::later::{self, UnderWay, read};
-use super::{Away, Load, Outcome, beside, decode_failure, task, with_state};
+use super::later::{UnderWay, read};
+use super::{Away, Load, Outcome, begin_beside, decode_failure, task, with_state};
 use crate::api::actor::stream::{ActorStream, ends};
 use crate::api::actor::{Actor, ActorCell, ActorHandle, Kind, awaited_by_call, far};
 use crate::api::crossing::{self, Arguments};
@@ -58,8 +58,8 @@ impl Registered {
     /// The entry of a method that streams.
     pub const fn of_actor_stream<M: ActorStream>() -> Self {
         let waits = <M::Actor as Actor>::ASYNC;
-        let later = if waits { Some(begin_later::<M> as Later) } else { None };
-        let beside = if waits { None } else { Some(begin_beside::<M> as Later) };
+        let later = if waits { Some(begin_among::<M> as Later) } else { None };
+        let beside = if waits { None } else { Some(begin_among::<M> as Later) };
         Self::new(M::function, run::<M>, forward::<M>, failure::<M>)
             .run_later(later)
             .run_beside(beside)
@@ -235,8 +235,8 @@ fn run<M: ActorStream>(start: Start<'_>, arguments: Vec<Argument>, body: &mut Bo
     crossing::end(here, result, crashed, body, Way::new().encode, registered, failure)
 }
 
-/// In a worker: begins the stream of an actor whose calls wait.
-fn begin_later<M: ActorStream>(
+/// In a worker: begins the stream of the actor that lives here, which goes on beside other calls.
+fn begin_among<M: ActorStream>(
     start: Start<'_>,
     arguments: Vec<Argument>,
 ) -> Box<dyn FnOnce(Replier) + Send> {
@@ -246,19 +246,5 @@ fn begin_later<M: ActorStream>(
     let outlet = outlet_among(start.items(), way, registered, failure);
     let here = start.here_among(M::function());
     let hold = |held| (held, outlet);
-    later::begin::<_, M::Params, _, _>(here, &start, arguments, &ports, M::body(), hold, outcome)
-}
-
-/// In a worker: produces the stream of an actor whose calls compute side by side.
-fn begin_beside<M: ActorStream>(
-    start: Start<'_>,
-    arguments: Vec<Argument>,
-) -> Box<dyn FnOnce(Replier) + Send> {
-    let ActorStreamCrossing { registered, ports, way, failure } =
-        M::crossing().expect("what is registered can cross");
-    let outcome = Outcome { encode: Way::<()>::new().encode, registered, failure };
-    let outlet = outlet_among(start.items(), way, registered, failure);
-    let here = start.here_among(M::function());
-    let hold = |held| (held, outlet);
-    beside::begin::<_, M::Params, _, _>(here, &start, arguments, &ports, M::body(), hold, outcome)
+    begin_beside::<_, M::Params, _, _>(here, &start, arguments, &ports, M::body(), hold, outcome)
 }
