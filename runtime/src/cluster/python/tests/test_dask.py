@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,7 @@ class OnProcessesOfTheirOwn(Tasks, Nested, unittest.TestCase):
         cls.folder = cls.enterClassContext(tempfile.TemporaryDirectory())
         cls.address = str(Path(cls.folder) / "scheduler.json")
         cls.start("scheduler", "--host", "127.0.0.1", "--port", "0")
-        cls.start("worker", "--nworkers", "2", "--nthreads", "1", "--local-directory", cls.folder)
+        cls.start("worker", "--nworkers", "2", "--nthreads", "1")
         with Client(scheduler_file=cls.address) as client:
             client.wait_for_workers(2)
         super().setUpClass()
@@ -35,7 +36,9 @@ class OnProcessesOfTheirOwn(Tasks, Nested, unittest.TestCase):
     def start(cls, what, *options):
         command = [sys.executable, "-m", "dask", what, "--scheduler-file", cls.address, "--no-dashboard", *options]
         log = cls.enterClassContext(open(Path(cls.folder) / f"{what}.log", "wb"))
-        process = subprocess.Popen(command, cwd=cls.folder, stdout=log, stderr=log)
+        # They leave nothing elsewhere.
+        environment = {**os.environ, "DASK_TEMPORARY_DIRECTORY": cls.folder}
+        process = subprocess.Popen(command, cwd=cls.folder, env=environment, stdout=log, stderr=log)
         cls.addClassCleanup(process.wait, 30)
         cls.addClassCleanup(process.terminate)
 
