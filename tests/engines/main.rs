@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 mod actor_streams;
 mod actors;
 mod queued;
+mod side_by_side;
 mod streams;
 mod tasks;
 
