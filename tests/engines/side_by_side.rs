@@ -23,6 +23,11 @@ impl Hall {
         Ok((squared, mobula::context().task_id().map(|id| id.to_string())))
     }
 
+    /// Returns when one more has come.
+    pub fn greet(&self) {
+        self.barrier.wait();
+    }
+
     pub fn leave(&mut self) -> u64 {
         self.left += 1;
         self.left
@@ -64,11 +69,13 @@ pub(crate) fn calls() -> mobula::Result<()> {
         assert_eq!(mobula::get(left)?, n + 1);
     }
     // One is asked to stop, and the other goes on.
-    let (stops, meets) = (hall.meet_and_stop(), hall.meet(3));
-    let stopped = hall.meet(4);
+    let stops = hall.meet_and_stop();
+    mobula::get(hall.greet())?;
+    let meets = [hall.meet(3), hall.meet(4)];
     mobula::cancel(&stops);
     assert_eq!(mobula::get(stops).unwrap_err().kind(), ErrorKind::Cancelled);
-    assert_eq!((mobula::get(meets)?.0, mobula::get(stopped)?.0), (9, 16));
+    let squares = mobula::get(meets.to_vec())?.into_iter().map(|(squared, _)| squared);
+    assert!(squares.eq([9, 16]));
     // A crash is one, whoever has it; what had not begun waits for the actor that is made anew.
     let crashes = [hall.meet_and_panic(), hall.meet_and_panic()];
     let after = hall.leave();
