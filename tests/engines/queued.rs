@@ -53,20 +53,26 @@ impl Line {
 }
 
 /// A file that whoever waits for it sees when it is `open`.
-struct Door(PathBuf);
+pub(crate) struct Door(PathBuf);
 
 impl Door {
-    fn new(name: &str, engine: Engine) -> Self {
+    pub(crate) fn new(name: &str, engine: Engine) -> Self {
         let name = format!("mobula-{name}-{}-{}", engine.name(), std::process::id());
         Self(std::env::temp_dir().join(name))
     }
 
-    fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         self.0.to_str().expect("a folder for what is temporary has a plain name")
     }
 
     fn open(&self) {
         std::fs::write(&self.0, []).expect("a file can be made where temporary ones are");
+    }
+
+    pub(crate) fn wait_until_open(&self) {
+        while !self.0.exists() {
+            std::thread::yield_now();
+        }
     }
 }
 

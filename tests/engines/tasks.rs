@@ -1,6 +1,7 @@
 //! What is promised of tasks and objects.
 
 use super::actors::Counter;
+use super::queued::Door;
 use super::*;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -411,9 +412,16 @@ pub(crate) fn contexts(engine: Engine) -> mobula::Result<()> {
     Ok(())
 }
 
+/// Makes a file of that name when it has begun.
 #[remote]
-fn starts_children() -> mobula::Result<u64> {
-    let children: Vec<_> = (0..2).map(|_| until_stopped::remote()).collect();
+fn begins(path: &str) -> mobula::Result<u64> {
+    fs::write(path, []).expect("there is a folder");
+    until_stopped()
+}
+
+#[remote]
+fn starts_children(path: &str) -> mobula::Result<u64> {
+    let children = vec![until_stopped::remote(), begins::remote(path.to_owned())];
     mobula::get(children).map(|values| values.into_iter().sum())
 }
 
@@ -423,7 +431,10 @@ pub(crate) fn cancels(engine: Engine) -> mobula::Result<()> {
         assert!(!mobula::cancel(&square::remote(1)).now());
         return Ok(());
     }
-    for task in [until_stopped::remote(), starts_children::remote()] {
+    for begin in [begins::remote, starts_children::remote] {
+        let door = Door::new("cancels", engine);
+        let task = begin(door.path().to_owned());
+        door.wait_until_open();
         mobula::cancel(&task);
         match mobula::get(task).unwrap_err() {
             error if error.kind() == ErrorKind::Engine => return Err(error),
