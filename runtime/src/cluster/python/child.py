@@ -6,9 +6,9 @@ stderr is passed on, and the last lines are kept for the error that tells how it
 
 import collections
 import os
-import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -19,6 +19,8 @@ from . import blocks, frames, memory
 VARIABLE = "MOBULA_WORKER"
 # How many lines of stderr an error tells.
 STDERR_LINES = 10
+# A `struct timeval` of the system's.
+TIME = struct.Struct("@ll")
 # How long a child that was killed may take to be gone.
 END_SECONDS = 5.0
 
@@ -49,8 +51,6 @@ class Child:
         self.socket = ours
         self.writer = frames.Writer(ours.sendall, its_blocks, ours.fileno())
         self.reader = frames.Reader(ours.recv_into, view)
-        self.poll = select.poll()
-        self.poll.register(ours, select.POLLIN)
         # Serves what the child's calls ask the cluster for; the host's to set.
         self.bridge = None
         self.lines = collections.deque(maxlen=STDERR_LINES)
@@ -66,7 +66,8 @@ class Child:
 
     def wait_until_ready(self, seconds):
         """Waits until the program serves."""
-        message = self.receive(seconds)
+        self.wait_for(seconds)
+        message = self.receive()
         if message is None:
             self.kill()
             raise Died(f"the program did not become a worker within {seconds:g} s: does it call mobula::init?")
@@ -79,12 +80,18 @@ class Child:
         except OSError:
             raise Died(self.death()) from None
 
-    def receive(self, seconds):
+    def wait_for(self, seconds):
+        """How long to wait for messages from now on; 0: until they come."""
+        whole = int(seconds)
+        time = TIME.pack(whole, int(1e6 * (seconds - whole)))
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, time)
+
+    def receive(self):
         """The next message, or None if none came in time."""
-        if not self.reader.has_next() and not self.poll.poll(None if seconds is None else 1000 * seconds):
-            return None
         try:
             return self.reader.next()
+        except BlockingIOError:
+            return None
         except (frames.Closed, OSError, ValueError) as error:
             self.process.poll()
             why = f" ({error})" if isinstance(error, ValueError) else ""

@@ -19,6 +19,9 @@ READ_BYTES = 1 << 16
 LARGE_BYTES = 1 << 16
 
 
+BYTES = (bytes, bytearray, memoryview)
+
+
 class Closed(Exception):
     """The other side closed the stream, between frames or within one."""
 
@@ -52,10 +55,6 @@ class Reader:
         # What was read and not taken.
         self.start = self.end = 0
 
-    def has_next(self):
-        """Whether the next message was read already."""
-        return self.end - self.start >= self._length()
-
     def _length(self):
         """How long the next frame is with its own length, as far as that is known."""
         if self.end - self.start < LENGTH.size:
@@ -64,14 +63,14 @@ class Reader:
 
     def next(self):
         """The next message. Raises Closed at the end, and ValueError where what comes is no message."""
-        while not self.has_next():
-            self._make_room()
+        while self.end - self.start < (length := self._length()):
+            self._make_room(length)
             got = self.read_into(self.buffer[self.end :])
             if not got:
                 raise Closed
             self.end += got
         begin = self.start + LENGTH.size
-        self.start += self._length()
+        self.start += length
         message = decode(self.buffer[begin : self.start], self.view)
         if self.start == self.end:
             if len(self.buffer) > READ_BYTES:
@@ -79,9 +78,8 @@ class Reader:
             self.start = self.end = 0
         return message
 
-    def _make_room(self):
-        """The next frame lies at the begin of the buffer, and has room there."""
-        length = self._length()
+    def _make_room(self, length):
+        """The next frame, which is so long, lies at the begin of the buffer, and has room there."""
         if self.start == 0 and length <= len(self.buffer):
             return
         begun = bytes(self.buffer[self.start : self.end])
@@ -99,19 +97,23 @@ def encode(message):
     Where the last element is large bytes, it is a part of its own, which is not copied.
     """
     last = message[-1]
-    if isinstance(last, (bytes, bytearray, memoryview)) and len(last) >= LARGE_BYTES:
+    if isinstance(last, BYTES) and len(last) >= LARGE_BYTES:
         packer = msgpack.Packer(autoreset=False)
         packer.pack_array_header(len(message))
         for element in message[:-1]:
             packer.pack(element)
         # The header of a `bin 32`.
-        parts = [packer.bytes() + b"\xc6" + len(last).to_bytes(4, "big"), last]
-    else:
-        parts = [msgpack.packb(message)]
-    length = sum(map(len, parts))
+        begin = packer.bytes() + b"\xc6" + len(last).to_bytes(4, "big")
+        return [_length_of(len(begin) + len(last)) + begin, last]
+    body = msgpack.packb(message)
+    return [_length_of(len(body)) + body]
+
+
+def _length_of(length):
+    """What goes before a frame that is so long."""
     if length > FRAME_BYTES_MAX:
         raise ValueError(f"a message of {length} bytes; a frame holds {FRAME_BYTES_MAX}")
-    return [LENGTH.pack(length) + parts[0], *parts[1:]]
+    return LENGTH.pack(length)
 
 
 class Writer:
@@ -127,13 +129,17 @@ class Writer:
         self.blocks = blocks
         self.lock = threading.Lock()
 
-    def _lent(self, part):
-        """The part of a message with what says where they lie in the place of long values."""
-        if isinstance(part, list):
-            return [self._lent(element) for element in part]
-        if isinstance(part, (bytes, bytearray, memoryview)) and len(part) >= self.blocks.LONG_BYTES:
-            return self.blocks.lend(part) or part
-        return part
+    def _lent(self, parts):
+        """The parts of a message with what says where they lie in the place of long values."""
+        lent = []
+        for part in parts:
+            if isinstance(part, BYTES):
+                if len(part) >= self.blocks.LONG_BYTES:
+                    part = self.blocks.lend(part) or part
+            elif part and isinstance(part, list):
+                part = self._lent(part)
+            lent.append(part)
+        return lent
 
     def send_at_once(self, message):
         """Sends a short message, if that is done without waiting. False: it is not sent."""
@@ -152,7 +158,7 @@ class Writer:
         if self.blocks is not None:
             messages = [self._lent(message) for message in messages]
         parts = [part for message in messages for part in encode(message)]
-        if sum(map(len, parts)) < LARGE_BYTES:
+        if len(parts) > 1 and sum(map(len, parts)) < LARGE_BYTES:
             parts = [b"".join(parts)]
         with self.lock:
             for part in parts:

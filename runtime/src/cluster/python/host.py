@@ -6,6 +6,7 @@ each takes a child of its own out of `idle`. A child that was interrupted or die
 
 import collections
 import contextlib
+import inspect
 import signal
 import threading
 import time
@@ -24,6 +25,8 @@ GRACE_SECONDS = 2.0
 READY_SECONDS = 60.0
 # How many children may wait for work.
 IDLE_MAX = 64
+# Without the conversions around it, which take longer than it does.
+HANDLER_OF = inspect.unwrap(signal.getsignal)
 # How many calls are remembered that were cancelled and do not run here.
 CANCELLED_MAX = 10_000
 
@@ -49,6 +52,7 @@ def take(job, content):
                 return child
     child = Child(binary.locate(job["binary"], content), job)
     child.wait_until_ready(READY_SECONDS)
+    child.wait_for(POLL_SECONDS)
     return child
 
 
@@ -112,7 +116,8 @@ def stream(job, call, attempt, content, bridge):
             child = take(job, content)
             if child.bridge is None:
                 child.bridge = bridge(child)
-            result = yield from Run(child, [resolved(*call, attempt)], outcomes, interrupts).items()
+            with Run(child, [resolved(*call, attempt)], outcomes, interrupts) as calls:
+                result = yield from calls.items()
         except Died as died:
             _end(child)
             return outcome.failed("WorkerCrashed", str(died))
@@ -131,7 +136,8 @@ def _on_children(job, calls, content, bridge, interrupts):
             child = take(job, content)
             if child.bridge is None:
                 child.bridge = bridge(child)
-            Run(child, calls[len(outcomes) :], outcomes, interrupts).go()
+            with Run(child, calls[len(outcomes) :], outcomes, interrupts) as rest:
+                rest.go()
         except Died as died:
             outcomes.append(outcome.failed("WorkerCrashed", str(died)))
             _end(child)
@@ -162,24 +168,36 @@ class Interrupts:
     """Notes the engine's interrupts of this process's main thread, where the engine interrupts that. As exceptions
     they would come anywhere, and be lost in code that catches them, or tear what is half done."""
 
+    # Those of what runs on the main thread now, and the handler for when nothing does.
+    now = None
+    otherwise = signal.default_int_handler
+
     def __init__(self):
         self.came = False
 
     def __enter__(self):
-        if threading.current_thread() is threading.main_thread():
-            self.before = signal.signal(signal.SIGINT, self._note)
+        if threading.get_ident() == threading.main_thread().ident:
+            # To ask who is there costs much less than to go there, and to leave again.
+            if HANDLER_OF(signal.SIGINT) is not _interrupted:
+                before = signal.signal(signal.SIGINT, _interrupted)
+                Interrupts.otherwise = before if callable(before) else signal.default_int_handler
+            Interrupts.now = self
         return self
 
     def __exit__(self, *_):
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, self.before)
+        if Interrupts.now is self:
+            Interrupts.now = None
 
-    def _note(self, *_):
-        self.came = True
+
+def _interrupted(*signal_and_frame):
+    if Interrupts.now is not None:
+        Interrupts.now.came = True
+    else:
+        Interrupts.otherwise(*signal_and_frame)
 
 
 class Run:
-    """Some calls on one child."""
+    """Some calls on one child, where they can be cancelled."""
 
     def __init__(self, child, calls, outcomes, interrupts):
         self.child = child
@@ -187,61 +205,65 @@ class Run:
         self.calls = calls
         self.outcomes = outcomes
         self.interrupts = interrupts
+        # Those that were, before they came here.
+        self.cancelled = []
         self.done = 0
         self.deadline = None
 
+    def __enter__(self):
+        with _lock:
+            for id, *_ in self.calls:
+                _running[id] = self.child
+                if _cancelled and _cancelled.pop(id, self) is None:
+                    self.cancelled.append(id)
+        return self
+
+    def __exit__(self, *_):
+        with _lock:
+            for id, *_ in self.calls:
+                _running.pop(id, None)
+
+    def _send(self):
+        for id, attempt, call, values, carries in self.calls:
+            for carried, handle in carries.items():
+                self.bridge.adopt(carried, handle)
+            self.child.send(["run", id, attempt, call, values, list(carries)])
+        for id in self.cancelled:
+            self.child.send(["cancel", id])
+
     def go(self):
-        with self._sent():
-            began = time.monotonic()
-            while self.done < len(self.calls):
-                message = self._receive()
-                if message is None:
-                    continue
-                if message[0] != "done":
-                    self.bridge.handle(message)
-                    continue
-                now = time.monotonic()
-                self._done(message, now - began)
-                began = now
+        self._send()
+        began = time.monotonic()
+        while self.done < len(self.calls):
+            message = self._receive()
+            if message is None:
+                continue
+            if message[0] != "done":
+                self.bridge.handle(message)
+                continue
+            now = time.monotonic()
+            self._done(message, now - began)
+            began = now
 
     def items(self):
         """Gives the outcome of each item of the one call that is there, and returns that of the call. The child goes on
         when whoever takes them does."""
         ((id, *_),) = self.calls
-        with self._sent():
-            while not self.done:
-                message = self._receive()
-                if message is None:
-                    continue
-                if message[0] == "done":
-                    self._done(message, 0.0)
-                elif message[0] == "item":
-                    _, _, status, carries, payload = message
-                    yield (status, payload, self.bridge.handles(carries), 0.0)
-                    if not self.interrupts.came:
-                        self.child.send(["more", id])
-                else:
-                    self.bridge.handle(message)
+        self._send()
+        while not self.done:
+            message = self._receive()
+            if message is None:
+                continue
+            if message[0] == "done":
+                self._done(message, 0.0)
+            elif message[0] == "item":
+                _, _, status, carries, payload = message
+                yield (status, payload, self.bridge.handles(carries), 0.0)
+                if not self.interrupts.came:
+                    self.child.send(["more", id])
+            else:
+                self.bridge.handle(message)
         return self.outcomes[0]
-
-    @contextlib.contextmanager
-    def _sent(self):
-        """The calls are with the child, where they can be cancelled."""
-        with _lock:
-            _running.update((id, self.child) for id, *_ in self.calls)
-            cancelled = [id for id, *_ in self.calls if _cancelled.pop(id, self) is None]
-        try:
-            for id, attempt, call, values, carries in self.calls:
-                for carried, handle in carries.items():
-                    self.bridge.adopt(carried, handle)
-                self.child.send(["run", id, attempt, call, values, list(carries)])
-            for id in cancelled:
-                self.child.send(["cancel", id])
-            yield
-        finally:
-            with _lock:
-                for id, *_ in self.calls:
-                    _running.pop(id, None)
 
     def _done(self, message, seconds):
         _, id, status, carries, payload = message
@@ -258,7 +280,7 @@ class Run:
         except KeyboardInterrupt:
             # What waits for the cluster may hear of it by itself.
             self.interrupts.came = True
-        message = self.child.receive(POLL_SECONDS)
+        message = self.child.receive()
         if self.interrupts.came and self.deadline is None:
             self.deadline = time.monotonic() + GRACE_SECONDS
             for id, *_ in self.calls[self.done :]:

@@ -38,6 +38,7 @@ class Hosting:
         # Whether the child runs the calls one after the other, and begins none before it has answered the last.
         self.in_turn = in_turn
         self.child = host.take(job, content)
+        self.child.wait_for(0)
         self.bridge = self.child.bridge = bridge(self.child)
         self.lock = threading.Lock()
         # The calls that were sent, by their ids, in the order in which they were.
@@ -122,7 +123,7 @@ class Hosting:
     def _hear(self):
         try:
             while True:
-                message = self.child.receive(None)
+                message = self.child.receive()
                 if message[0] == "done":
                     self._done(*message[1:])
                 elif message[0] == "item":

@@ -60,9 +60,11 @@ def owned(result):
 def packed(results):
     """Outcomes of calls, or None for some, as bytes where there is nothing else in them: what engines pass fastest."""
     results = [result and owned(result) for result in results]
-    # What an item carries is in its own outcome.
-    plain = all(result is None or (result[0] != ITEM and not result[2]) for result in results)
-    return msgpack.packb(results) if plain else results
+    for result in results:
+        # What an item carries is in its own outcome.
+        if result is not None and (result[0] == ITEM or result[2]):
+            return results
+    return msgpack.packb(results)
 
 
 def unpacked(results):
