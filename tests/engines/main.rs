@@ -184,8 +184,8 @@ impl Watchdog {
                     Ok(next) => now = next,
                     Err(RecvTimeoutError::Disconnected) => return,
                     Err(RecvTimeoutError::Timeout) => {
-                        // Past the capture of what tests print.
-                        let _ = writeln!(io::stderr(), "{now}: hangs, for {PIECE_MAX:?}");
+                        // Past the capture of what tests print, and where who counts them reads.
+                        let _ = writeln!(io::stdout(), "{now}: hangs, for {PIECE_MAX:?}");
                         process::abort();
                     }
                 }

@@ -2,17 +2,22 @@
 
 use std::fmt::{self, Display, Formatter};
 
-/// Tests by their verdict. Displays as the plain line that CI services read.
+/// Tests by their verdict. Displays as those that failed, a line for each, and the plain line that CI services read.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Tally {
     pub(crate) passed: u64,
     failed: u64,
     skipped: u64,
+    /// The lines that name them.
+    failures: Vec<String>,
 }
 
 impl Tally {
-    /// Adds a runner's closing line; any other line adds nothing.
+    /// Adds a runner's closing line, or one that names a test which failed; any other line adds nothing.
     pub(crate) fn read(&mut self, line: &str) {
+        if line.ends_with(" ... FAILED") || line.contains(": hangs, ") {
+            self.failures.push(line.to_owned());
+        }
         let Some((_verdict, counts)) =
             line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". "))
         else {
@@ -35,7 +40,8 @@ impl Tally {
 
 impl Display for Tally {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Tally { passed, failed, skipped } = self;
+        let Tally { passed, failed, skipped, failures } = self;
+        failures.iter().try_for_each(|failure| writeln!(f, "{failure}"))?;
         write!(f, "{passed} passed, {failed} failed, {skipped} skipped")
     }
 }
@@ -50,11 +56,16 @@ mod tests {
         for line in [
             "running 4 tests",
             "test a ... ok",
+            "test b ... FAILED",
+            "threads: tasks: hangs, for 600s",
             "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s",
             "test result: FAILED. 9 passed; 2 failed; 0 ignored; 0 measured; 5 filtered out; finished in 1.50s",
         ] {
             tally.read(line);
         }
-        assert_eq!(tally.to_string(), "12 passed, 2 failed, 1 skipped");
+        let told = tally.to_string();
+        let told = told.lines().collect::<Vec<_>>();
+        let failures = ["test b ... FAILED", "threads: tasks: hangs, for 600s"];
+        assert_eq!(told, [&failures[..], &["12 passed, 2 failed, 1 skipped"]].concat());
     }
 }
