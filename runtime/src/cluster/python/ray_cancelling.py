@@ -1,5 +1,6 @@
 """Tasks of Ray's that are to stop."""
 
+import sys
 import threading
 import time
 
@@ -14,7 +15,7 @@ CANCEL_AGAIN_SECONDS = 1.0 + host.GRACE_SECONDS
 class Cancelling:
     """Tasks that were cancelled and have not ended. A task that is just about to begin may not hear of it: Ray does not
     always tell its worker, and the interrupt by which the worker is told can be lost before the task's function has
-    begun. So it is done again, after longer than it takes where it works."""
+    begun. So it is done again, after longer than it takes where it works; where Ray fails to do it, too."""
 
     def __init__(self):
         self.lock = threading.Lock()
@@ -22,13 +23,13 @@ class Cancelling:
         self.is_watched = False
 
     def add(self, task):
-        ray.cancel(task)
         with self.lock:
             self.tasks.add(task)
             begins, self.is_watched = not self.is_watched, True
         task._on_completed(lambda _: self._remove(task))
         if begins:
             threading.Thread(target=self._repeat, daemon=True).start()
+        _cancel(task)
 
     def close(self):
         with self.lock:
@@ -48,4 +49,11 @@ class Cancelling:
                 return
             for task in tasks:
                 if task in self.tasks:
-                    ray.cancel(task)
+                    _cancel(task)
+
+
+def _cancel(task):
+    try:
+        ray.cancel(task)
+    except Exception as error:
+        print(f"mobula: a task is not cancelled yet: {error}", file=sys.stderr)
