@@ -183,7 +183,11 @@ class Bridge:
     def on_unhost(self, id, ends):
         self.refused.pop(id, None)
         self.actor_lines.pop(id, None)
-        self.engine.unhost(id, ends)
+        try:
+            self.engine.unhost(id, ends)
+        except Exception as error:
+            # As for what is cancelled.
+            print(f"mobula: an actor was not given up on the cluster: {error}", file=sys.stderr)
 
     def on_take_back(self, id, calls, begun):
         try:
