@@ -17,8 +17,7 @@ SHORT_BYTES = select.PIPE_BUF
 READ_BYTES = 1 << 16
 # From here on the last part of a frame is written from where it lies.
 LARGE_BYTES = 1 << 16
-
-
+# What is a value's bytes.
 BYTES = (bytes, bytearray, memoryview)
 
 
