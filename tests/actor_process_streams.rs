@@ -1,8 +1,7 @@
 //! Streams of actors in processes of their own: deaths in the middle, and what becomes of streams that nobody reads.
 
-use std::process::{Command, Stdio};
-
 use mobula::prelude::*;
+use mobula_tests::processes::kill;
 
 fn runtime(cpus: usize) -> Runtime {
     Runtime::new(Config::new().num_cpus(cpus).engine(Engine::Processes)).unwrap()
@@ -11,11 +10,6 @@ fn runtime(cpus: usize) -> Runtime {
 #[remote]
 fn pid() -> u32 {
     std::process::id()
-}
-
-fn kill(pid: u32) {
-    let status = Command::new("kill").args(["-9", &pid.to_string()]).stderr(Stdio::null()).status();
-    assert!(status.unwrap().success());
 }
 
 /// A stream of a hundred numbers, in the middle of which the process may die.
@@ -77,7 +71,7 @@ macro_rules! dies_in_a_stream {
         let pid = mobula::get(actor.pid()).unwrap();
         let mut stream = actor.counts(None);
         assert_eq!(mobula::get(stream.next().unwrap()).unwrap(), 0);
-        kill(pid);
+        assert!(kill(pid));
         let mut rest: Vec<_> = stream.map(mobula::get).collect();
         let error = rest.pop().unwrap().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::WorkerCrashed, "{error}");
@@ -96,7 +90,7 @@ macro_rules! dies_in_a_stream {
         // It dies before the stream begins: that comes once more, whoever hears of the death first.
         for _ in 0..5 {
             let actor = $options.max_restarts(1).remote();
-            kill(mobula::get(actor.pid()).unwrap());
+            assert!(kill(mobula::get(actor.pid()).unwrap()));
             let items: mobula::Result<Vec<_>> = actor.counts(None).map(mobula::get).collect();
             assert_eq!(items.unwrap().len(), 100);
         }

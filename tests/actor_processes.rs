@@ -1,11 +1,11 @@
 //! Actors in processes of their own: what a crash does and does not do, and what is left behind.
 
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex};
 
 use mobula::ActorEnd;
 use mobula::prelude::*;
+use mobula_tests::processes::kill;
 
 fn runtime(cpus: usize) -> Runtime {
     Runtime::new(Config::new().num_cpus(cpus).engine(Engine::Processes)).unwrap()
@@ -89,11 +89,6 @@ fn pid() -> u32 {
     std::process::id()
 }
 
-fn kill(pid: u32) {
-    let status = Command::new("kill").args(["-9", &pid.to_string()]).stderr(Stdio::null()).status();
-    assert!(status.unwrap().success());
-}
-
 fn scratch(name: &str) -> String {
     let path = std::env::temp_dir().join(format!("mobula-{name}-{}", std::process::id()));
     path.to_str().unwrap().to_owned()
@@ -159,7 +154,7 @@ fn a_process_that_is_killed_between_two_calls_is_made_anew_or_ends_its_actor() {
     let _entered = runtime.enter();
     let actor = Fragile::remote(1);
     let end = actor.watch();
-    kill(mobula::get(actor.pid()).unwrap());
+    assert!(kill(mobula::get(actor.pid()).unwrap()));
     match mobula::get(end).unwrap() {
         ActorEnd::Crashed { error, .. } => {
             assert_eq!(error.kind(), ErrorKind::WorkerCrashed);
@@ -175,7 +170,7 @@ fn a_process_that_is_killed_between_two_calls_is_made_anew_or_ends_its_actor() {
     let mut last = mobula::get(actor.pid()).unwrap();
     for _ in 0..20 {
         let calls: Vec<_> = (0..3).map(|_| actor.pid()).collect();
-        kill(last);
+        assert!(kill(last));
         let pids: Vec<_> = calls.into_iter().map(mobula::get).collect();
         for pid in &pids {
             match pid {
@@ -287,7 +282,7 @@ fn calls_that_wait_side_by_side_all_fail_with_their_process() {
     let gate = Gate::options().max_restarts(1).remote();
     let passing: Vec<_> = (0..3).map(|_| gate.pass()).collect();
     while mobula::get(gate.waiting()).unwrap() < 3 {}
-    kill(mobula::get(gate.pid()).unwrap());
+    assert!(kill(mobula::get(gate.pid()).unwrap()));
     for call in passing {
         let error = mobula::get(call).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::WorkerCrashed, "{error}");
@@ -296,7 +291,7 @@ fn calls_that_wait_side_by_side_all_fail_with_their_process() {
     assert_eq!(mobula::get(gate.waiting()).unwrap(), 0, "it was made anew");
     // Nobody calls it, and no restart is left.
     let end = gate.watch();
-    kill(mobula::get(gate.pid()).unwrap());
+    assert!(kill(mobula::get(gate.pid()).unwrap()));
     assert!(matches!(mobula::get(end).unwrap(), ActorEnd::Crashed { .. }));
     assert_eq!(mobula::get(gate.pid()).unwrap_err().kind(), ErrorKind::ActorDied);
 }

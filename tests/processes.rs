@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use mobula::prelude::*;
+use mobula_tests::processes::kill;
 use serde::{Deserialize, Serialize, Serializer};
 
 fn runtime(cpus: usize) -> Runtime {
@@ -224,11 +225,6 @@ fn parent_of(pid: u32) -> Option<(u32, char)> {
     let mut fields = after.split(' ');
     let state = fields.next()?.chars().next()?;
     Some((fields.next()?.parse().ok()?, state))
-}
-
-fn kill(pid: u32) -> bool {
-    let status = Command::new("kill").args(["-9", &pid.to_string()]).stderr(Stdio::null()).status();
-    status.is_ok_and(|status| status.success())
 }
 
 #[remote]

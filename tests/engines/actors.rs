@@ -170,8 +170,7 @@ fn lost_processes() -> mobula::Result<()> {
     assert!(error.to_string().contains("SIGABRT"), "{error}");
     assert_eq!(mobula::get(shaky.add(1))?, 6);
     let pid = mobula::get(shaky.pid())?;
-    let killed = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
-    assert!(killed.is_ok_and(|status| status.success()));
+    assert!(mobula_tests::processes::kill(pid));
     // The call may have been on its way to it.
     while mobula::get(shaky.pid()).is_ok_and(|now| now == pid) {}
     assert_eq!(mobula::get(shaky.add(1))?, 6);
