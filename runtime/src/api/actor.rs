@@ -405,8 +405,8 @@ impl<A: Actor> ActorCell<A> {
                 let arguments = Arc::new(Mutex::new(arguments));
                 let resolve = move |_| Ok(Arc::clone(&arguments));
                 let body = away::body::<M>(handle.strand().is_concurrent());
-                let make = |strand| HostedCall::new(strand, resolve, body);
-                let called = handle.strand().call_from(origin, stands_at, make, awaiting, call);
+                let job = HostedCall::new(resolve, body);
+                let called = handle.strand().call_from(origin, stands_at, job, awaiting, call);
                 note(called.any());
                 return Ok(called);
             }
@@ -419,15 +419,15 @@ impl<A: Actor> ActorCell<A> {
                 Access::Alone(actor) => actor.call::<M>(&arguments),
                 Access::Shared(actor) => actor.call::<M>(&arguments),
             };
-            let make = |strand| Method::<Away<A>, _, true>::new(strand, body);
-            strand.call_from(origin, stands_at, make, awaiting, call)
+            let job = Method::<Away<A>, _, true>::new(body);
+            strand.call_from(origin, stands_at, job, awaiting, call)
         } else {
             let body = move |actor: Access<'_, Away<A>>, _: bool| match actor {
                 Access::Alone(actor) => actor.call::<M>(&arguments),
                 Access::Shared(_) => unreachable!("the method has `&mut self`"),
             };
-            let make = |strand| Method::<Away<A>, _, false>::new(strand, body);
-            strand.call_from(origin, stands_at, make, awaiting, call)
+            let job = Method::<Away<A>, _, false>::new(body);
+            strand.call_from(origin, stands_at, job, awaiting, call)
         };
         note(called.any());
         Ok(called)

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use crate::api::object::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::cell::AnyRef;
-use crate::local::waiting::{self, Ended};
+use crate::local::waiting::{self, Ended, STRIDE_MAX, Stride};
 
 /// What [`get`] takes: a ref, or a slice, vector, array or tuple of what `get` takes.
 #[diagnostic::on_unimplemented(
@@ -19,8 +19,15 @@ use crate::local::waiting::{self, Ended};
 pub trait Get: HasRefs + Sized {
     /// The values, in the shape of the refs.
     type Output;
+    /// The values, which are there.
     #[doc(hidden)]
     fn take(self) -> Result<Self::Output>;
+    /// Waits for the values, and takes them.
+    #[doc(hidden)]
+    fn wait_and_take(self) -> Result<Self::Output> {
+        wait_for(&self, None)?;
+        self.take()
+    }
 }
 
 /// Something that consists of refs.
@@ -57,8 +64,7 @@ pub struct Refs<'a>(SmallVec<[&'a AnyRef; 2]>);
 /// # Ok::<(), mobula::Error>(())
 /// ```
 pub fn get<G: Get>(objects: G) -> Result<G::Output> {
-    wait_for(&objects, None)?;
-    objects.take()
+    objects.wait_and_take()
 }
 
 /// As [`get`], for at most `timeout`.
@@ -81,12 +87,20 @@ pub fn get_arc<T: Send + Sync + 'static>(object: &ObjectRef<T>) -> Result<Arc<T>
     object.to_shared()
 }
 
-fn wait_for<R: HasRefs>(objects: &R, deadline: Option<Instant>) -> Result<()> {
+fn wait_for<R: HasRefs + ?Sized>(objects: &R, deadline: Option<Instant>) -> Result<()> {
+    wait_for_part(objects, deadline, &mut Stride::default())
+}
+
+fn wait_for_part<R: HasRefs + ?Sized>(
+    objects: &R,
+    deadline: Option<Instant>,
+    stride: &mut Stride,
+) -> Result<()> {
     let mut refs = Refs::default();
     objects.refs(&mut refs);
     let waited = match refs.0[..] {
         [any] => waiting::wait(any, deadline),
-        ref all => waiting::wait_all(all, deadline),
+        ref all => waiting::wait_part(all, deadline, stride),
     };
     waited.map_err(|ended| match ended {
         Ended::TimedOut => Error::new(ErrorKind::Timeout, ""),
@@ -156,6 +170,24 @@ impl<G: Get> Get for Vec<G> {
     type Output = Vec<G::Output>;
     fn take(self) -> Result<Self::Output> {
         self.into_iter().map(G::take).collect()
+    }
+    /// Part by part, where the list is long: so the first are taken while the last are made, and are in the cache
+    /// still.
+    fn wait_and_take(self) -> Result<Self::Output> {
+        if self.len() <= STRIDE_MAX || !waiting::is_at_leisure() {
+            wait_for(&self, None)?;
+            return self.take();
+        }
+        let (mut values, mut stride) = (Vec::with_capacity(self.len()), Stride::default());
+        let mut rest = self.into_iter();
+        while !rest.as_slice().is_empty() {
+            let part = rest.len().min(STRIDE_MAX);
+            wait_for_part(&rest.as_slice()[..part], None, &mut stride)?;
+            for object in rest.by_ref().take(part) {
+                values.push(object.take()?);
+            }
+        }
+        Ok(values)
     }
 }
 

@@ -32,6 +32,7 @@ pub(crate) struct Refs(Option<NonNull<Awaited>>);
 unsafe impl Send for Refs {}
 
 impl Refs {
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_none()
     }
@@ -65,13 +66,16 @@ impl Refs {
 }
 
 impl Drop for Refs {
+    #[inline]
     fn drop(&mut self) {
-        if let Some(record) = self.0.take() {
+        #[inline(never)]
+        fn free(record: NonNull<Awaited>) {
             // SAFETY: nobody else knows the record, and it is read once.
             drop(unsafe { record.read() });
             // SAFETY: it came from `allocate`, and what was in it is out.
             unsafe { memory::deallocate(record) };
         }
+        self.0.take().into_iter().for_each(free);
     }
 }
 

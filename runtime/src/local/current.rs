@@ -30,6 +30,17 @@ struct Here {
     on_tokio: Cell<bool>,
 }
 
+impl Here {
+    /// Shows what this thread's CPU computes.
+    #[inline]
+    fn show(&self, frame: Option<&Frame>) {
+        if let Some(cpu) = self.cpu.get() {
+            // SAFETY: as in `with_cpu`.
+            unsafe { cpu.as_ref() }.shown().set(frame.map(Frame::task));
+        }
+    }
+}
+
 thread_local! {
     static HERE: Here = const {
         Here {
@@ -171,6 +182,7 @@ pub(crate) fn set_share(part: Option<Millis>) -> Option<Millis> {
 }
 
 /// Lets `look` use this thread's CPU. It must not run anything of the program's, nor lay the CPU down.
+#[inline]
 pub(crate) fn with_cpu<R>(look: impl FnOnce(Option<&Cpu>) -> R) -> R {
     let cpu = HERE.with(|here| here.cpu.get());
     // SAFETY: the thread owns the CPU until `take_cpu`, which `look` does not call.
@@ -195,6 +207,7 @@ pub(crate) fn number() -> Number {
 }
 
 /// Puts `entry` on the deque of this thread's CPU, if it holds one of the runtime at `home`.
+#[inline]
 pub(crate) fn push_to_cpu(home: usize, entry: Entry) -> Result<(), Entry> {
     with_cpu(|cpu| match cpu {
         Some(cpu) if cpu.is_of(home) => {
@@ -270,6 +283,13 @@ impl Frame {
     fn new(task: &Task, own: Own) -> Self {
         let (local, item) = (default::known_address(), Cell::new(None));
         Self { task, own, item, local, below: ptr::null(), known: Cell::new(false) }
+    }
+
+    /// What the task submits belongs to.
+    #[inline]
+    fn family(&self) -> FamilyId {
+        // SAFETY: the thread is running the task at this very moment.
+        unsafe { self.task().running.family_of_children(&self.own.family) }
     }
 
     /// The place of the task's next call, which goes to this runtime.
@@ -349,15 +369,6 @@ pub(super) fn make_known(mut tell: impl FnMut(&Task)) {
     }
 }
 
-/// Shows what this thread's CPU computes.
-fn show(frame: Option<&Frame>) {
-    with_cpu(|cpu| {
-        if let Some(cpu) = cpu {
-            cpu.shown().set(frame.map(Frame::task));
-        }
-    });
-}
-
 /// Runs `run` as `task`; a panic becomes an error.
 #[inline]
 pub(crate) fn in_task<T>(task: Task, run: impl FnOnce() -> Result<T>) -> Result<T> {
@@ -400,7 +411,12 @@ pub(crate) fn in_item<T>(map: &Place, index: u64, run: impl FnOnce() -> Result<T
 /// What is called by this thread now, on that runtime, has from its caller.
 #[inline]
 pub(crate) fn origin(local: &Arc<Local>) -> Origin {
-    Origin { family: family(), place: next_place(local) }
+    let frame = HERE.with(|here| here.frame.get());
+    // SAFETY: a frame is in the list only while it is on this thread's stack.
+    match unsafe { frame.as_ref() } {
+        Some(frame) => Origin { family: frame.family(), place: frame.next_place(local) },
+        None => Origin { family: FamilyId::NONE, place: place_outside(local) },
+    }
 }
 
 /// What is submitted by this thread now belongs to: the task that it runs.
@@ -408,11 +424,7 @@ pub(crate) fn origin(local: &Arc<Local>) -> Origin {
 pub(crate) fn family() -> FamilyId {
     let frame = HERE.with(|here| here.frame.get());
     // SAFETY: a frame is in the list only while it is on this thread's stack.
-    let Some(frame) = (unsafe { frame.as_ref() }) else {
-        return FamilyId::NONE;
-    };
-    // SAFETY: the thread is running the task at this very moment.
-    unsafe { frame.task().running.family_of_children(&frame.own.family) }
+    unsafe { frame.as_ref() }.map_or(FamilyId::NONE, Frame::family)
 }
 
 /// The place in the tree of calls of what this thread calls next, on that runtime.
@@ -420,9 +432,11 @@ pub(crate) fn family() -> FamilyId {
 pub(crate) fn next_place(local: &Arc<Local>) -> Place {
     let frame = HERE.with(|here| here.frame.get());
     // SAFETY: a frame is in the list only while it is on this thread's stack.
-    if let Some(frame) = unsafe { frame.as_ref() } {
-        return frame.next_place(local);
-    }
+    unsafe { frame.as_ref() }.map_or_else(|| place_outside(local), |frame| frame.next_place(local))
+}
+
+/// The same, where this thread runs no task.
+fn place_outside(local: &Local) -> Place {
     outsider::with(local.tree(), |outsider| {
         outsider.caller.next_place(&outsider.place, local.tree().root())
     })
@@ -445,17 +459,21 @@ pub(crate) fn lend_stream() -> Lent {
 
 #[inline]
 fn enter_frame(frame: &mut Frame) {
-    HERE.with(|here| frame.below = here.frame.replace(&raw const *frame));
-    show(Some(frame));
+    HERE.with(|here| {
+        frame.below = here.frame.replace(&raw const *frame);
+        here.show(Some(frame));
+    });
 }
 
 #[inline]
 fn leave_frame(frame: &Frame) {
     // SAFETY: the task is running until its promise is complete, which comes after this.
     frame.own.family.end_if(|| unsafe { frame.task().running.cancels_children() });
-    HERE.with(|here| here.frame.set(frame.below));
-    // SAFETY: the frame below is on this thread's stack until its own end.
-    show(unsafe { frame.below.as_ref() });
+    HERE.with(|here| {
+        here.frame.set(frame.below);
+        // SAFETY: the frame below is on this thread's stack until its own end.
+        here.show(unsafe { frame.below.as_ref() });
+    });
     if frame.known.get() {
         waits::forget(frame.task());
     }

@@ -53,6 +53,7 @@ impl Drop for Kept {
 }
 
 /// The process-wide runtime, if this thread knows it and it has not changed since.
+#[inline]
 fn known() -> *const Local {
     let (generation, local) = KNOWN.get();
     // Acquire: pairs with the Release of whoever changed the default.
@@ -115,6 +116,7 @@ pub(super) fn known_address() -> *const Local {
 }
 
 /// As `with_current`, but starts nothing.
+#[inline]
 pub(crate) fn with_current_if_any<R>(look: impl FnOnce(Option<&Arc<Local>>) -> R) -> R {
     let entered = current::entered();
     let local = if entered.is_null() { known() } else { entered };

@@ -12,7 +12,9 @@
 //! F3. The slot of a cancelled family is kept out of use for as long as [`RETIRED_MAX`] others are
 //!     cancelled after it: children that have not begun still find the mark there.
 //! F4. Who takes a slot publishes it, then looks whether to be cancelled; who cancels marks, then looks
-//!     at all slots. Each has a `SeqCst` fence between the two, so one of them sees the other.
+//!     at all slots. Each has a `SeqCst` fence between the two, so one of them sees the other. A fence costs more
+//!     than the rest, and is spared where nobody is left to cancel: the owner is nobody else's, and its own
+//!     family is over.
 //! F5. A task that ends because it was told to stop marks its family itself: it may be gone before whoever
 //!     cancels comes to its slot.
 
@@ -94,6 +96,12 @@ impl FamilyId {
     #[inline]
     fn is_none(self) -> bool {
         self.slot.is_none()
+    }
+
+    /// Whether it ended, so that nobody can cancel it any more; or there never was one.
+    #[inline]
+    fn is_over(self) -> bool {
+        self.slot.is_none_or(|slot| slot.word.load(Ordering::Relaxed) & !CANCELLED != self.word)
     }
 
     /// Lets `waker` be woken when the family is cancelled, until the watch drops. None: it has no
@@ -226,17 +234,19 @@ impl Default for Family {
 }
 
 impl Family {
-    /// Its id. `owner`: the task's address; `parent`: its own family; `is_cancelled`: whether the task's
-    /// children are to be cancelled already.
+    /// Its id. `owner`: the task's address; `parent`: its own family; `is_held`: whether somebody has a ref to the
+    /// task; `is_cancelled`: whether its children are to be cancelled already.
     #[inline]
     pub(crate) fn id(
         &self,
         owner: usize,
         parent: FamilyId,
+        is_held: impl FnOnce() -> bool,
         is_cancelled: impl FnOnce() -> bool,
     ) -> FamilyId {
         if self.0.get().is_none() {
-            self.0.set(Self::take(owner, parent, is_cancelled));
+            let may_be_cancelled = is_held() || !parent.is_over();
+            self.0.set(Self::take(owner, parent, may_be_cancelled, is_cancelled));
         }
         self.0.get()
     }
@@ -252,7 +262,12 @@ impl Family {
         }
     }
 
-    fn take(owner: usize, parent: FamilyId, is_cancelled: impl FnOnce() -> bool) -> FamilyId {
+    fn take(
+        owner: usize,
+        parent: FamilyId,
+        may_be_cancelled: bool,
+        is_cancelled: impl FnOnce() -> bool,
+    ) -> FamilyId {
         let Some(slot) = AT_HAND.take().or_else(take_kept) else {
             return FamilyId::NONE;
         };
@@ -262,8 +277,10 @@ impl Family {
         slot.parent_word.store(parent.word, Ordering::Relaxed);
         // Release: F2.
         slot.owner.store(owner, Ordering::Release);
-        // F4.
-        fence(Ordering::SeqCst);
+        if may_be_cancelled {
+            // F4.
+            fence(Ordering::SeqCst);
+        }
         let word = slot.word.load(Ordering::Relaxed);
         if is_cancelled() || parent.is_cancelled() {
             slot.mark(word);
@@ -383,7 +400,7 @@ mod tests {
 
     fn family(owner: usize, parent: FamilyId) -> (Family, FamilyId) {
         let family = Family::default();
-        let id = family.id(owner, parent, || false);
+        let id = family.id(owner, parent, || true, || false);
         (family, id)
     }
 
@@ -411,7 +428,7 @@ mod tests {
         let (_late, late) = family(owner(5), third);
         assert!(late.is_cancelled());
         let told = Family::default();
-        assert!(told.id(owner(6), FamilyId::NONE, || true).is_cancelled());
+        assert!(told.id(owner(6), FamilyId::NONE, || false, || true).is_cancelled());
     }
 
     #[test]

@@ -295,6 +295,7 @@ impl Local {
     }
 
     /// Queues `entry`; with the inline engine it is the caller's to run, at once.
+    #[inline]
     #[must_use = "call `.now()` where the program's code may run"]
     pub(crate) fn schedule(&self, entry: Entry) -> Scheduled {
         match self.settings.engine {

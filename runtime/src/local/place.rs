@@ -11,6 +11,7 @@
 //! places stay small however deep the tree gets.
 
 use std::cell::Cell;
+use std::mem::ManuallyDrop;
 use std::num::NonZeroU64;
 use std::ptr;
 use std::sync::Arc;
@@ -55,9 +56,52 @@ impl Way {
         };
         std::iter::from_fn(move || {
             let zeros = (rest.1 > 0).then_some(rest.0.leading_zeros())?;
+            if zeros == 0 {
+                rest = (rest.0 << 1, rest.1 - 1);
+                return Some(0);
+            }
             let digits = take(&mut rest, 2 * zeros + 1) as u32 - 1;
             Some((1 << digits | take(&mut rest, digits)) - 1)
         })
+    }
+}
+
+/// A pool that many places share.
+///
+/// Along a chain of calls each has the same one, and ends as soon as it has made the next. So a thread keeps its hold
+/// on the base of the place that it dropped last, for the next place that is made there, and nothing is counted.
+struct Base(ManuallyDrop<Arc<Pool>>);
+
+thread_local! {
+    static AT_HAND: Cell<Option<Arc<Pool>>> = const { Cell::new(None) };
+}
+
+impl Base {
+    fn new(pool: Pool) -> Self {
+        Self(ManuallyDrop::new(Arc::new(pool)))
+    }
+}
+
+impl Clone for Base {
+    fn clone(&self) -> Self {
+        let take = |at_hand: &Cell<Option<Arc<Pool>>>| match at_hand.take() {
+            Some(pool) if Arc::ptr_eq(&pool, &self.0) => Some(pool),
+            other => {
+                at_hand.set(other);
+                None
+            }
+        };
+        // While the thread ends there is none any more.
+        let taken = AT_HAND.try_with(take).ok().flatten();
+        Self(taken.map_or_else(|| self.0.clone(), ManuallyDrop::new))
+    }
+}
+
+impl Drop for Base {
+    fn drop(&mut self) {
+        // SAFETY: it is taken once.
+        let pool = unsafe { ManuallyDrop::take(&mut self.0) };
+        drop(AT_HAND.try_with(move |at_hand| at_hand.replace(Some(pool))));
     }
 }
 
@@ -65,7 +109,7 @@ impl Way {
 #[derive(Clone)]
 pub(crate) struct Place {
     /// None: the root of the runtime's tree.
-    base: Option<Arc<Pool>>,
+    base: Option<Base>,
     way: Way,
 }
 
@@ -75,7 +119,7 @@ impl Place {
 
     /// The place that has this pool.
     pub(crate) fn of_pool(pool: Pool) -> Self {
-        Self { base: Some(Arc::new(pool)), way: Way::EMPTY }
+        Self { base: Some(Base::new(pool)), way: Way::EMPTY }
     }
 
     /// The place of the call of this index, in the tree of that root.
@@ -96,7 +140,7 @@ impl Place {
     /// There is a place, which nobody uses any more.
     #[inline]
     pub(super) unsafe fn drop_at(place: *const Self) {
-        #[cold]
+        #[inline(never)]
         fn release(place: Place) {
             drop(place);
         }
@@ -109,7 +153,7 @@ impl Place {
 
     /// What the stream of this place is made of.
     pub(crate) fn pool(&self, root: &Pool) -> Pool {
-        let mut pool = self.base.as_deref().unwrap_or(root).clone();
+        let mut pool = self.base.as_ref().map_or(root, |base| &**base.0).clone();
         self.way.indices().for_each(|index| pool.descend(index));
         pool
     }

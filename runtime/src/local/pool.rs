@@ -83,6 +83,7 @@ impl Cpu {
         self.home == home
     }
 
+    #[inline]
     pub(crate) fn push(&self, entry: Entry) {
         self.deque.push(entry);
     }

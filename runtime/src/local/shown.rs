@@ -28,6 +28,7 @@ pub(crate) struct Shown {
 
 impl Shown {
     /// The CPU computes this task from now on, or none.
+    #[inline]
     pub(super) fn set(&self, task: Option<&Task>) {
         let (address, function) = match task {
             Some(task) => (task.running.address(), ptr::from_ref(task.call.function).cast_mut()),

@@ -113,6 +113,10 @@ impl Snapshot {
     pub(crate) fn is_unheld(self) -> bool {
         self.refs() == 0
     }
+    /// It runs, and nobody else knows it.
+    pub(crate) fn is_runners_alone(self) -> bool {
+        self.is_held_by(RUNNING)
+    }
     fn is_free(self) -> bool {
         self.refs() == 0 && self.0 & (ENTRY | RUNNING) == 0
     }
@@ -146,6 +150,7 @@ pub(crate) enum Completed {
 
 impl State {
     /// A task in a queue (`ready`), or one that waits for arguments; held by its entry and one ref.
+    #[inline]
     pub(crate) fn task(ready: bool) -> Self {
         Self(AtomicU64::new(ENTRY | REF | if ready { READY } else { 0 }))
     }
@@ -162,6 +167,7 @@ impl State {
 
     /// Acquire: pairs with the Release in `finish` and `unlock`, so a reader that sees COMPLETE sees
     /// the value.
+    #[inline]
     pub(crate) fn load(&self) -> Snapshot {
         Snapshot(self.0.load(Ordering::Acquire))
     }
@@ -194,6 +200,7 @@ impl State {
     }
 
     /// The holder of the entry claims the task and gives the entry up, in one step.
+    #[inline]
     pub(crate) fn claim_by_entry(&self) -> Claim {
         // Acquire: where ours is the only hold, we see the last touch of those who had others.
         let mut now = self.0.load(Ordering::Acquire);
@@ -243,6 +250,7 @@ impl State {
     }
 
     /// The runner has written the value; `failed`: which is an error.
+    #[inline]
     pub(crate) fn finish(&self, failed: bool) -> Completed {
         let done = if failed { COMPLETE | FAILED } else { COMPLETE };
         // Acquire: as in `claim_by_entry`.

@@ -27,7 +27,7 @@ use crate::function::Call;
 use crate::local::actors::{Identity, Living, Reading, Watcher};
 use crate::local::arguments::{Awaited, Refs, Then};
 use crate::local::caller::Origin;
-use crate::local::cell::{AnyRef, Header, Job, Ref};
+use crate::local::cell::{AnyRef, Header, Job, Promise, Ref};
 use crate::local::counted::{Counted, Weak};
 use crate::local::held_back::{HeldBack, Pass};
 use crate::local::life::{ActorEnd, Life, Terms};
@@ -57,7 +57,7 @@ use self::lease::Lease;
 use self::mail::{Entered, Mail};
 use self::mailbox::{Batch, Take};
 pub(crate) use self::method::Access;
-pub(crate) use self::method::Method;
+pub(crate) use self::method::{Method, MethodOnce};
 pub(crate) use self::turn::Turn;
 
 /// How many calls one turn runs before other work gets its chance.
@@ -81,6 +81,9 @@ pub(crate) enum Left {
     /// It was the last turn, and the strand's hold on itself is the caller's to give up.
     Closed,
 }
+
+/// A job that calls strands of type `S`, and no others.
+pub(crate) trait CallOf<S> {}
 
 /// A kind of actor: where it has its turns, and what is done in them. The type is what belongs to the turn.
 pub(crate) trait Kind<A: Life>: Sized + 'static {
@@ -348,6 +351,21 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         ptr::from_ref(self).addr()
     }
 
+    /// The address, by which `of_call` comes back to the strand.
+    fn exposed(&self) -> usize {
+        ptr::from_ref(self).expose_provenance()
+    }
+
+    /// The strand whose call it is.
+    ///
+    /// # Safety
+    /// The promise is that of a job which is a [`CallOf`] strands of this type, and whoever runs it keeps the strand
+    /// alive for as long as `'a`.
+    unsafe fn of_call<'a, V: Send + Sync + 'static>(call: &Promise<V>) -> &'a Self {
+        // SAFETY: `call_from` has given the call its strand's address, and by the caller's promise that is there.
+        unsafe { &*ptr::with_exposed_provenance(call.home()) }
+    }
+
     fn to_counted(&self) -> Counted<Self> {
         // SAFETY: strands are made by `unstarted`, and we have a borrow of this one.
         unsafe { Counted::of(self) }
@@ -393,24 +411,23 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         Some(StrandHandle(self.to_counted()))
     }
 
-    /// Calls the actor: the job that `make` gives is run in the strand's turn, when that has come and
-    /// `arguments` are complete.
-    pub(crate) fn call<V: Send + Sync + 'static, J: Job<V>>(
+    /// Calls the actor: the job is run in the strand's turn, when that has come and `arguments` are complete.
+    pub(crate) fn call<V: Send + Sync + 'static, J: Job<V> + CallOf<Self>>(
         &self,
-        make: impl FnOnce(*const Self) -> J,
+        job: J,
         arguments: Refs,
         call: Call,
     ) -> Ref<V> {
-        self.call_from(current::origin, None, make, arguments, call)
+        self.call_from(|local| current::origin(local), None, job, arguments, call)
     }
 
     /// As `call`; `origin`: what the call has from its caller, which may be in another process, where it then
     /// `stands_at` that place.
-    pub(crate) fn call_from<V: Send + Sync + 'static, J: Job<V>>(
+    pub(crate) fn call_from<V: Send + Sync + 'static, J: Job<V> + CallOf<Self>>(
         &self,
         origin: impl FnOnce(&Arc<Local>) -> Origin,
         stands_at: Option<Arc<str>>,
-        make: impl FnOnce(*const Self) -> J,
+        job: J,
         arguments: Refs,
         call: Call,
     ) -> Ref<V> {
@@ -422,8 +439,7 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         // What is put back for another try is not ready: it waits for its entry.
         let ready = T::IN_ORDER && !A::AWAY && self.max_task_retries() == 0;
         let origin = origin(&self.local);
-        let job = make(ptr::from_ref(self));
-        let (result, entry) = Ref::task(job, ready, self.address(), origin, call);
+        let (result, entry) = Ref::task(job, ready, self.exposed(), origin, call);
         if let Some(stands_at) = stands_at {
             let _ = result.any().extra().stands_at.set(stands_at);
         }

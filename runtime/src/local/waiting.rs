@@ -20,7 +20,9 @@ const LOOK: Duration = Duration::from_micros(5);
 /// A wait that is over sooner counts as short.
 const SHORT: Duration = Duration::from_micros(200);
 /// How far `wait_all` looks ahead.
-const STRIDE_MAX: usize = 1024;
+pub(crate) const STRIDE_MAX: usize = 1024;
+/// In how many of a list's last refs a wait looks for work that it may do. Lists are most often of one kind.
+const LOOKED_AT: usize = 64;
 
 /// Why a wait ended before the work did.
 #[derive(Debug)]
@@ -90,6 +92,32 @@ fn help_at(local: &Arc<Local>, any: &AnyRef) -> bool {
 
 /// Waits until all of `refs` are complete, or one that has failed and all before it are.
 pub(crate) fn wait_all(refs: &[&AnyRef], deadline: Option<Instant>) -> Result<(), Ended> {
+    wait_part(refs, deadline, &mut Stride::default())
+}
+
+/// How far somebody looks ahead who waits for a long list, part by part. Where tasks are short, waking up for each
+/// costs more than the tasks do: so he looks further ahead as long as waits are short, and step by step where they
+/// are long, so that a failure shows at once.
+pub(crate) struct Stride(usize);
+
+impl Default for Stride {
+    fn default() -> Self {
+        Self(1)
+    }
+}
+
+/// Whether a wait of this thread is its own affair: it runs no task, whose CPU is for others meanwhile, and needs
+/// nothing that is brought here.
+pub(crate) fn is_at_leisure() -> bool {
+    current::task().is_none() && abroad::home().is_none()
+}
+
+/// As `wait_all`, for the next part of a list.
+pub(crate) fn wait_part(
+    refs: &[&AnyRef],
+    deadline: Option<Instant>,
+    Stride(stride): &mut Stride,
+) -> Result<(), Ended> {
     let mut next = First::default();
     if next.pending(refs).is_none() {
         return Ok(());
@@ -102,21 +130,18 @@ pub(crate) fn wait_all(refs: &[&AnyRef], deadline: Option<Instant>) -> Result<()
     if deadline.is_none() {
         help_all(refs, &mut next);
     }
-    // Where tasks are short, waking up for each costs more than the tasks do: look further ahead as
-    // long as waits are short, and step by step where they are long, so that a failure shows at once.
-    let mut stride = 1;
     while let Some(any) = next.pending(refs) {
-        let ahead = refs[(next.index + stride - 1).min(refs.len() - 1)];
-        if stride == 1 || ahead.is_complete() {
+        let ahead = refs[(next.index + *stride - 1).min(refs.len() - 1)];
+        if *stride == 1 || ahead.is_complete() {
             let start = Instant::now();
             wait(any, deadline)?;
-            stride = if start.elapsed() < SHORT { 2 } else { 1 };
+            *stride = if start.elapsed() < SHORT { 2.max(*stride) } else { 1 };
             continue;
         }
         let soon = Instant::now() + SHORT;
         match wait(ahead, Some(deadline.map_or(soon, |deadline| deadline.min(soon)))) {
-            Ok(()) => stride = (stride * 2).min(STRIDE_MAX),
-            Err(Ended::TimedOut) if deadline.is_none_or(|end| Instant::now() < end) => stride = 1,
+            Ok(()) => *stride = (*stride * 2).min(STRIDE_MAX),
+            Err(Ended::TimedOut) if deadline.is_none_or(|end| Instant::now() < end) => *stride = 1,
             Err(ended) => return Err(ended),
         }
     }
@@ -146,7 +171,8 @@ impl First {
 /// Runs what has not begun: on a worker the newest first, as they lie on its deque, while thieves take
 /// the oldest; elsewhere in order.
 fn help_all(refs: &[&AnyRef], next: &mut First) {
-    let Some(local) = refs.iter().rev().find_map(|any| home_of(any)) else { return };
+    let mut last = refs.iter().rev().take(LOOKED_AT);
+    let Some(local) = last.find_map(|any| home_of(any)) else { return };
     let mut run = |any: &AnyRef| {
         next.pending(refs).is_some() && (!any.is_claimable_at(local.home()) || help_at(&local, any))
     };

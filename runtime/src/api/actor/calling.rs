@@ -5,7 +5,7 @@ use crate::api::parameter::Params;
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::Call;
 use crate::local::cell::Ref;
-use crate::local::strand::{Access, HostedCall, HostedHandle, Method, Strand};
+use crate::local::strand::{Access, HostedCall, HostedHandle, Method, MethodOnce, Strand};
 
 /// Calls an actor that computes. Its arguments are kept for another try where there may be one.
 #[inline]
@@ -48,17 +48,10 @@ fn call_strand_by<M: ActorMethod, const SHARED: bool>(
             Err(error) => return strand.refuse(error, call),
         };
         let body = move |actor: Access<'_, M::Actor>, last: bool| body(actor, resolve(last)?);
-        return strand.call(
-            |strand| Method::<M::Actor, _, SHARED>::new(strand, body),
-            arguments,
-            call,
-        );
+        return strand.call(Method::<M::Actor, _, SHARED>::new(body), arguments, call);
     }
-    let mut slots = Some(slots);
-    let body = move |actor: Access<'_, M::Actor>, _: bool| {
-        body(actor, M::Params::resolve(slots.take().expect("the only try comes once"))?)
-    };
-    strand.call(|strand| Method::<M::Actor, _, SHARED>::new(strand, body), arguments, call)
+    let body = move |actor: Access<'_, M::Actor>| body(actor, M::Params::resolve(slots)?);
+    strand.call(MethodOnce::<M::Actor, _, SHARED>::new(body), arguments, call)
 }
 
 /// As `call_strand`, of an actor that waits.
@@ -71,15 +64,13 @@ pub(super) fn call_hosted<M: ActorMethod>(
     let arguments = awaiting::<M::Params>(&slots);
     if strand.max_task_retries() > 0 {
         return match each_try::<M::Params>(slots, M::copiers()) {
-            Ok(resolve) => {
-                strand.call(|strand| HostedCall::new(strand, resolve, M::body()), arguments, call)
-            }
+            Ok(resolve) => strand.call(HostedCall::new(resolve, M::body()), arguments, call),
             Err(error) => strand.refuse(error, call),
         };
     }
     let mut slots = Some(slots);
     let resolve = move |_| M::Params::resolve(slots.take().expect("the only try comes once"));
-    strand.call(|strand| HostedCall::new(strand, resolve, M::body()), arguments, call)
+    strand.call(HostedCall::new(resolve, M::body()), arguments, call)
 }
 
 /// The arguments once more for each try of a call; told that it is the last, it uses them up.

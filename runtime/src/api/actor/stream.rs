@@ -13,7 +13,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::function::{Call, Function, Hop};
 use crate::local::current;
 use crate::local::life::Life;
-use crate::local::strand::{Access, Body, HostedCall, Kind as StrandKind, Method, Strand, Waits};
+use crate::local::strand::{
+    Access, Body, HostedCall, Kind as StrandKind, MethodOnce, Strand, Waits,
+};
 use crate::local::stream::{self, Outlet, Shared};
 
 /// A method that streams, as the calls that its actor's handles offer.
@@ -126,13 +128,12 @@ fn compute<M: ActorStream, const SHARED: bool>(
     }
     let (shared, outlet) = ends::<M, _, _>(strand, call.into(), call)?;
     let arguments = awaiting::<M::Params>(&slots);
-    let (of_producer, mut once) = (Arc::clone(&shared), Some((slots, outlet)));
-    let body = move |actor: Access<'_, M::Actor>, _: bool| {
-        let (slots, outlet) = once.take().expect("the only try comes once");
+    let of_producer = Arc::clone(&shared);
+    let body = move |actor: Access<'_, M::Actor>| {
         begin(actor, (M::Params::resolve(slots)?, outlet), &of_producer)
     };
-    let make = |strand| Method::<M::Actor, _, SHARED>::once(strand, body);
-    Ok(ObjectStream::new(shared, strand.call(make, arguments, call)))
+    let job = MethodOnce::<M::Actor, _, SHARED>::new(body);
+    Ok(ObjectStream::new(shared, strand.call(job, arguments, call)))
 }
 
 /// The stream of an actor that waits.
@@ -151,6 +152,6 @@ fn wait<M: ActorStream>(
         let (slots, outlet) = once.take().expect("the only try comes once");
         Ok((M::Params::resolve(slots)?, outlet))
     };
-    let make = |strand| HostedCall::once(strand, resolve, M::body());
-    Ok(ObjectStream::new(shared, strand.call(make, arguments, call)))
+    let job = HostedCall::once(resolve, M::body());
+    Ok(ObjectStream::new(shared, strand.call(job, arguments, call)))
 }

@@ -52,6 +52,12 @@ impl<T: Send + Sync + 'static> Promise<T> {
         self.header().call
     }
 
+    /// The address of the runtime or of the actor whose task it is.
+    #[inline]
+    pub(crate) fn home(&self) -> usize {
+        self.header().home
+    }
+
     /// The call by the name it goes by.
     pub(crate) fn hop(&self) -> Hop {
         self.header().hop()

@@ -86,7 +86,9 @@ impl RunningTask {
     pub(crate) unsafe fn family_of_children(self, own: &Family) -> FamilyId {
         // SAFETY: by the caller's promise the cell lives.
         let header = unsafe { self.0.as_ref() };
-        own.id(self.address(), header.family, || header.state.load().cancels_children())
+        let is_held = || !header.state.load().is_runners_alone();
+        let is_cancelled = || header.state.load().cancels_children();
+        own.id(self.address(), header.family, is_held, is_cancelled)
     }
 
     /// Whether it was cancelled together with its children, or as one of another's.

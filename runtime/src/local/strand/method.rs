@@ -1,8 +1,10 @@
 //! A call of a strand, as the job of its cell. It runs in the strand's turn only, which is what makes the
 //! state its own; or, where the strand has readers, as one of these.
 
+use std::marker::PhantomData;
+
 use super::turn::State;
-use super::{Strand, Take};
+use super::{CallOf, Strand, Take};
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::cell::{Job, Promise};
 use crate::local::current::{self, Task};
@@ -19,31 +21,40 @@ pub(crate) enum Access<'a, A> {
     Shared(&'a A),
 }
 
-/// A call. `SHARED`: of a method with `&self`.
+/// A call that is tried once. `SHARED`: of a method with `&self`.
+pub(crate) struct MethodOnce<A: Life, B, const SHARED: bool> {
+    body: B,
+    of: PhantomData<fn() -> A>,
+}
+
+/// A call that may be tried again.
 pub(crate) struct Method<A: Life, B, const SHARED: bool> {
-    strand: *const Strand<A>,
     /// It is told whether it runs for the last time, and then uses the arguments up.
     body: B,
     /// Which try this is, counted from 1.
     attempt: u32,
-    /// Whether there is no other.
+    /// Whether there is no other, for others have seen what it did.
     once: bool,
+    of: PhantomData<fn() -> A>,
+}
+
+impl<A: Life, B, const SHARED: bool> MethodOnce<A, B, SHARED> {
+    pub(crate) fn new(body: B) -> Self {
+        const { assert!(!A::AWAY, "where a call may be lost before it begins, it comes once more") };
+        Self { body, of: PhantomData }
+    }
 }
 
 impl<A: Life, B, const SHARED: bool> Method<A, B, SHARED> {
-    /// A call of that strand.
-    pub(crate) fn new(strand: *const Strand<A>, body: B) -> Self {
-        Self { strand, body, attempt: 1, once: false }
+    pub(crate) fn new(body: B) -> Self {
+        Self { body, attempt: 1, once: false, of: PhantomData }
     }
 
-    /// As `new`, of a call that is not run again: others have seen what it did.
-    pub(crate) fn once(strand: *const Strand<A>, body: B) -> Self {
-        Self { once: true, ..Self::new(strand, body) }
+    /// As `new`, of a call that is not run again once it has begun.
+    pub(crate) fn once(body: B) -> Self {
+        Self { once: true, ..Self::new(body) }
     }
 }
-
-// SAFETY: the pointer is followed where the call runs only, and whoever runs it keeps the strand alive.
-unsafe impl<A: Life, B: Send, const SHARED: bool> Send for Method<A, B, SHARED> {}
 
 /// What became of a try.
 enum Tried<T> {
@@ -52,6 +63,39 @@ enum Tried<T> {
     /// It panicked, or the state could not be saved after it; or that was lost in another process, be it before
     /// the call had `begun` there.
     Crashed { why: Error, begun: bool },
+}
+
+impl<A: Life, B, const SHARED: bool> CallOf<Strand<A>> for MethodOnce<A, B, SHARED> {}
+impl<A: Life, B, const SHARED: bool> CallOf<Strand<A>> for Method<A, B, SHARED> {}
+
+impl<A, T, B, const SHARED: bool> Job<T> for MethodOnce<A, B, SHARED>
+where
+    A: Life,
+    T: Send + Sync + 'static,
+    B: FnOnce(Access<'_, A>) -> Result<T> + Send + 'static,
+{
+    const SHARED: bool = SHARED;
+
+    fn run(self, promise: Promise<T>) {
+        // SAFETY: whoever runs us keeps the strand alive.
+        let strand = unsafe { Strand::<A>::of_call(&promise) };
+        match strand.try_call::<T, SHARED>(&promise, 1, self.body) {
+            Tried::Done(result) => promise.complete(result),
+            Tried::Crashed { why, .. } => {
+                let readers = strand.readers().filter(|_| SHARED);
+                match readers {
+                    // SAFETY: the turn is ours, there are no readers, and the try has done with the state.
+                    None => drop(unsafe { strand.crash(why.clone()) }),
+                    // Before anybody sees that, and calls the actor once more.
+                    Some(readers) => readers.set_crash(why.clone()),
+                }
+                promise.complete(Err(why));
+                if readers.is_some() {
+                    strand.nudge();
+                }
+            }
+        }
+    }
 }
 
 impl<A, T, B, const SHARED: bool> Job<T> for Method<A, B, SHARED>
@@ -63,41 +107,33 @@ where
     const SHARED: bool = SHARED;
 
     fn run(mut self, promise: Promise<T>) {
-        // SAFETY: whoever runs us keeps the strand alive.
-        let strand = unsafe { &*self.strand };
+        // SAFETY: as in `MethodOnce`.
+        let strand = unsafe { Strand::<A>::of_call(&promise) };
         let last = self.once || self.attempt > strand.max_task_retries();
-        let readers = strand.readers().filter(|_| SHARED);
-        if let Some(readers) = readers {
-            readers.note(promise.task());
-        }
-        let tried = self.attempt(strand, &promise, last);
-        if let Some(readers) = readers {
-            readers.forget(promise.task());
-        }
-        match (tried, readers) {
+        let body = |actor: Access<'_, A>| (self.body)(actor, last);
+        let tried = strand.try_call::<T, SHARED>(&promise, self.attempt, body);
+        match (tried, strand.readers().filter(|_| SHARED)) {
             (Tried::Done(result), _) => {
                 panics::drop_quietly(self);
                 promise.complete(result);
             }
             (Tried::Crashed { why, begun }, None) => {
-                // SAFETY: the turn is ours, there are no readers, and `attempt` has done with the state.
-                let state = unsafe { &mut *strand.computing().state.get() };
-                // SAFETY: as above.
-                let hold = unsafe { &mut *strand.computing().hold.get() };
-                let lives = hold.crash(state, strand, why.clone(), true);
-                let (why, last) = match &*state {
-                    _ if begun => (why, last || !lives),
+                // SAFETY: the turn is ours, there are no readers, and the try has done with the state.
+                let (lives, ended) = unsafe { strand.crash(why.clone()) };
+                let (why, last) = if begun {
+                    (why, last || !lives)
+                } else if ended {
                     // It fails like all that have not begun.
-                    State::Ended => (strand.why_ended().through(promise.hop()), true),
-                    _ => {
-                        // It comes once more as the same try.
-                        self.attempt -= 1;
-                        (why, false)
-                    }
+                    (strand.why_ended().through(promise.hop()), true)
+                } else {
+                    // It comes once more as the same try.
+                    self.attempt -= 1;
+                    (why, false)
                 };
                 if let Some(entry) = self.end_try(promise, why, last) {
                     strand.come_back();
-                    hold.next.push_front(entry);
+                    // SAFETY: the turn is ours.
+                    unsafe { &mut *strand.computing().hold.get() }.next.push_front(entry);
                 }
             }
             (Tried::Crashed { why, begun }, Some(readers)) => {
@@ -116,21 +152,20 @@ where
     }
 }
 
-impl<A: Life, B, const SHARED: bool> Method<A, B, SHARED> {
-    /// Runs the method.
+impl<A: Life> Strand<A> {
+    /// Runs a method, as try number `attempt` of a call.
     #[inline]
-    fn attempt<T: Send + Sync + 'static>(
-        &mut self,
-        strand: &Strand<A>,
+    fn try_call<T: Send + Sync + 'static, const SHARED: bool>(
+        &self,
         promise: &Promise<T>,
-        last: bool,
-    ) -> Tried<T>
-    where
-        B: FnMut(Access<'_, A>, bool) -> Result<T>,
-    {
-        let Self { attempt, ref mut body, .. } = *self;
-        let shared = SHARED && strand.readers().is_some();
-        let task = Task::new(promise.task(), promise.call(), strand.cpus(), self.strand.addr());
+        attempt: u32,
+        body: impl FnOnce(Access<'_, A>) -> Result<T>,
+    ) -> Tried<T> {
+        let readers = self.readers().filter(|_| SHARED);
+        if let Some(readers) = readers {
+            readers.note(promise.task());
+        }
+        let task = Task::new(promise.task(), promise.call(), self.cpus(), promise.home());
         note::step(promise.number(), EventKind::Started);
         let mut panicked = true;
         let mut not_begun = None;
@@ -142,22 +177,22 @@ impl<A: Life, B, const SHARED: bool> Method<A, B, SHARED> {
             }
             is_lost
         };
-        let result = current::in_task(Task { attempt, shared, ..task }, || {
+        let result = current::in_task(Task { attempt, shared: readers.is_some(), ..task }, || {
             if SHARED {
                 // SAFETY: the turn is ours, or we are a reader, so nobody changes the state.
-                let actor = alive(unsafe { &*strand.computing().state.get() });
-                let result = body(Access::Shared(actor), last);
+                let actor = alive(unsafe { &*self.computing().state.get() });
+                let result = body(Access::Shared(actor));
                 panicked = is_lost();
                 result
             } else {
                 // SAFETY: the turn is ours, and there are no readers.
-                let State::Alive(actor) = (unsafe { &mut *strand.computing().state.get() }) else {
+                let State::Alive(actor) = (unsafe { &mut *self.computing().state.get() }) else {
                     unborn()
                 };
-                let result = body(Access::Alone(actor), last);
+                let result = body(Access::Alone(actor));
                 if !is_lost() {
                     // SAFETY: the turn is ours, and `run_calls` holds no reference into it meanwhile.
-                    unsafe { &mut *strand.computing().hold.get() }.changed(actor)?;
+                    unsafe { &mut *self.computing().hold.get() }.changed(actor)?;
                     panicked = false;
                 }
                 result
@@ -167,10 +202,13 @@ impl<A: Life, B, const SHARED: bool> Method<A, B, SHARED> {
             // It may have shown in what was saved after the call.
             drop(life::take_lost::<A>());
         }
+        if let Some(readers) = readers {
+            readers.forget(promise.task());
+        }
         if let Some(why) = not_begun {
             return Tried::Crashed { why, begun: false };
         }
-        cancelling::note_end(promise, &result, Some(&strand.local));
+        cancelling::note_end(promise, &result, Some(&self.local));
         let result = result.map_err(|error| error.through(promise.hop().tried(attempt)));
         match result {
             Err(why) if panicked => Tried::Crashed { why, begun: true },
@@ -178,6 +216,22 @@ impl<A: Life, B, const SHARED: bool> Method<A, B, SHARED> {
         }
     }
 
+    /// A method has crashed the actor. Whether that is made anew, and whether it has ended.
+    ///
+    /// # Safety
+    /// The caller has the turn, there are no readers, and nobody else is at the state.
+    #[cold]
+    unsafe fn crash(&self, why: Error) -> (bool, bool) {
+        // SAFETY: by the caller's promise.
+        let state = unsafe { &mut *self.computing().state.get() };
+        // SAFETY: as above.
+        let hold = unsafe { &mut *self.computing().hold.get() };
+        let lives = hold.crash(state, self, why, true);
+        (lives, matches!(state, State::Ended))
+    }
+}
+
+impl<A: Life, B, const SHARED: bool> Method<A, B, SHARED> {
     /// The call fails by the crash that it is, or waits for another try by the entry that this gives.
     #[cold]
     fn end_try<T: Send + Sync + 'static>(

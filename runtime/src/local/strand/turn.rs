@@ -71,7 +71,7 @@ impl<A: Life> Kind<A> for Turn<A> {
 
     fn new(seed: A::Seed, terms: Option<&Terms>, place: Place) -> Self {
         let (seed, supervised) = Supervised::of(seed, terms);
-        let hold = Hold { next: Line::new(), birth: Birth::new(place), supervised };
+        let hold = Hold { next: Line::default(), birth: Birth::new(place), supervised };
         let readers = terms.and_then(|terms| terms.max_concurrency);
         Self {
             readers: readers.map(|max| Box::new(Readers::new(max))),
@@ -370,8 +370,11 @@ impl<A: Life> Strand<A> {
     ///
     /// # Safety
     /// The caller has the turn.
+    #[inline]
     unsafe fn run_calls(&self, calls_max: usize, until: Option<&AnyRef>) -> Left {
-        for _ in 0..calls_max {
+        let mut left = calls_max;
+        while left > 0 {
+            left -= 1;
             // SAFETY: the turn is ours. References into it and the state end before a call runs, because the
             // call makes its own: see `method.rs`.
             match unsafe { self.attend() } {
@@ -429,12 +432,23 @@ impl<A: Life> Strand<A> {
     ///
     /// # Safety
     /// The caller has the turn.
+    #[inline]
     unsafe fn has_next(&self) -> Settled {
         // SAFETY: by the caller's promise.
-        let next = &mut unsafe { &mut *self.computing().hold.get() }.next;
-        if !next.is_empty() {
+        if !unsafe { &*self.computing().hold.get() }.next.is_empty() {
             return Settled::Not;
         }
+        // SAFETY: by the caller's promise, and there is none.
+        unsafe { self.fetch() }
+    }
+
+    /// Takes calls out of the mailbox, or else tells what became of the turn.
+    ///
+    /// # Safety
+    /// The caller has the turn, and has run what it took before.
+    unsafe fn fetch(&self) -> Settled {
+        // SAFETY: by the caller's promise.
+        let next = &mut unsafe { &mut *self.computing().hold.get() }.next;
         // SAFETY: by the caller's promise.
         let state = unsafe { &*self.computing().state.get() };
         let (alive, ended) = (matches!(state, State::Alive(_)), matches!(state, State::Ended));

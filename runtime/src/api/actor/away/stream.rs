@@ -116,11 +116,11 @@ pub(in crate::api::actor) fn begin<M: ActorStream>(
                 stream::run_to_end(&of_producer, producer::<M>(actor, &arguments, &outlet))
             };
             let task = if matches!(M::body(), MethodBody::SharedLater(_)) {
-                let make = |strand| Method::<_, _, true>::once(strand, body);
-                strand.call_from(origin, stands_at, make, awaiting, call)
+                let job = Method::<_, _, true>::once(body);
+                strand.call_from(origin, stands_at, job, awaiting, call)
             } else {
-                let make = |strand| Method::<_, _, false>::once(strand, body);
-                strand.call_from(origin, stands_at, make, awaiting, call)
+                let job = Method::<_, _, false>::once(body);
+                strand.call_from(origin, stands_at, job, awaiting, call)
             };
             Ok(ObjectStream::new(shared, task))
         }
@@ -130,8 +130,8 @@ pub(in crate::api::actor) fn begin<M: ActorStream>(
             let ends = (Arc::new(Mutex::new(arguments)), Arc::new(outlet));
             let resolve = move |_| Ok(Ends::<M>::clone(&ends));
             let body = body::<M>(strand.is_concurrent());
-            let make = |strand| HostedCall::once(strand, resolve, body);
-            let task = strand.call_from(origin, stands_at, make, awaiting, call);
+            let job = HostedCall::once(resolve, body);
+            let task = strand.call_from(origin, stands_at, job, awaiting, call);
             Ok(ObjectStream::new(shared, task))
         }
         Kind::Refused(error) => Err(error.clone()),

@@ -16,6 +16,7 @@ use crate::local::job::AsTask;
 use crate::local::life::{self, ActorEnd, Life, Lost};
 use crate::local::pool::Guest;
 use crate::local::queue::Entry;
+use crate::local::strand::CallOf;
 use crate::local::{cancelling, note, panics};
 use crate::millis::Millis;
 use crate::observe::EventKind;
@@ -43,7 +44,6 @@ impl<A, H, T> Body<A, H, T> {
 
 /// A call: a method, and what makes its arguments.
 pub(crate) struct Call<A: Life, R, H, T> {
-    strand: *const Hosted<A>,
     /// It is told whether that is for the last time, and then uses up what it makes them of.
     resolve: R,
     body: Body<A, H, T>,
@@ -55,9 +55,7 @@ pub(crate) struct Call<A: Life, R, H, T> {
     number: u64,
 }
 
-// SAFETY: the pointer is followed in the strand's turn, and after that where the strand is kept. The rest is
-// pointers to functions.
-unsafe impl<A: Life, R: Send, H, T> Send for Call<A, R, H, T> {}
+impl<A: Life, R, H, T> CallOf<Hosted<A>> for Call<A, R, H, T> {}
 
 /// What a method has done when it was called.
 enum Begun<T> {
@@ -87,14 +85,13 @@ impl Fate {
 }
 
 impl<A: Life, R, H, T> Call<A, R, H, T> {
-    /// A call of that strand.
-    pub(crate) fn new(strand: *const Hosted<A>, resolve: R, body: Body<A, H, T>) -> Self {
-        Self { strand, resolve, body, attempt: 1, once: false, number: 0 }
+    pub(crate) fn new(resolve: R, body: Body<A, H, T>) -> Self {
+        Self { resolve, body, attempt: 1, once: false, number: 0 }
     }
 
     /// As `new`, of a call that is not run again: others have seen what it did.
-    pub(crate) fn once(strand: *const Hosted<A>, resolve: R, body: Body<A, H, T>) -> Self {
-        Self { once: true, ..Self::new(strand, resolve, body) }
+    pub(crate) fn once(resolve: R, body: Body<A, H, T>) -> Self {
+        Self { once: true, ..Self::new(resolve, body) }
     }
 }
 
@@ -107,7 +104,7 @@ where
 {
     fn run(mut self, promise: Promise<T>) {
         // SAFETY: we run in the strand's turn, which keeps it alive.
-        let strand = unsafe { &*self.strand };
+        let strand = unsafe { Hosted::<A>::of_call(&promise) };
         let alone = self.body.is_alone();
         if alone && strand.aside.under_way.count() > 0 {
             return self.let_others_end(strand, promise);
@@ -121,7 +118,7 @@ where
         turn.begun += 1;
         self.number = turn.begun;
         let last = self.is_last(strand);
-        let task = Task::new(promise.task(), promise.call(), Millis::default(), self.strand.addr());
+        let task = Task::new(promise.task(), promise.call(), Millis::default(), promise.home());
         let task = Task { attempt: self.attempt, ..task };
         note::step(promise.number(), EventKind::Started);
         let (mut own, mut returned) = (Own::default(), false);
@@ -234,7 +231,7 @@ where
     ) {
         let strand = away.strand().to_counted();
         let (result, mut fate) = polled(&strand, promise.call(), future).await;
-        let task = Task::new(promise.task(), promise.call(), Millis::default(), self.strand.addr());
+        let task = Task::new(promise.task(), promise.call(), Millis::default(), promise.home());
         let result = match result {
             Ok(value) => {
                 let mut returned = false;
@@ -332,7 +329,8 @@ where
                 return self.put_back(promise, "it was cancelled before it ran");
             }
             // SAFETY: this is told in the strand's turn, which keeps it alive.
-            let why = unsafe { &*self.strand }.why_ended().through(promise.hop());
+            let strand = unsafe { Hosted::<A>::of_call(&promise) };
+            let why = strand.why_ended().through(promise.hop());
             panics::drop_quietly(self);
             promise.complete(Err(why));
             None
