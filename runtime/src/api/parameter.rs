@@ -111,7 +111,26 @@ pub struct Slot<H>(Kind<H>);
 pub(crate) enum Kind<H> {
     Value(H),
     Ref(AnyRef, fn(AnyRef) -> Result<H>),
-    List(Vec<AnyRef>, fn(Vec<AnyRef>) -> Result<H>),
+    /// In a box, which keeps small the many arguments that are no lists.
+    List(Box<List<H>>),
+}
+
+/// Refs, and what makes an argument of their values.
+pub(crate) struct List<H> {
+    pub(crate) refs: Vec<AnyRef>,
+    resolve: fn(Vec<AnyRef>) -> Result<H>,
+}
+
+impl<H> List<H> {
+    /// The same once more.
+    pub(crate) fn again(&self) -> Self {
+        Self { refs: self.refs.clone(), resolve: self.resolve }
+    }
+
+    /// The argument. All refs are complete.
+    pub(crate) fn resolve(self) -> Result<H> {
+        (self.resolve)(self.refs)
+    }
 }
 
 impl<H> Slot<H> {
@@ -123,7 +142,8 @@ impl<H> Slot<H> {
         refs: impl IntoIterator<Item = ObjectRef<T>>,
         resolve: fn(Vec<AnyRef>) -> Result<H>,
     ) -> Self {
-        Self(Kind::List(refs.into_iter().map(ObjectRef::into_any).collect(), resolve))
+        let refs = refs.into_iter().map(ObjectRef::into_any).collect();
+        Self(Kind::List(Box::new(List { refs, resolve })))
     }
 
     /// Collects the refs that the task has to wait for.
@@ -131,7 +151,7 @@ impl<H> Slot<H> {
         match &self.0 {
             Kind::Value(_) => {}
             Kind::Ref(any, _) => into.add(any),
-            Kind::List(list, _) => list.iter().for_each(|any| into.add(any)),
+            Kind::List(list) => list.refs.iter().for_each(|any| into.add(any)),
         }
     }
 
@@ -148,7 +168,7 @@ impl<H> Slot<H> {
         Self(match &self.0 {
             Kind::Value(value) => Kind::Value(copy(value)),
             Kind::Ref(any, resolve) => Kind::Ref(any.clone(), *resolve),
-            Kind::List(list, resolve) => Kind::List(list.clone(), *resolve),
+            Kind::List(list) => Kind::List(Box::new(list.again())),
         })
     }
 
@@ -162,7 +182,7 @@ impl<H> Slot<H> {
         match self.0 {
             Kind::Value(value) => Ok(value),
             Kind::Ref(any, resolve) => resolve(any),
-            Kind::List(list, resolve) => resolve(list),
+            Kind::List(list) => list.resolve(),
         }
     }
 }

@@ -94,15 +94,15 @@ fn pack_owned<T: Serialize + Send + 'static>(
     match slot.kind() {
         Kind::Value(value) => packing.value(value),
         Kind::Ref(any, _) if goes_by_id(any, packing) => packing.object(any),
-        Kind::List(list, _) if list.iter().all(|any| goes_by_id(any, packing)) => {
-            packing.list(list)
+        Kind::List(list) if list.refs.iter().all(|any| goes_by_id(any, packing)) => {
+            packing.list(&list.refs)
         }
         // Most often the object is of the very type, and is read where it lies.
         Kind::Ref(any, _) if any.value_type() == TypeId::of::<T>() && coder::is_noted(any) => {
             packing.encoded(any)
         }
         Kind::Ref(any, resolve) => packing.value(&resolve(any.clone())?),
-        Kind::List(list, resolve) => packing.value(&resolve(list.clone())?),
+        Kind::List(list) => packing.value(&list.again().resolve()?),
     }
 }
 
@@ -141,10 +141,10 @@ where
             coder::note::<T>(any);
             packing.object(any)
         }
-        Kind::List(list, _) if list.iter().all(|any| goes_by_id(any, packing)) => {
-            packing.list(list)
+        Kind::List(list) if list.refs.iter().all(|any| goes_by_id(any, packing)) => {
+            packing.list(&list.refs)
         }
-        Kind::List(list, resolve) => packing.value(resolve(list.clone())?.inner()),
+        Kind::List(list) => packing.value(list.again().resolve()?.inner()),
     }
 }
 

@@ -1,10 +1,10 @@
-//! The one allocation that a task, a stored value or a promise is: header, value, and the job until
-//! it has run.
+//! The one allocation that a task, a stored value or a promise is: a header, and the job until it has run,
+//! then in its place the value.
 //!
-//! In memory a [`Cell`] is a [`Header`], which is the same for all, then the value, then the job. So who
+//! In memory a [`Cell`] is a [`Header`], which is the same for all, and then the job or the value. So who
 //! knows no types can use a cell by its header, and by the [`Vtable`] which that names; who knows the
-//! value's type, as a [`Typed`]; and only the table's functions know the job's. Each of these begins with
-//! the one before it, and `repr(C)` keeps it there.
+//! value's type, as a [`Typed`]; and only the table's functions know the job's, which lies there in an
+//! [`Undone`]. Both begin with the header, and `repr(C)` keeps it there.
 //!
 //! The program never sees a cell, but one of these, each of which is a pointer to it and a right:
 //!
@@ -33,7 +33,7 @@ mod unstarted;
 
 use std::any::TypeId;
 use std::cell::UnsafeCell;
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
@@ -258,14 +258,19 @@ struct Vtable {
     shared: bool,
 }
 
-/// The part that all cells with a value of type `T` share, whatever their job.
+/// What a cell with a value of type `T` is once it has that, whatever its job was.
 #[repr(C)]
 struct Typed<T> {
     header: Header,
-    value: UnsafeCell<Value<T>>,
+    /// There from COMPLETE on (S2).
+    value: UnsafeCell<MaybeUninit<Value<T>>>,
 }
 
 impl<T> Typed<T> {
+    fn value(&self) -> *mut Value<T> {
+        self.value.get().cast()
+    }
+
     /// Looks at the value of a complete cell under its lock. None: it is shared; see there.
     fn with_value<R>(&self, look: impl FnOnce(&mut Value<T>) -> R) -> Option<R> {
         let state = &self.header.state;
@@ -276,7 +281,7 @@ impl<T> Typed<T> {
             return None;
         }
         // SAFETY: complete, not shared, and we hold the lock (S2).
-        let value = unsafe { &mut *self.value.get() };
+        let value = unsafe { &mut *self.value() };
         let result = look(value);
         match value {
             Value::Failed(_) if locked.is_stored() => {
@@ -296,17 +301,26 @@ impl<T> Typed<T> {
             return None;
         }
         // SAFETY: it does not change any more while there is a ref (S5).
-        match unsafe { &*self.value.get() } {
+        match unsafe { &*self.value() } {
             Value::Shared(value) => Some(value),
             _ => unreachable!("a shared value sits in an `Arc`"),
         }
     }
 }
 
+/// What a cell is whose job is not done.
 #[repr(C)]
-struct Cell<T, J> {
-    typed: Typed<T>,
-    job: UnsafeCell<ManuallyDrop<J>>,
+struct Undone<J> {
+    header: Header,
+    /// There until the runner takes it out (S1).
+    job: UnsafeCell<MaybeUninit<J>>,
+}
+
+/// The memory of a cell: the value takes the place of the job.
+#[repr(C)]
+union Cell<T, J> {
+    undone: ManuallyDrop<Undone<J>>,
+    typed: ManuallyDrop<Typed<T>>,
 }
 
 /// The work of a task: it runs once, on whichever thread, and completes the promise, then or later.

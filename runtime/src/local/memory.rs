@@ -18,21 +18,29 @@ pub(crate) fn prepare() {
     heap::prepare();
 }
 
-/// Puts what `make` makes into memory of its own. That there is memory first spares a copy.
+/// Puts what `make` makes into memory of its own.
 #[inline]
 pub(crate) fn allocate<T>(make: impl FnOnce() -> T) -> NonNull<T> {
+    allocate_for::<T, T>(make)
+}
+
+/// As `allocate`, of memory for a `T`: `make` makes what lies there at first. That there is memory before spares a
+/// copy.
+#[inline]
+pub(crate) fn allocate_for<T, P>(make: impl FnOnce() -> P) -> NonNull<T> {
+    const { assert!(size_of::<P>() <= size_of::<T>() && align_of::<P>() <= align_of::<T>()) };
     let Some(place) = NonNull::new(heap::allocate::<T>()) else {
         handle_alloc_error(Layout::new::<T>())
     };
-    // SAFETY: the memory is fresh, and has the size and alignment of a `T`.
-    unsafe { place.write(make()) };
+    // SAFETY: the memory is fresh, and has room for a `P`.
+    unsafe { place.cast().write(make()) };
     place
 }
 
 /// Gives memory back, without dropping what is in it.
 ///
 /// # Safety
-/// `place` came from [`allocate`] of the same type, and nobody uses it any more.
+/// `place` came from here, as memory for the same type, and nobody uses it any more.
 pub(crate) unsafe fn deallocate<T>(place: NonNull<T>) {
     // SAFETY: by the caller's promise.
     unsafe { heap::deallocate(place.as_ptr()) };

@@ -92,9 +92,9 @@ impl<T: Send + Sync + 'static> Promise<T> {
     /// The cell was made with a job of type `J`, and the promise came of its entry.
     pub(crate) unsafe fn put_back<J: Job<T>>(self, job: J) -> Result<Entry, (J, Self)> {
         // SAFETY: by the caller's promise, and RUNNING keeps the cell alive.
-        let place = unsafe { Cell::<T, J>::of(self.cell) }.job.get();
+        let place = unsafe { Cell::<T, J>::job(self.cell) };
         // SAFETY: the runner alone touches the job, which it took out before (S1).
-        unsafe { *place = ManuallyDrop::new(job) };
+        unsafe { place.write(job) };
         if !self.header().state.put_back() {
             // SAFETY: we are the runner still, and put the job there just now.
             return Err((unsafe { Cell::<T, J>::take_job(self.cell) }, self));
@@ -130,8 +130,8 @@ impl<T: Send + Sync + 'static> Promise<T> {
         };
         // SAFETY: RUNNING keeps the cell alive, and the promise is the runner's (S1).
         let typed = unsafe { cell.cast::<Typed<T>>().as_ref() };
-        // SAFETY: as above; what is overwritten is `Empty`, which owns nothing.
-        unsafe { typed.value.get().write(value) };
+        // SAFETY: as above; the job that was in its place was taken out.
+        unsafe { typed.value().write(value) };
         // Before anybody can see the value: who has it finds its event.
         note::ended(this.header().number(), failure);
         let state = &this.header().state;

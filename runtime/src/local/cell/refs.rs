@@ -42,8 +42,7 @@ impl<T: Send + Sync + 'static> Ref<T> {
         origin: Origin,
         call: Call,
     ) -> (Self, Entry) {
-        let cell =
-            Cell::<T, _>::allocate(State::task(ready), Value::Empty, job, home, origin, call);
+        let cell = Cell::<T, J>::undone(State::task(ready), job, home, origin, call);
         // SAFETY: the state counts one entry for the queue.
         let entry = unsafe { Entry::from_pointer(cell.cast()) };
         (Self::from_cell(cell), entry)
@@ -56,21 +55,14 @@ impl<T: Send + Sync + 'static> Ref<T> {
         origin: Origin,
         call: Call,
     ) -> (Self, Unstarted<T, J>) {
-        let cell =
-            Cell::<T, _>::allocate(State::task(false), Value::Empty, job, home, origin, call);
+        let cell = Cell::<T, J>::undone(State::task(false), job, home, origin, call);
         (Self::from_cell(cell), Unstarted { cell, marker: PhantomData })
     }
 
     /// A cell that is born with its value.
     pub(crate) fn complete(value: Result<T, Error>, call: Call) -> Self {
-        Self::from_cell(Cell::allocate(
-            State::complete(value.is_err()),
-            value.into(),
-            NoJob,
-            0,
-            Origin::NONE,
-            call,
-        ))
+        let state = State::complete(value.is_err());
+        Self::from_cell(Cell::<T, NoJob>::done(state, value.into(), call))
     }
 
     /// A cell, and the right to complete it; `actor`: the address of the one whose call it is, or 0.
@@ -80,8 +72,7 @@ impl<T: Send + Sync + 'static> Ref<T> {
 
     /// As `promise`, for what is called like a task.
     pub(crate) fn birth(origin: Origin, call: Call, actor: usize) -> (Self, Promise<T>) {
-        let state = State::promise();
-        let cell = Cell::<T, _>::allocate(state, Value::Empty, NoJob, actor, origin, call);
+        let cell = Cell::<T, NoJob>::undone(State::promise(), NoJob, actor, origin, call);
         (Self::from_cell(cell), Promise::of(cell))
     }
 
@@ -143,7 +134,7 @@ impl<T: Send + Sync + 'static> Ref<T> {
         if !state.load().is_shared() && Value::<T>::IS_PLAIN {
             let locked = state.lock();
             // SAFETY: complete, and we hold the lock (S2).
-            let value = unsafe { &*self.typed().value.get() };
+            let value = unsafe { &*self.typed().value() };
             if let Some(bits) = (!locked.is_shared()).then(|| value.copy_of_bits()).flatten() {
                 // The lock and the ref go in one step.
                 let last = state.unlock_and_release_ref();
@@ -194,7 +185,7 @@ impl<T: Send + Sync + 'static> Ref<T> {
             return Err(self);
         }
         // SAFETY: ours is the only ref, so the value is ours (S2).
-        let value = unsafe { &mut *self.typed().value.get() };
+        let value = unsafe { &mut *self.typed().value() };
         let value = std::mem::replace(value, Value::Empty);
         let cell = ManuallyDrop::new(self).any.0;
         // SAFETY: our ref keeps the cell alive.

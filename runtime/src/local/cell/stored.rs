@@ -312,7 +312,7 @@ impl<T: Send + Sync + 'static> Ref<T> {
             Struck::OnDisk(value) => {
                 let value = value.or_else(|why| self.make_again(why));
                 // SAFETY: the value is ours alone (S2).
-                let place = unsafe { &mut *self.typed().value.get() };
+                let place = unsafe { &mut *self.typed().value() };
                 *place = value.map(as_shared::<T>).into_value();
             }
         }

@@ -6,12 +6,12 @@
 
 use std::any::TypeId;
 use std::cell::UnsafeCell;
-use std::mem::{ManuallyDrop, needs_drop};
+use std::mem::{ManuallyDrop, MaybeUninit, needs_drop};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, AtomicU64};
 
 use super::doomed::free;
-use super::{Cell, Header, Job, Promise, Typed, Vtable};
+use super::{Cell, Header, Job, Promise, Typed, Undone, Vtable};
 use crate::error::Error;
 use crate::function::Call;
 use crate::local::caller::Origin;
@@ -43,56 +43,64 @@ impl<T: Send + Sync + 'static, J: Job<T>> Cell<T, J> {
         shared: J::SHARED,
     };
 
-    pub(super) fn allocate(
+    /// One whose job is still to be done.
+    pub(super) fn undone(
         state: State,
-        value: Value<T>,
         job: J,
         home: usize,
         origin: Origin,
         call: Call,
     ) -> NonNull<Header> {
-        let Origin { family, place } = origin;
-        let make = || Self {
-            typed: Typed {
-                header: Header {
-                    vtable: &Self::VTABLE,
-                    state,
-                    waiters: UnsafeCell::default(),
-                    call,
-                    home,
-                    number: AtomicU64::new(0),
-                    family,
-                    place: ManuallyDrop::new(place),
-                    next: AtomicPtr::default(),
-                    extra: AtomicPtr::default(),
-                },
-                value: UnsafeCell::new(value),
-            },
-            job: UnsafeCell::new(ManuallyDrop::new(job)),
+        let make = || Undone {
+            header: Self::header(state, home, origin, call),
+            job: UnsafeCell::new(MaybeUninit::new(job)),
         };
-        memory::allocate(make).cast()
+        memory::allocate_for::<Self, _>(make).cast()
     }
 
-    /// # Safety
-    /// `cell` was made by `allocate` of this very type and lives.
-    pub(super) unsafe fn of<'a>(cell: NonNull<Header>) -> &'a Self {
-        // SAFETY: by the caller's promise, and `repr(C)` puts the header first.
-        unsafe { cell.cast::<Self>().as_ref() }
+    /// One that is born with its value.
+    pub(super) fn done(state: State, value: Value<T>, call: Call) -> NonNull<Header> {
+        let make = || Typed {
+            header: Self::header(state, 0, Origin::NONE, call),
+            value: UnsafeCell::new(MaybeUninit::new(value)),
+        };
+        memory::allocate_for::<Self, _>(make).cast()
     }
 
+    #[inline]
+    fn header(state: State, home: usize, Origin { family, place }: Origin, call: Call) -> Header {
+        Header {
+            vtable: &Self::VTABLE,
+            state,
+            waiters: UnsafeCell::default(),
+            call,
+            home,
+            number: AtomicU64::new(0),
+            family,
+            place: ManuallyDrop::new(place),
+            next: AtomicPtr::default(),
+            extra: AtomicPtr::default(),
+        }
+    }
+
+    /// Where the job is.
+    ///
     /// # Safety
-    /// As for `of`, and the caller is the runner, which calls this once.
-    pub(super) unsafe fn take_job(cell: NonNull<Header>) -> J {
+    /// `cell` was made here, with these very types, and lives.
+    pub(super) unsafe fn job(cell: NonNull<Header>) -> *mut J {
         // SAFETY: by the caller's promise.
-        let this = unsafe { Self::of(cell) };
-        // SAFETY: the runner alone touches the job (S1).
-        let job = unsafe { &mut *this.job.get() };
-        // SAFETY: called once, so the job is still there.
-        unsafe { ManuallyDrop::take(job) }
+        unsafe { cell.cast::<Undone<J>>().as_ref() }.job.get().cast()
     }
 
     /// # Safety
-    /// As for `of`; the caller gives up the entry.
+    /// As for `job`, and the caller is the runner, which calls this once.
+    pub(super) unsafe fn take_job(cell: NonNull<Header>) -> J {
+        // SAFETY: by the caller's promise. The runner alone touches the job (S1), which is there still.
+        unsafe { Self::job(cell).read() }
+    }
+
+    /// # Safety
+    /// As for `job`; the caller gives up the entry.
     unsafe fn execute(entry: Entry) {
         let cell = entry.cast::<Header>();
         // SAFETY: the entry keeps the cell alive.
@@ -147,31 +155,31 @@ impl<T: Send + Sync + 'static, J: Job<T>> Cell<T, J> {
     }
 
     /// # Safety
-    /// As for `of`, and by S2 the caller owns the value.
+    /// As for `job`, and by S2 the caller owns the value.
     unsafe fn drop_value(cell: NonNull<Header>) {
-        // SAFETY: by the caller's promise.
-        let this = unsafe { Self::of(cell) };
+        // SAFETY: by the caller's promise, and every cell of these types is such a one.
+        let typed = unsafe { cell.cast::<Typed<T>>().as_ref() };
         // SAFETY: the value is the caller's (S2).
-        let value = unsafe { &mut *this.typed.value.get() };
+        let value = unsafe { &mut *typed.value() };
         panics::drop_quietly(std::mem::replace(value, Value::Empty));
     }
 
     /// # Safety
-    /// As for `of`, and the cell is complete and held.
+    /// As for `job`, and the cell is complete and held.
     unsafe fn failure(cell: NonNull<Header>) -> Option<Error> {
-        // SAFETY: by the caller's promise.
-        let this = unsafe { Self::of(cell) };
+        // SAFETY: as in `drop_value`.
+        let typed = unsafe { cell.cast::<Typed<T>>().as_ref() };
         let failure = |value: &mut Value<T>| match value {
             Value::Failed(error) => Some(error.clone()),
             _ => None,
         };
-        this.typed.with_value(failure)?
+        typed.with_value(failure)?
     }
 
     /// # Safety
-    /// As for `of`, and nobody else has a hold on the cell (S4). Job and value are gone.
+    /// As for `job`, and nobody else has a hold on the cell (S4). Job and value are gone.
     unsafe fn deallocate(cell: NonNull<Header>) {
-        // SAFETY: the memory came from `allocate`, and nobody else can reach it.
+        // SAFETY: the memory came from `allocate_for`, and nobody else can reach it.
         unsafe { memory::deallocate(cell.cast::<Self>()) };
     }
 }
