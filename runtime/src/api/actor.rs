@@ -459,6 +459,7 @@ impl<A: Actor> ActorCell<A> {
 }
 
 /// The refs that the slots have to wait for. A failed argument shows when the call's turn comes.
+#[inline(always)]
 fn awaiting<P: Params>(slots: &P::Slots) -> Refs {
     let mut awaiting = Awaiting::default();
     P::awaited(slots, &mut awaiting);

@@ -35,6 +35,7 @@ pub(super) fn call_strand<M: ActorMethod>(
     }
 }
 
+#[inline]
 fn call_strand_by<M: ActorMethod, const SHARED: bool>(
     strand: &Strand<M::Actor>,
     slots: <M::Params as Params>::Slots,

@@ -499,6 +499,7 @@ impl<A: Life> Strand<A> {
     ///
     /// # Safety
     /// The caller has the turn.
+    #[inline]
     unsafe fn run_next(&self) -> bool {
         // SAFETY: by the caller's promise; the reference ends before a call runs.
         let next = &mut unsafe { &mut *self.computing().hold.get() }.next;
