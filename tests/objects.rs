@@ -68,6 +68,57 @@ fn the_first_failure_in_order_is_the_one_reported() {
     assert_eq!(get(&refs).unwrap_err().downcast_ref::<String>().unwrap(), "1");
 }
 
+/// Opens the gate when it is cloned.
+struct Opens(mpsc::Sender<()>);
+
+impl Clone for Opens {
+    fn clone(&self) -> Self {
+        let _ = self.0.send(());
+        Self(self.0.clone())
+    }
+}
+
+#[test]
+fn the_first_of_a_long_list_are_taken_while_the_last_are_made() {
+    let runtime = runtime(2);
+    let _entered = runtime.enter();
+    let long = |last: ObjectRef<Opens>, first: Opens| {
+        let mut list = vec![mobula::put(first); 2_000];
+        list.push(last);
+        list
+    };
+    let wait_for = |gate: Gate, open: &mpsc::Sender<()>| {
+        let open = open.clone();
+        mobula::spawn(move || {
+            gate.pass();
+            Opens(open)
+        })
+    };
+    let (gate, open) = Gate::new();
+    let list = long(wait_for(gate, &open), Opens(open));
+    assert_eq!(mobula::get(&list).unwrap().len(), 2_001);
+    let (gate, open) = Gate::new();
+    let list = long(wait_for(gate, &open), Opens(open));
+    assert_eq!(mobula::get(list).unwrap().len(), 2_001);
+}
+
+#[test]
+fn long_lists_keep_their_shape_and_their_first_failure() {
+    let runtime = runtime(2);
+    let _entered = runtime.enter();
+    let squares = || (0..5_000).map(|x| square::remote(x)).collect::<Vec<_>>();
+    let expected: Vec<u64> = (0..5_000).map(|x| x * x).collect();
+    assert_eq!(mobula::get(squares()).unwrap(), expected);
+    assert_eq!(mobula::get(&squares()).unwrap(), expected);
+    let pairs: Vec<_> = squares().chunks(2).map(<[_]>::to_vec).collect();
+    assert_eq!(mobula::get(pairs).unwrap().concat(), expected);
+    let failing = |at: usize| mobula::spawn(move || -> u64 { panic!("number {at}") });
+    let mut list = squares();
+    (list[4_000], list[3_000]) = (failing(4_000), failing(3_000));
+    assert_eq!(mobula::get(&list).unwrap_err().message(), "number 3000");
+    assert_eq!(mobula::get(list).unwrap_err().message(), "number 3000");
+}
+
 #[test]
 fn the_last_ref_moves_and_others_clone() {
     let value = vec![1u8; 1000];

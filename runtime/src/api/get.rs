@@ -47,7 +47,8 @@ pub struct Refs<'a>(SmallVec<[&'a AnyRef; 2]>);
 /// its value up: it is moved out, not cloned, where that was the last ref.
 ///
 /// Called in a task, it first runs the awaited tasks that nobody has begun; while it has to wait,
-/// others compute on its CPU.
+/// others compute on its CPU. Called outside of tasks, it takes the first of a list of more than 1,024 refs while the
+/// last are still to come.
 ///
 /// # Errors
 /// The first failure, in the order of the refs: what made the task fail, or the task it depended on. Called
@@ -106,6 +107,11 @@ fn wait_for_part<R: HasRefs + ?Sized>(
         Ended::TimedOut => Error::new(ErrorKind::Timeout, ""),
         Ended::Never(why) => why,
     })
+}
+
+/// Whether a list is waited for part by part.
+fn may_be_in_parts<T>(list: &[T]) -> bool {
+    list.len() > STRIDE_MAX && waiting::is_at_leisure()
 }
 
 fn describe_timeout<R: HasRefs>(objects: &R, timeout: Duration) -> Error {
@@ -174,7 +180,7 @@ impl<G: Get> Get for Vec<G> {
     /// Part by part, where the list is long: so the first are taken while the last are made, and are in the cache
     /// still.
     fn wait_and_take(self) -> Result<Self::Output> {
-        if self.len() <= STRIDE_MAX || !waiting::is_at_leisure() {
+        if !may_be_in_parts(&self) {
             wait_for(&self, None)?;
             return self.take();
         }
@@ -199,6 +205,21 @@ where
     fn take(self) -> Result<Self::Output> {
         self.iter().map(Get::take).collect()
     }
+    /// As of a vector.
+    fn wait_and_take(self) -> Result<Self::Output> {
+        if !may_be_in_parts(self) {
+            wait_for(self, None)?;
+            return self.take();
+        }
+        let (mut values, mut stride) = (Vec::with_capacity(self.len()), Stride::default());
+        for part in self.chunks(STRIDE_MAX) {
+            wait_for_part(part, None, &mut stride)?;
+            for object in part {
+                values.push(object.take()?);
+            }
+        }
+        Ok(values)
+    }
 }
 
 impl<'l, T: HasRefs> Get for &'l Vec<T>
@@ -208,6 +229,9 @@ where
     type Output = Vec<<&'l T as Get>::Output>;
     fn take(self) -> Result<Self::Output> {
         self.as_slice().take()
+    }
+    fn wait_and_take(self) -> Result<Self::Output> {
+        self.as_slice().wait_and_take()
     }
 }
 
@@ -270,4 +294,22 @@ tuples! {
     (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9)
     (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10)
     (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::Location;
+
+    use super::*;
+    use crate::function::{Call, Function};
+    use crate::local::cell::Ref;
+
+    #[test]
+    #[should_panic(expected = "before it was there")]
+    fn what_is_not_there_is_not_taken() {
+        static FUNCTION: Function = Function::new("f", module_path!(), file!(), line!());
+        let call = Call { function: &FUNCTION, called_at: Location::caller() };
+        let (object, _promise) = Ref::<u64>::promise(call, 0);
+        let _ = ObjectRef::from(object).take();
+    }
 }

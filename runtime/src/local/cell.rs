@@ -18,7 +18,7 @@
 //! Values that are large are also in the books of the object store, which see cells as `stored.rs` shows
 //! them.
 //!
-//! `state.rs` says who may touch what, and its rules S1 to S4 are what the `SAFETY` comments here and in
+//! `state.rs` says who may touch what, and its rules S1 to S6 are what the `SAFETY` comments here and in
 //! the modules below cite.
 
 mod any;
@@ -75,7 +75,8 @@ pub(crate) struct Header {
     pub(super) waiters: UnsafeCell<WaiterList>,
     /// What makes the value, and where the program asked for it.
     call: Call,
-    /// Which runtime's queue the task is in, or which actor's mailbox; only compared, never followed.
+    /// Which runtime's queue the task is in, or which actor's mailbox. Compared, and followed by nobody but the actor's
+    /// calls where they run.
     home: usize,
     /// The task's number in the stream of events; 0 where none is recorded.
     number: AtomicU64,

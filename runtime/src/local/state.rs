@@ -8,8 +8,9 @@
 //! | COMPLETE + RUNNING   | done, telling waiters   | the refs (value); no job       | RUNNING, ENTRY, refs   |
 //! | COMPLETE             | done                    | the refs (value); no job       | ENTRY, refs            |
 //!
-//! S1. Exactly one party at a time has RUNNING; it alone touches the job and writes the value. It either
-//!     completes the cell or puts the job back, and then the cell is as if nobody had begun it.
+//! S1. Exactly one party at a time has RUNNING; it alone touches the job and writes the value, which takes the job's
+//!     place in memory: before COMPLETE there is none to be read. It either completes the cell or puts the job
+//!     back, and then the cell is as if nobody had begun it.
 //! S2. After COMPLETE the value changes only under LOCKED, or by the holder of the only ref.
 //! S3. The waiter list is touched only under LOCKED; nothing is added to it after COMPLETE.
 //! S4. The memory goes when refs is 0 and neither ENTRY nor RUNNING is set, which cannot change back:

@@ -17,6 +17,8 @@ const PREEMPTIONS_MAX: usize = 4;
 const PREEMPTIONS_OF_MANY_MAX: usize = 2;
 /// What the task computes.
 const VALUE: u32 = 7;
+/// What lies in the value's place before.
+const JOB: u32 = 0;
 
 fn check(threads: usize, race: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
@@ -65,7 +67,7 @@ impl Model {
         Arc::new(Self {
             state,
             memory: Memory(UnsafeCell::new(false)),
-            value: UnsafeCell::new(None),
+            value: UnsafeCell::new(Some(JOB)),
             waiters: UnsafeCell::new(Vec::new()),
             runs: AtomicUsize::new(0),
             values_dropped: AtomicUsize::new(0),
@@ -80,7 +82,9 @@ impl Model {
 
     fn drop_value(&self) {
         // SAFETY: by S2 the value is the caller's; loom checks that.
-        if self.value.with_mut(|value| unsafe { &mut *value }.take()).is_some() {
+        let value = self.value.with_mut(|value| unsafe { &mut *value }.take());
+        assert_ne!(value, Some(JOB), "a job was dropped as a value");
+        if value.is_some() {
             self.values_dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -90,7 +94,8 @@ impl Model {
         assert_eq!(self.runs.fetch_add(1, Ordering::Relaxed), 0, "run twice");
         self.memory.assert_alive();
         // SAFETY: by S1 the value is the runner's; loom checks that.
-        self.value.with_mut(|value| unsafe { *value = Some(VALUE) });
+        let before = self.value.with_mut(|value| unsafe { &mut *value }.replace(VALUE));
+        assert_eq!(before, Some(JOB));
         let free = match self.state.finish(false) {
             Completed::Done => false,
             Completed::Free => true,

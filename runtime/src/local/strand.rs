@@ -82,8 +82,11 @@ pub(crate) enum Left {
     Closed,
 }
 
-/// A job that calls strands of type `S`, and no others.
-pub(crate) trait CallOf<S> {}
+/// A job that calls strands of type `S`.
+///
+/// # Safety
+/// It calls no others: by the job it is known what its cell's `home` points to.
+pub(crate) unsafe trait CallOf<S> {}
 
 /// A kind of actor: where it has its turns, and what is done in them. The type is what belongs to the turn.
 pub(crate) trait Kind<A: Life>: Sized + 'static {

@@ -17,7 +17,7 @@ const ABSENT: &str = "the value was given away, or is on disk";
 
 /// The value of a cell.
 pub(crate) enum Value<T> {
-    /// Not yet there, or moved out.
+    /// Moved out.
     Empty,
     Inline(T),
     Shared(Arc<T>),

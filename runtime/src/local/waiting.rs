@@ -19,9 +19,10 @@ const LOOK: Duration = Duration::from_micros(5);
 
 /// A wait that is over sooner counts as short.
 const SHORT: Duration = Duration::from_micros(200);
-/// How far `wait_all` looks ahead.
+/// How far `wait_all` looks ahead, and so the best length of a list's parts.
 pub(crate) const STRIDE_MAX: usize = 1024;
-/// In how many of a list's last refs a wait looks for work that it may do. Lists are most often of one kind.
+/// In how many of a list's last refs a wait outside of tasks looks for work that it may do. Lists are most often of one
+/// kind, and to look at millions of calls of actors would cost as much as to read them.
 const LOOKED_AT: usize = 64;
 
 /// Why a wait ended before the work did.
@@ -42,7 +43,11 @@ pub(crate) fn wait(any: &AnyRef, deadline: Option<Instant>) -> Result<(), Ended>
     if let Some(home) = abroad::home()
         && let Some(brought) = home.bring(&[any], false, deadline)
     {
-        return brought;
+        brought?;
+        if any.is_complete() {
+            return Ok(());
+        }
+        // The way to it has ended, by which it fails any moment now.
     }
     if deadline.is_none() {
         help(any);
@@ -125,7 +130,7 @@ pub(crate) fn wait_part(
     if let Some(home) = abroad::home()
         && let Some(brought) = home.bring(&refs[next.index..], false, deadline)
     {
-        return brought;
+        brought?;
     }
     if deadline.is_none() {
         help_all(refs, &mut next);
@@ -171,7 +176,8 @@ impl First {
 /// Runs what has not begun: on a worker the newest first, as they lie on its deque, while thieves take
 /// the oldest; elsewhere in order.
 fn help_all(refs: &[&AnyRef], next: &mut First) {
-    let mut last = refs.iter().rev().take(LOOKED_AT);
+    let looked_at = if current::task().is_some() { refs.len() } else { LOOKED_AT };
+    let mut last = refs.iter().rev().take(looked_at);
     let Some(local) = last.find_map(|any| home_of(any)) else { return };
     let mut run = |any: &AnyRef| {
         next.pending(refs).is_some() && (!any.is_claimable_at(local.home()) || help_at(&local, any))

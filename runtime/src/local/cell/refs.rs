@@ -133,9 +133,10 @@ impl<T: Send + Sync + 'static> Ref<T> {
         let state = &self.any.header().state;
         if !state.load().is_shared() && Value::<T>::IS_PLAIN {
             let locked = state.lock();
+            let is_ours = locked.is_complete() && !locked.is_shared();
             // SAFETY: complete, and we hold the lock (S2).
-            let value = unsafe { &*self.typed().value() };
-            if let Some(bits) = (!locked.is_shared()).then(|| value.copy_of_bits()).flatten() {
+            let bits = || unsafe { &*self.typed().value() }.copy_of_bits();
+            if let Some(bits) = is_ours.then(bits).flatten() {
                 // The lock and the ref go in one step.
                 let last = state.unlock_and_release_ref();
                 let cell = ManuallyDrop::new(self).any.0;

@@ -65,8 +65,10 @@ enum Tried<T> {
     Crashed { why: Error, begun: bool },
 }
 
-impl<A: Life, B, const SHARED: bool> CallOf<Strand<A>> for MethodOnce<A, B, SHARED> {}
-impl<A: Life, B, const SHARED: bool> CallOf<Strand<A>> for Method<A, B, SHARED> {}
+// SAFETY: it takes its strand to be of that type, and of no other.
+unsafe impl<A: Life, B, const SHARED: bool> CallOf<Strand<A>> for MethodOnce<A, B, SHARED> {}
+// SAFETY: as above.
+unsafe impl<A: Life, B, const SHARED: bool> CallOf<Strand<A>> for Method<A, B, SHARED> {}
 
 impl<A, T, B, const SHARED: bool> Job<T> for MethodOnce<A, B, SHARED>
 where
@@ -82,16 +84,18 @@ where
         match strand.try_call::<T, SHARED>(&promise, 1, self.body) {
             Tried::Done(result) => promise.complete(result),
             Tried::Crashed { why, .. } => {
-                let readers = strand.readers().filter(|_| SHARED);
-                match readers {
-                    // SAFETY: the turn is ours, there are no readers, and the try has done with the state.
-                    None => drop(unsafe { strand.crash(why.clone()) }),
-                    // Before anybody sees that, and calls the actor once more.
-                    Some(readers) => readers.set_crash(why.clone()),
-                }
-                promise.complete(Err(why));
-                if readers.is_some() {
-                    strand.nudge();
+                // The crash comes before anybody sees that, and calls the actor once more.
+                match strand.readers().filter(|_| SHARED) {
+                    None => {
+                        // SAFETY: the turn is ours, there are no readers, and the try has done with the state.
+                        let _ = unsafe { strand.crash(why.clone()) };
+                        promise.complete(Err(why));
+                    }
+                    Some(readers) => {
+                        readers.set_crash(why.clone());
+                        promise.complete(Err(why));
+                        strand.nudge();
+                    }
                 }
             }
         }

@@ -55,7 +55,8 @@ pub(crate) struct Call<A: Life, R, H, T> {
     number: u64,
 }
 
-impl<A: Life, R, H, T> CallOf<Hosted<A>> for Call<A, R, H, T> {}
+// SAFETY: it takes its strand to be of that type, and of no other.
+unsafe impl<A: Life, R, H, T> CallOf<Hosted<A>> for Call<A, R, H, T> {}
 
 /// What a method has done when it was called.
 enum Begun<T> {
