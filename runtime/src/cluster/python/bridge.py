@@ -210,6 +210,7 @@ class Bridge:
             self.engine.go_on(held.sent, id)
 
     def on_put(self, id, carries, payload):
+        self._needed_now(carries)
         try:
             self.adopt(id, self.engine.put(payload, self.handles(carries)))
         except Exception as error:
