@@ -45,6 +45,7 @@ from ray.util.scheduling_strategies import (  # noqa: E402
 )
 
 from .ray_cancelling import Cancelling  # noqa: E402
+from .ray_lending import Lending  # noqa: E402
 from .ray_stream import Reading, Stream  # noqa: E402
 from .ray_worker import MARK, blob, bytes_of, header, put_file  # noqa: E402
 
@@ -153,6 +154,7 @@ class Ray:
         self.actors = {}
         self.cancelling = Cancelling()
         self.losing = Losing(_is_gone)
+        self.lending = Lending()
         self.actor_class = None
         # The way to the driver's actors.
         self.relay = None
@@ -239,7 +241,10 @@ class Ray:
                 raise Failure(outcome.failed("ActorDied", _first_lines(error))) from None
         calls, flat = self._pack([task], sent.bridge)
         # What one caller has asked for may be what another one waits for.
-        relay, caller = self.relay, bytes(task.options["of_actors"])
+        caller, actor = task.options["of_actors"]
+        relay, caller = self.relay, bytes(caller)
+        # Whoever calls may have no handle any more by the time the call gets there.
+        handle = sent.bridge.objects.get(actor)
         with self.lock:
             number = self.upcalls[caller]
             self.upcalls[caller] += 1
@@ -250,7 +255,7 @@ class Ray:
             raise
         sent.task = relay
 
-        def ended(value):
+        def ended(value, _=handle):
             if _failed(value):
                 # It may have failed on its way, and those after it would wait for it.
                 relay.passes.remote(caller, number)
@@ -498,6 +503,9 @@ class Ray:
             raise Failure(refused)
 
     # Objects.
+
+    def lend(self, handle, then):
+        return self.lending.lend(handle, then)
 
     def is_stored(self, handle):
         return handle[0] is None

@@ -146,6 +146,6 @@ while True:
             writer.send(["free", [[carries[0], 1]]])
         else:
             result = FUNCTIONS[name](*arguments)
-        writer.send(["done", id, 0, carried, msgpack.packb(result)])
+        writer.send(["done", id, 0, carried, [], msgpack.packb(result)])
     except Failed as failed:
-        writer.send(["done", id, 1, [], str(failed).encode()])
+        writer.send(["done", id, 1, [], [], str(failed).encode()])
