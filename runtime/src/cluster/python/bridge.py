@@ -91,6 +91,8 @@ class Bridge:
                 if task.actor is None:
                     groups.append(([task], None))
                 else:
+                    if task.carries and not task.needs and self._are_stored(task.carries):
+                        task.hold(self.objects)
                     actor_line = self.actor_lines.setdefault(task.actor, ActorLine(self.fuser))
                     actor_line.add(task)
                     actor_lines[actor_line] = None

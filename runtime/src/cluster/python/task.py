@@ -28,7 +28,7 @@ class Task:
         self.actor = options.get("actor")
         # Of the first of calls that go to an actor together: their place in the order of all that do, from 0.
         self.turn = None
-        # What the bridge keeps for it until it is sent, with how often.
+        # What the bridge keeps for it until it is sent, with how often. Then the call waits for nothing.
         self.held = []
         self.options_key = repr(sorted(options.items())) if options else ""
 
