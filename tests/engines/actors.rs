@@ -181,16 +181,6 @@ fn lost_processes() -> mobula::Result<()> {
     Ok(())
 }
 
-#[remote]
-fn by_name(name: &str) -> mobula::Result<u64> {
-    mobula::get(mobula::get_actor::<Counter>(name)?.add(1))
-}
-
-#[remote]
-fn shared(name: String) -> mobula::Result<u64> {
-    mobula::get(Counter::options().name(name).get_or_create(100).add(1))
-}
-
 pub(crate) fn actor_names(_: Engine) -> mobula::Result<()> {
     let counter = Counter::options().name("c").remote(1);
     assert_eq!(mobula::get(mobula::get_actor::<Counter>("c")?.add(1))?, 2);
@@ -484,113 +474,6 @@ pub(crate) fn actor_options(engine: Engine) -> mobula::Result<()> {
     let counter = Counter::options().max_pending_calls(2).block_when_full().remote(0);
     let totals: Vec<_> = (0..10).map(|_| counter.add(1)).collect();
     assert!(mobula::get(totals)?.into_iter().eq(1..=10));
-    Ok(())
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-struct Team {
-    counters: Vec<ActorHandle<Counter>>,
-}
-
-#[remote]
-fn adds(counter: ActorHandle<Counter>, n: u64) -> mobula::Result<Vec<u64>> {
-    mobula::get((0..n).map(|_| counter.add(1)).collect::<Vec<_>>())
-}
-
-#[remote]
-fn team(start: u64) -> Team {
-    Team { counters: (0..2).map(|i| Counter::remote(start + i)).collect() }
-}
-
-#[remote]
-fn team_value(team: &Team) -> mobula::Result<Vec<u64>> {
-    mobula::get(team.counters.iter().map(|counter| counter.value()).collect::<Vec<_>>())
-}
-
-#[remote]
-fn stops(counter: ActorHandle<Counter>) -> mobula::Result<bool> {
-    let end = counter.watch();
-    mobula::get(counter.stop())?;
-    Ok(matches!(mobula::get(end)?, ActorEnd::Stopped))
-}
-
-struct Keeper(ActorHandle<Counter>);
-
-#[remote]
-impl Keeper {
-    pub fn new(counter: ActorHandle<Counter>) -> Self {
-        Self(counter)
-    }
-
-    pub fn passes_on(&mut self, by: u64) -> mobula::Result<u64> {
-        mobula::get(self.0.add(by))
-    }
-
-    pub fn counter(&self) -> ActorHandle<Counter> {
-        self.0.clone()
-    }
-}
-
-#[remote]
-fn value_of(counter: ActorHandle<Counter>) -> mobula::Result<u64> {
-    mobula::get(counter.value())
-}
-
-/// What it starts is nobody else's, and ends with it.
-#[remote]
-fn watches_its_own() -> mobula::Result<ActorEnd> {
-    let counter = Counter::remote(0);
-    let end = counter.watch();
-    drop(counter);
-    mobula::get(end)
-}
-
-pub(crate) fn actor_handles(engine: Engine) -> mobula::Result<()> {
-    let counter = Counter::remote(0);
-    // A call may wait for a task that waits for another call.
-    let late = counter.add(value_of::remote(&counter));
-    assert_eq!(mobula::get(late)?, 0);
-    assert!(matches!(mobula::get(watches_its_own::remote())?, ActorEnd::Unreachable));
-    // An engine without actors says so.
-    assert_eq!(mobula::get(counter.value())?, 0);
-    // One caller's calls keep their order, and no call is lost between two callers.
-    let lists = mobula::get([adds::remote(&counter, 50), adds::remote(&counter, 50)])?;
-    assert!(lists.iter().all(|list| list.is_sorted()));
-    let mut all = lists.concat();
-    all.sort_unstable();
-    assert!(all.into_iter().eq(1..=100));
-
-    let made = mobula::get(team::remote(10))?;
-    assert_eq!(mobula::get(team_value::remote(made.clone()))?, [10, 11]);
-    assert_eq!(mobula::get(made.counters[1].add(5))?, 16);
-    let stored = mobula::put(made);
-    assert_eq!(mobula::get(team_value::remote(&stored))?, [10, 16]);
-
-    let keeper = Keeper::remote(&counter);
-    assert_eq!(mobula::get(keeper.passes_on(5))?, 105);
-    assert_eq!(mobula::get(keeper.counter())?, counter);
-    let end = counter.watch();
-    drop(counter);
-    assert_eq!(mobula::get(mobula::get(keeper.counter())?.value())?, 105);
-    drop(keeper);
-    if engine == Engine::Ray {
-        // Nobody tells when the last handle on a cluster is gone.
-        assert!(!end.is_ready());
-    } else {
-        assert!(matches!(mobula::get(end)?, ActorEnd::Unreachable));
-    }
-
-    assert!(mobula::get(stops::remote(Counter::remote(1)))?);
-    by_names_in_tasks()
-}
-
-fn by_names_in_tasks() -> mobula::Result<()> {
-    let counter = Counter::options().name("c").remote(1);
-    assert_eq!(mobula::get(by_name::remote("c"))?, 2);
-    assert_eq!(mobula::get(shared::remote("c".to_owned()))?, 3);
-    assert_eq!(mobula::get(counter.value())?, 3);
-    let error = mobula::get(by_name::remote("nobody")).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::ActorDied);
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 mod actor_streams;
 mod actors;
+mod handles;
 mod queued;
 mod side_by_side;
 mod streams;
@@ -93,7 +94,8 @@ const PIECES: &[Piece] = &[
         "actors: `max_concurrency`, `max_pending_calls`, `#[remote(every = ..)]`",
         actors::actor_options,
     ),
-    ("actors: handles in arguments, results and values, actors in tasks", actors::actor_handles),
+    ("actors: handles in arguments, results and values, actors in tasks", handles::calls),
+    ("actors: live while a handle is anywhere, and no longer", handles::lives),
     ("actors: `async fn`", actors::waiting_actors),
     ("actors: `#[remote(stream)]` on methods", actor_streams::streams),
     (

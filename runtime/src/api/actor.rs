@@ -383,7 +383,7 @@ impl<A: Actor> ActorCell<A> {
                 let called = self.call_away::<M>(arguments, current::origin, None, call);
                 called.unwrap_or_else(|error| refused(&error, call))
             }
-            Kind::Far(far) => far.call::<M>(&self.clone().into(), &slots, call),
+            Kind::Far(far) => far.call::<M>(&slots, call),
         }
         .into()
     }
@@ -593,12 +593,7 @@ impl<A: Actor> Arg<Borrowed<ActorHandle<A>>> for &ActorHandle<A> {
 impl<A: Actor> Serialize for ActorHandle<A> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let id = self.cell().id().map_err(serde::ser::Error::custom)?;
-        wire::hold(id, || {
-            if let Kind::Far(far) = &self.cell().0 {
-                far.share();
-            }
-            self.clone()
-        });
+        wire::hold(id, || self.clone());
         id.serialize(serializer)
     }
 }

@@ -76,7 +76,7 @@ struct Load<F: RemoteFn> {
 pub(crate) enum Arguments<P: Params> {
     Slots(P::Slots),
     /// From a worker: bytes, and the objects that are named in them.
-    Forwarded(Vec<ForwardedArgument>, #[expect(dead_code, reason = "kept alive")] Vec<What>),
+    Forwarded(Vec<ForwardedArgument>, Vec<(Uuid, What)>),
 }
 
 impl<P: Params> Arguments<P> {
@@ -98,7 +98,8 @@ impl<P: Params> Arguments<P> {
     pub(crate) fn pack(&self, ports: &P::Ports, packing: &mut Packing<'_>) -> Result<()> {
         match self {
             Self::Slots(slots) => panics::catch(|| P::pack(slots, ports, packing)),
-            Self::Forwarded(arguments, _) => {
+            Self::Forwarded(arguments, keep) => {
+                packing.held.extend(keep.iter().map(|(id, what)| what.clone().held(*id)));
                 let shares = P::shares(ports);
                 let each = &mut arguments.iter().zip(shares);
                 each.try_for_each(|(argument, shares)| argument.pack(shares, packing))

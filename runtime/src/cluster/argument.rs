@@ -38,6 +38,8 @@ pub struct Packing<'a> {
     pub(crate) held: Vec<Held>,
     /// Refs that are passed as such.
     pub(crate) objects: Vec<(Uuid, AnyRef)>,
+    /// The actor whose call it is, where that is elsewhere.
+    pub(crate) to: Option<Uuid>,
     pub(crate) body: &'a mut Body,
     /// Whether refs may be passed although they are not complete, to be resolved over there.
     by_id: bool,
@@ -46,7 +48,14 @@ pub struct Packing<'a> {
 impl<'a> Packing<'a> {
     /// For a worker, from the driver: all refs are complete.
     pub(crate) fn values(body: &'a mut Body) -> Self {
-        Self { arguments: Vec::new(), held: Vec::new(), objects: Vec::new(), body, by_id: false }
+        Self {
+            arguments: Vec::new(),
+            held: Vec::new(),
+            objects: Vec::new(),
+            to: None,
+            body,
+            by_id: false,
+        }
     }
 
     /// For the driver, from a worker: refs go by id, and wait over there.
@@ -60,6 +69,12 @@ impl<'a> Packing<'a> {
 
     pub(crate) fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
         self.written(|sink| wire::encode_to(value, sink))
+    }
+
+    /// The actor whose call it is, as a handle. Whoever calls has one until the call is sent.
+    pub(crate) fn addressed(&mut self, actor: Uuid) -> Result<()> {
+        self.to = Some(actor);
+        self.value(&actor)
     }
 
     /// What `write` writes, with the refs that it gives.
@@ -121,7 +136,7 @@ pub(crate) struct Forwarded {
     pub(crate) id: Uuid,
     pub(crate) arguments: Vec<ForwardedArgument>,
     /// What the ids in the values stand for.
-    pub(crate) keep: Vec<What>,
+    pub(crate) keep: Vec<(Uuid, What)>,
     pub(crate) options: Option<Asked>,
     /// Where it stands in the tree of calls.
     pub(crate) place: Place,

@@ -60,10 +60,10 @@ pub(crate) trait Upstream: Send + Sync {
     fn import(&self, id: Uuid, pending: Box<dyn Pending>);
     /// Notes that this process was given a ref again that it has already.
     fn import_again(&self, id: Uuid);
-    /// Notes that this process has let go of a handle that it was given by that id, and counts by itself.
+    /// Notes that this process has made a handle of that id, which counts by itself.
+    fn take_once(&self, id: Uuid);
+    /// Notes that it has let go of such a handle.
     fn let_go_once(&self, id: Uuid);
-    /// In a driver: a handle is gone that was given as an answer.
-    fn lent_is_back(&self, id: Uuid);
     /// So many more items of the stream of that id are wanted here.
     fn want_items(&self, stream: Uuid, count: usize);
 }

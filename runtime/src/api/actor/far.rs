@@ -4,12 +4,10 @@
 //! done by a handle goes to the driver as a call does: a method under the method's name, the handle being the first
 //! argument, and everything else under that of the actor's type, as a [`Wish`].
 //!
-//! The driver of a program on a cluster is not told by whoever lets go of a handle, since values with handles may be read
-//! by anybody. Only of a handle that a task got by starting or finding the actor, and has passed on to nobody, it is.
+//! Whose call it is, is no handle that is passed on: until the driver has the call, whoever makes it keeps one.
 
 use std::panic::Location;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
@@ -24,6 +22,7 @@ use crate::api::crossing::{self, Arguments};
 use crate::api::parameter::Params;
 use crate::api::port::Way;
 use crate::api::stream::{self, ObjectStream};
+use crate::cluster;
 use crate::cluster::argument::{Forwarded, ForwardedArgument, Packing};
 use crate::cluster::coder;
 use crate::cluster::upstream::{self, Upstream};
@@ -33,24 +32,16 @@ use crate::local::caller::Origin;
 use crate::local::cell::{AnyRef, Ref};
 use crate::local::place::Place;
 use crate::local::{current, default, waiting};
-use crate::{cluster, wire};
 
 /// What this process was given once by that id.
 struct Given {
     upstream: &'static dyn Upstream,
     id: Uuid,
-    /// On a cluster, how the driver is told that a handle is gone which is nobody else's.
-    owned: OnceLock<fn(&'static dyn Upstream, Uuid)>,
-    /// It was passed on.
-    shared: AtomicBool,
 }
 
 impl Drop for Given {
     fn drop(&mut self) {
         self.upstream.let_go_once(self.id);
-        if let Some(tell) = self.owned.get().filter(|_| !*self.shared.get_mut()) {
-            tell(self.upstream, self.id);
-        }
     }
 }
 
@@ -61,13 +52,8 @@ pub(super) struct Far(Arc<Given>);
 impl Far {
     /// Of an id that came from the driver just now.
     pub(super) fn given(upstream: &'static dyn Upstream, id: Uuid) -> Self {
-        let (owned, shared) = (OnceLock::new(), AtomicBool::new(false));
-        Self(Arc::new(Given { upstream, id, owned, shared }))
-    }
-
-    /// The handle is about to be passed on.
-    pub(super) fn share(&self) {
-        self.0.shared.store(true, Ordering::Relaxed);
+        upstream.take_once(id);
+        Self(Arc::new(Given { upstream, id }))
     }
 
     pub(super) fn id(&self) -> Uuid {
@@ -77,7 +63,6 @@ impl Far {
     /// Calls a method of the actor that streams.
     pub(super) fn stream<M: ActorStream>(
         &self,
-        handle: &ActorHandle<M::Actor>,
         slots: &<M::Params as Params>::Slots,
         call: Call,
     ) -> Result<ObjectStream<M::Item>> {
@@ -87,7 +72,7 @@ impl Far {
             return Err(stream_stays(call));
         }
         let pack = |packing: &mut Packing<'_>| {
-            packing.value(&Addressed(handle))?;
+            packing.addressed(self.id())?;
             M::Params::pack(slots, &ports, packing)
         };
         stream::far::begin(
@@ -101,7 +86,6 @@ impl Far {
     /// Calls a method of the actor.
     pub(super) fn call<M: ActorMethod>(
         &self,
-        handle: &ActorHandle<M::Actor>,
         slots: &<M::Params as Params>::Slots,
         call: Call,
     ) -> Ref<M::Output> {
@@ -110,7 +94,7 @@ impl Far {
             return Ref::complete(Err(stays::<M::Actor>().through(call)), call);
         };
         let pack = |packing: &mut Packing<'_>| {
-            packing.value(&Addressed(handle))?;
+            packing.addressed(self.id())?;
             M::Params::pack(slots, &ports, packing)
         };
         crossing::send_upstream(self.0.upstream, registered, pack, way, None, call, &place)
@@ -127,17 +111,6 @@ fn stream_stays(call: Call) -> Error {
          program's own process only: return its items from a method, or use the engine `processes`"
     );
     Error::new(ErrorKind::Engine, message)
-}
-
-/// A handle on the way to the driver, as whose call it is.
-struct Addressed<'a, A: Actor>(&'a ActorHandle<A>);
-
-impl<A: Actor> Serialize for Addressed<'_, A> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let id = self.0.cell().id().map_err(serde::ser::Error::custom)?;
-        wire::hold(id, || self.0.clone());
-        id.serialize(serializer)
-    }
 }
 
 /// Why the actors of a type are none that leave their process.
@@ -158,18 +131,20 @@ enum Wish<A: Actor> {
         taken: Taken,
     },
     Find(ActorName),
-    Kill(#[serde(serialize_with = "as_addressed")] ActorHandle<A>),
-    Stop(#[serde(serialize_with = "as_addressed")] ActorHandle<A>),
-    Watch(#[serde(serialize_with = "as_addressed")] ActorHandle<A>),
-    /// Nobody has the handle any more that came with what was asked for.
-    LetGo(Uuid),
+    Kill(ActorHandle<A>),
+    Stop(ActorHandle<A>),
+    /// Tell how it ends, which would not be if this kept a handle.
+    Watch(#[serde(serialize_with = "as_id")] ActorHandle<A>),
+    /// Nothing: whoever asks has a handle until this is there, and all that was asked before.
+    Stay(ActorHandle<A>),
 }
 
-fn as_addressed<A: Actor, S: Serializer>(
+fn as_id<A: Actor, S: Serializer>(
     handle: &ActorHandle<A>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    Addressed(handle).serialize(serializer)
+    let id = handle.cell().id().map_err(serde::ser::Error::custom)?;
+    id.serialize(serializer)
 }
 
 /// Asks the driver for something.
@@ -209,25 +184,7 @@ pub(super) fn start<A: Actor>(
     let ports = A::crossing().ok_or_else(stays::<A>)?.ports;
     let further = |packing: &mut Packing<'_>| A::Params::pack(slots, &ports, packing);
     let wish = Wish::<A>::Start { config: config.cloned(), taken };
-    Ok(own(answered(ask(upstream, &wish, further, call, &place)?)?))
-}
-
-/// A handle that the driver gave to this process only.
-fn own<A: Actor>(handle: ActorHandle<A>) -> ActorHandle<A> {
-    if let Kind::Far(Far(given)) = &handle.cell().0
-        && cluster::is_over_bridge()
-    {
-        let _ = given.owned.set(let_go::<A>);
-    }
-    handle
-}
-
-/// Tells the driver that such a handle is gone.
-fn let_go<A: Actor>(upstream: &'static dyn Upstream, id: Uuid) {
-    let call = Call { function: A::function(), called_at: Location::caller() };
-    // If it cannot be told, the driver is gone, and the actor with it.
-    let told = ask::<A, ()>(upstream, &Wish::LetGo(id), |_| Ok(()), call, &Place::ROOT);
-    drop(told);
+    answered(ask(upstream, &wish, further, call, &place)?)
 }
 
 /// The actor of that name.
@@ -237,7 +194,7 @@ pub(super) fn find<A: Actor>(
 ) -> Result<ActorHandle<A>> {
     let call = Call { function: A::function(), called_at: Location::caller() };
     let wish = Wish::<A>::Find(name.clone());
-    Ok(own(answered(ask(upstream, &wish, |_| Ok(()), call, &Place::ROOT)?)?))
+    answered(ask(upstream, &wish, |_| Ok(()), call, &Place::ROOT)?)
 }
 
 /// What is done by a handle of any actor.
@@ -257,7 +214,11 @@ pub(super) fn control<A: Actor>(handle: &ActorHandle<A>, what: &Control, call: C
 
 /// Tells how the actor has ended.
 pub(super) fn watch<A: Actor>(handle: &ActorHandle<A>, call: Call) -> Ref<ActorEnd> {
-    asked(Wish::Watch(handle.clone()), call)
+    let end = asked(Wish::Watch(handle.clone()), call);
+    if cluster::is_over_bridge() {
+        drop(asked::<A, ()>(Wish::Stay(handle.clone()), call));
+    }
+    end
 }
 
 fn asked<A: Actor, T>(wish: Wish<A>, call: Call) -> Ref<T>
@@ -313,12 +274,7 @@ pub(super) fn wish<A: Actor>(forwarded: Forwarded) -> AnyRef {
         }
         Ok(Wish::Stop(handle)) => noted(handle.cell().stop_from(called_at).into_inner()),
         Ok(Wish::Watch(handle)) => noted(handle.cell().watch_from(called_at).into_inner()),
-        Ok(Wish::LetGo(id)) => {
-            if let Some(upstream) = upstream::upstream() {
-                upstream.lent_is_back(id);
-            }
-            noted(Ref::complete(Ok(()), call))
-        }
+        Ok(Wish::Stay(_)) => noted(Ref::complete(Ok(()), call)),
         Err(error) => noted(Ref::<()>::complete(Err(error), call)),
     };
     named(granted, id)

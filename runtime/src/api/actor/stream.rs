@@ -82,7 +82,7 @@ impl<A: Actor> ActorCell<A> {
                 let arguments = Arguments::Slots(slots);
                 away::stream::<M>(self, arguments, current::origin, None, call)
             }
-            (Kind::Far(far), _) => far.stream::<M>(&self.clone().into(), &slots, call),
+            (Kind::Far(far), _) => far.stream::<M>(&slots, call),
             (Kind::Refused(error), _) => Err(error.clone()),
         };
         started.unwrap_or_else(|error| ObjectStream::failed(error, call))

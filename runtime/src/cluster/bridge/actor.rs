@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::cluster::argument::{Asked, Packing, What};
 use crate::cluster::bridge::call::{ActorCall, OfActor};
-use crate::cluster::bridge::client::{Carried, Client};
+use crate::cluster::bridge::client::{Client, Unread};
 use crate::cluster::calls::{self, Calls, End, News};
 use crate::cluster::detached::Found;
 use crate::cluster::frame::{About, Ended};
@@ -70,7 +70,7 @@ fn gone(text: &str) -> Error {
 
 impl Place {
     /// An answer has come.
-    pub(super) fn answered(&self, ticket: Ticket, bytes: &[u8], carried: Carried) {
+    pub(super) fn answered(&self, ticket: Ticket, bytes: &[u8], unread: Unread) {
         let Answered { how, exits, outcome } = match wire::decode(bytes) {
             Ok(answered) => answered,
             Err(error) => return self.failed(ticket, Failed::from(&error)),
@@ -82,7 +82,7 @@ impl Place {
             let _entered = current::enter(local);
             actor.end_at_once(ActorEnd::Exited);
         }
-        let kept = vec![What::Handle(Arc::new(carried))];
+        let kept = vec![What::Handle(Arc::new(unread))];
         let reply = Reply { outcome: outcome.map(ByteBuf::into_vec), kept };
         self.calls.end(ticket, End::Done { reply, how });
     }

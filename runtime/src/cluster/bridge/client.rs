@@ -2,7 +2,8 @@
 //!
 //! The other side tells how each call ended, with the value where it is small. A large one stays on the cluster
 //! until somebody waits for it here: as an argument of another call it never comes. Each id is counted as often
-//! as it was told, and when the last ref of this process is gone, so many are given back.
+//! as it was told, and when the last ref of this process is gone, so many are given back; see `inside.rs` for those that
+//! come and go inside of values.
 //!
 //! No lock is held while a value is decoded or dropped, which is the program's code.
 
@@ -29,11 +30,15 @@ use crate::error::{Error, ErrorKind, Failed, Result};
 use crate::local::cell::AnyRef;
 use crate::local::ids;
 use crate::local::waiting::Ended;
-use crate::local::{Local, abroad, pool};
-use crate::wire::{self, Held};
+use crate::local::{Local, pool};
+use crate::wire;
 
+mod inside;
 mod items;
 mod ways;
+
+pub(super) use self::inside::Unread;
+use self::inside::{Inside, Lent};
 
 /// Who waits for an object.
 enum Wait {
@@ -46,6 +51,10 @@ enum Wait {
 struct Import {
     /// How often this process was told the id.
     count: u32,
+    /// In how much of what was told it may be and was not read.
+    unread: u32,
+    /// How many handles this process has of it, if it is an actor.
+    handles: u32,
     /// Gone when the value has come.
     pending: Option<Wait>,
     /// Somebody here waits for it.
@@ -56,6 +65,8 @@ struct Import {
     remote: bool,
     /// What the call that makes it needs, for the way of a failure.
     needs: Vec<AnyRef>,
+    /// Handles that it was given.
+    lent: Unread,
     /// How often that call may be tried.
     tries_max: u32,
 }
@@ -78,16 +89,11 @@ struct State {
     children: Vec<Uuid>,
     stops: bool,
     looks_due: usize,
-    /// In a driver: its runtime, once that has called something; and the handles of actors that others were given.
+    /// What is given back, while that goes with something else.
+    given_back: Option<Vec<(message::Id, u32)>>,
+    /// In a driver: its runtime, once that has called something; and the handles of actors that others have.
     local: Weak<Local>,
     lent: HashMap<Uuid, Lent>,
-}
-
-/// A handle of an actor that others have.
-struct Lent {
-    handle: Held,
-    /// How many tell when they have let go of it. None: there are some who do not.
-    count: Option<u32>,
 }
 
 /// This process's end of the bridge.
@@ -168,9 +174,23 @@ impl Client {
 
     /// Gives refs back, each by its id and how often that was told.
     fn free(&self, freed: impl IntoIterator<Item = (message::Id, u32)>) {
-        if let Ok(sender) = self.sender() {
+        let freed = freed.into_iter().filter(|(_, count)| *count > 0);
+        let mut state = self.lock();
+        if let Some(given_back) = &mut state.given_back {
+            return given_back.extend(freed);
+        }
+        let sender = state.sender.clone();
+        drop(state);
+        if let Some(sender) = sender {
             sender.free(freed);
         }
+    }
+
+    /// What this process gives back while `drops` runs, which is then not sent by itself.
+    pub(super) fn given_back(&self, drops: impl FnOnce()) -> Vec<(message::Id, u32)> {
+        self.lock().given_back = Some(Vec::new());
+        drops();
+        self.lock().given_back.take().unwrap_or_default()
     }
 
     /// Something was told of objects.
@@ -189,13 +209,11 @@ impl Client {
         News { id, carries, outcome }: News,
         free: &mut Vec<(message::Id, u32)>,
     ) {
-        self.deliver(&carries);
+        let unread = self.deliver(carries);
         let mut state = self.lock();
         let stream = state.streams.remove(&id);
-        let Some(import) = state.imports.get_mut(&id) else {
-            drop(state);
-            return self.drop_undecoded(&carries);
-        };
+        let Some(import) = state.imports.get_mut(&id) else { return };
+        let lent = std::mem::take(&mut import.lent);
         if outcome == Told::Remote {
             import.remote = true;
             let fetch = import.wanted && import.pending.is_some();
@@ -214,7 +232,7 @@ impl Client {
                 let Import { needs, count, .. } = state.imports.remove(&id).unwrap_or_default();
                 drop(state);
                 free.push((message::id(id), count));
-                return self.told_of_call(&place, ticket, outcome, &needs, carries);
+                return self.told_of_call(&place, ticket, outcome, &needs, unread);
             }
             Some(Wait::Cell(pending)) => Some(pending),
             None => None,
@@ -223,6 +241,7 @@ impl Client {
         let needs = std::mem::take(&mut import.needs);
         let tries_max = import.tries_max.max(1);
         drop(state);
+        drop(lent);
         if stream.is_some() {
             self.sweep();
         }
@@ -247,7 +266,6 @@ impl Client {
                 Told::Remote => unreachable!("it was seen to above"),
             }
         }
-        self.drop_undecoded(&carries);
     }
 
     /// Something was told of a call of an actor.
@@ -257,10 +275,10 @@ impl Client {
         ticket: Ticket,
         outcome: Told,
         needs: &[AnyRef],
-        carries: Vec<Uuid>,
+        unread: Unread,
     ) {
         match outcome {
-            Told::Value(bytes) => place.answered(ticket, &bytes, Carried { client: self, carries }),
+            Told::Value(bytes) => place.answered(ticket, &bytes, unread),
             Told::Error { encoded, .. } => place.failed(ticket, failure(&encoded, Some(needs))),
             Told::Failed { kind, text } => {
                 let failed = way_of(needs).unwrap_or_else(|| Failed::from(&Error::new(kind, text)));
@@ -325,22 +343,6 @@ impl Client {
         self.send_call(id, head, pack, asks, import)
     }
 
-    /// Refs came inside of a value.
-    pub(super) fn deliver(&self, carries: &[Uuid]) {
-        let mut state = self.lock();
-        for id in carries {
-            state.imports.entry(*id).or_default().count += 1;
-        }
-    }
-
-    /// Gives back those refs that came in a value and that nobody made one of.
-    pub(super) fn drop_undecoded(&self, carries: &[Uuid]) {
-        carries
-            .iter()
-            .filter(|id| !ids::is_there(id))
-            .for_each(|id| abroad::Home::let_go(self, id));
-    }
-
     /// Cancels what the call that runs here has submitted and will submit, as it was cancelled itself.
     pub(super) fn cancel_children(&self) {
         let mut state = self.lock();
@@ -359,69 +361,13 @@ impl Client {
         state.stops = false;
     }
 
-    /// Lets the cluster know an object of this process, value and all.
-    fn export(&self, id: Uuid, any: &AnyRef) -> Result<()> {
-        if self.lock().imports.contains_key(&id) {
-            return Ok(());
-        }
-        if !any.is_complete() {
-            // A part of what a call returns: the call's result has to be here first.
-            let _ = crate::local::waiting::wait(any, None);
-        }
-        let sender = self.sender()?;
-        let mut value = sender.parcel();
-        let mut held = coder::encode(any, &mut value)?;
-        let carries = self.export_held(&mut held)?;
-        self.lock().imports.entry(id).or_default().count += 1;
-        sender.send_with(4, &("put", message::id(id), carries), value);
-        Ok(())
-    }
-
-    /// The same, for those refs that are inside of values, whose ids it gives. Handles of actors are kept, for good.
-    pub(super) fn export_held(&self, held: &mut Vec<Held>) -> Result<Vec<message::Id>> {
-        self.export_and_lend(held, false)
-    }
-
-    /// As `export_held`; `tells`: whoever gets the handles tells when they are gone.
-    fn export_and_lend(&self, held: &mut Vec<Held>, tells: bool) -> Result<Vec<message::Id>> {
-        let (mut inside, mut handles) = (Vec::new(), Vec::new());
-        for one in std::mem::take(held) {
-            let known = self.lock().imports.contains_key(&one.id);
-            match ids::find(one.id) {
-                _ if known => {}
-                Some(any) => self.export(one.id, &any)?,
-                None => {
-                    handles.push(one);
-                    continue;
-                }
-            }
-            inside.push(message::id(one.id));
-            held.push(one);
-        }
-        // In a program on the cluster, they are the driver's.
-        if !self.blocks && !handles.is_empty() {
-            let mut state = self.lock();
-            for handle in std::mem::take(&mut handles) {
-                if let Some(lent) = state.lent.get_mut(&handle.id) {
-                    lent.count = lent.count.filter(|_| tells).map(|count| count + 1);
-                    handles.push(handle);
-                } else {
-                    let lent = Lent { count: tells.then_some(1), handle };
-                    state.lent.insert(lent.handle.id, lent);
-                }
-            }
-        }
-        Ok(inside)
-    }
-
     /// A task on the cluster asks for something that is done with actors.
-    pub(super) fn upcall(&'static self, caller: Uuid, run: Run) {
-        self.deliver(&run.carries);
+    pub(super) fn upcall(&'static self, caller: Uuid, mut run: Run) {
+        let unread = self.deliver(std::mem::take(&mut run.carries));
         let local = self.lock().local.upgrade();
         match local {
-            Some(local) => self.upcalls.take(self, local, caller, run),
+            Some(local) => self.upcalls.take(self, local, caller, (run, unread)),
             None => {
-                self.drop_undecoded(&run.carries);
                 // If the cluster is gone, so is whoever waits.
                 let _ = self.answer(run.id, Err(pool::shut_down_before("it began")));
             }
@@ -445,8 +391,9 @@ impl Client {
                 (1, Parcel::from(failed), Vec::new())
             }
         };
-        let inside = self.export_and_lend(&mut held, true)?;
-        sender.send_with(5, &("done", message::id(id), status, inside), payload);
+        let inside = self.export_held(&mut held)?;
+        sender.send_with(5, &("done", message::id(id), status, &inside.ids), payload);
+        drop((held, inside));
         Ok(())
     }
 
@@ -511,7 +458,7 @@ impl Client {
         state.unasked.extend(kept);
         let mut ended = Vec::new();
         for id in gone {
-            if let Some(import) = state.imports.remove(&id) {
+            if let Some(import) = state.take(&id) {
                 ended.push((id, import));
             }
         }
@@ -585,7 +532,7 @@ impl Client {
         id: Uuid,
         head: Head,
         pack: &mut dyn FnMut(&mut Packing<'_>) -> Result<()>,
-        asks: Asks,
+        mut asks: Asks,
         import: Import,
     ) -> Result<()> {
         let Head { name: function, options, stands_at, place, of_actor } = head;
@@ -593,9 +540,12 @@ impl Client {
         let mut body = Body::new(None);
         let mut packing = Packing::ids(&mut body);
         pack(&mut packing)?;
-        let Packing { arguments, mut held, objects, .. } = packing;
+        let Packing { arguments, mut held, objects, to, .. } = packing;
+        if let Some((_, actor)) = &mut asks.of_actors {
+            *actor = to.map(message::id);
+        }
         objects.iter().try_for_each(|(id, any)| self.export(*id, any))?;
-        let carries = self.export_held(&mut held)?;
+        let Inside { ids: carries, lent } = self.export_held(&mut held)?;
         let mut needs: Vec<Uuid> = objects.iter().map(|(id, _)| *id).collect();
         needs.sort_unstable();
         needs.dedup();
@@ -606,7 +556,7 @@ impl Client {
         crate::cluster::frame::write(&head, &body.take(), &mut call)?;
         call.close();
         let needs = objects.into_iter().map(|(_, any)| any).collect();
-        self.lock().imports.insert(id, Import { needs, ..import });
+        self.lock().imports.insert(id, Import { needs, lent, ..import });
         sender.call((message::id(id), name, call, need_ids, carries, asks));
         drop(held);
         // Only what was sent can be cancelled.
@@ -631,24 +581,6 @@ impl Client {
     pub(super) fn take_back(&self, place: Uuid, calls: &[Uuid], begun: bool) {
         let calls: Vec<_> = calls.iter().copied().map(message::id).collect();
         self.send(&("take_back", message::id(place), calls, begun));
-    }
-}
-
-/// Refs that came in a value, which is kept until somebody reads it.
-pub(super) struct Carried {
-    client: &'static Client,
-    carries: Vec<Uuid>,
-}
-
-impl Carried {
-    pub(super) fn new(client: &'static Client, carries: Vec<Uuid>) -> Self {
-        Self { client, carries }
-    }
-}
-
-impl Drop for Carried {
-    fn drop(&mut self) {
-        self.client.drop_undecoded(&self.carries);
     }
 }
 

@@ -23,7 +23,7 @@ use uuid::Uuid;
 use crate::cluster::argument::unfit;
 use crate::cluster::bridge::actor::Answered;
 use crate::cluster::bridge::blocks::Blocks;
-use crate::cluster::bridge::client::Client;
+use crate::cluster::bridge::client::{Client, Unread};
 use crate::cluster::bridge::kept::Kept;
 use crate::cluster::bridge::link::{self, Sender};
 use crate::cluster::bridge::message::{self, Incoming, Run};
@@ -193,7 +193,7 @@ impl Hosted {
         };
         let mut held = held;
         let inside = self.client.export_held(&mut held)?;
-        self.sender.send_with(5, &("item", message::id(id), status, inside), payload);
+        self.sender.send_with(5, &("item", message::id(id), status, &inside.ids), payload);
         Ok(())
     }
 }
@@ -330,15 +330,15 @@ fn serve_until_the_end(ends: HostEnds) -> Result<()> {
 fn hear(
     mut reader: link::Reader<UnixStream>,
     hosted: &'static Hosted,
-    calls: &Queue<Run>,
+    calls: &Queue<(Run, Unread)>,
 ) -> Result<()> {
     while let Some(message) = reader.next()? {
         match message {
             Incoming::Run(run) => {
-                hosted.client.deliver(&run.carries);
+                let unread = hosted.client.deliver(run.carries.clone());
                 hosted.now().queued.insert(run.id, false);
                 // Only the end of the process ends the thread that takes them.
-                let _ = calls.send(run);
+                let _ = calls.send((run, unread));
             }
             Incoming::Done(news) => hosted.client.told(news),
             Incoming::Fetched(news) => hosted.client.told(vec![news]),
@@ -349,6 +349,7 @@ fn hear(
             Incoming::Started { .. }
             | Incoming::Refused { .. }
             | Incoming::Lost(..)
+            | Incoming::Back(..)
             | Incoming::Upcall(..) => {
                 return Err(message::garbled("it came at the wrong time"));
             }
@@ -357,13 +358,17 @@ fn hear(
     Ok(())
 }
 
-fn run_all(hosted: &'static Hosted, sender: &Sender, calls: &Receiver<Run>) -> Result<()> {
+fn run_all(
+    hosted: &'static Hosted,
+    sender: &Sender,
+    calls: &Receiver<(Run, Unread)>,
+) -> Result<()> {
     let mut kept = Kept::default();
     let mut gone = None;
-    while let Ok(run) = calls.recv() {
-        let (id, carries, sender) = (run.id, run.carries.clone(), sender.clone());
+    while let Ok((run, unread)) = calls.recv() {
+        let (id, sender) = (run.id, sender.clone());
         let (ticket, stops) = begin(hosted, id);
-        let report = Report { hosted, sender, id, ticket, carries, of_actor: false };
+        let report = Report { hosted, sender, id, ticket, unread, of_actor: false };
         match unpack(run, &kept) {
             Ok(unpacked) if unpacked.is_in_turn() => {
                 run_in_turn(report, unpacked, &mut kept, stops, &mut gone)?;
@@ -485,6 +490,8 @@ fn run_one(mut report: Report, unpacked: Unpacked, kept: &mut Kept) -> Result<bo
             kept.keep(id, object, bytes);
         }
     }
+    // They may have handles inside.
+    drop(objects);
     let crashed = ended.how.crashed;
     report.end(ended, out).map(|()| crashed)
 }
@@ -495,8 +502,8 @@ pub(crate) struct Report {
     sender: Sender,
     id: Uuid,
     ticket: Ticket,
-    /// The refs that came with it.
-    carries: Vec<Uuid>,
+    /// What is inside of its arguments.
+    unread: Unread,
     of_actor: bool,
 }
 
@@ -515,10 +522,9 @@ impl Report {
     /// The call was not begun, for the actor is gone.
     fn not_begun(self, why: &str) {
         self.leave();
-        let Self { hosted, sender, id, carries, .. } = self;
-        let nothing: [message::Id; 0] = [];
-        sender.send(&("done", message::id(id), message::LOST, nothing, (false, why)));
-        hosted.client.drop_undecoded(&carries);
+        let (nothing, none): ([message::Id; 0], [(message::Id, u32); 0]) = ([], []);
+        let status = message::LOST;
+        self.sender.send(&("done", message::id(self.id), status, nothing, none, (false, why)));
     }
 
     /// The call was asked to stop before it began.
@@ -585,11 +591,17 @@ impl Report {
         };
         // What it printed without ending the line.
         let _ = std::io::stdout().flush();
-        let Self { hosted, sender, id, carries, .. } = self;
+        let Self { hosted, sender, id, unread, of_actor, .. } = self;
         let inside = hosted.client.export_held(&mut held)?;
-        sender.send_with(5, &("done", message::id(id), status, inside), payload);
-        drop(held);
-        hosted.client.drop_undecoded(&carries);
+        let is_empty = held.is_empty() && unread.ids().is_empty();
+        let mut keeps = Some((held, unread));
+        let freed = if of_actor || is_empty {
+            Vec::new()
+        } else {
+            // The host of a task hears nothing more until the next.
+            hosted.client.given_back(|| drop(keeps.take()))
+        };
+        sender.send_with(6, &("done", message::id(id), status, &inside.ids, freed), payload);
         Ok(())
     }
 }

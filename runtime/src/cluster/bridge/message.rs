@@ -72,9 +72,10 @@ pub(super) struct Asks {
     /// Resources are asked for instead of a call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) group: Option<Reservation>,
-    /// It is for the driver, which has the actors: from this caller, whose calls keep their order.
+    /// It is for the driver, which has the actors: from this caller, whose calls keep their order; and if it is a call,
+    /// of which actor.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) of_actors: Option<Id>,
+    pub(super) of_actors: Option<(Id, Option<Id>)>,
     /// A place is asked for, of an actor whose calls run one after the other.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) in_turn: bool,
@@ -238,6 +239,8 @@ pub(super) enum Incoming {
     /// Another item of the stream is wanted.
     More(Uuid),
     Lost(Uuid, String),
+    /// What was lent of the actor of that id, so often, nobody has any more.
+    Back(Uuid, u32),
 }
 
 #[derive(Deserialize)]
@@ -439,6 +442,10 @@ impl Incoming {
             "lost" => {
                 let (_, id, text): (&str, _, _) = read(bytes)?;
                 Self::Lost(uuid(id), text)
+            }
+            "back" => {
+                let (_, id, count): (&str, _, _) = read(bytes)?;
+                Self::Back(uuid(id), count)
             }
             other => return Err(garbled(format_args!("a message named {other:?}"))),
         })

@@ -134,6 +134,7 @@ fn read(mut reader: Reader<impl std::io::Read>, client: &'static Client) -> Resu
             Incoming::Fetched(news) => client.told(vec![news]),
             Incoming::Item(stream, news) => client.item_came(stream, news),
             Incoming::Lost(actor, text) => client.lost(actor, &text),
+            Incoming::Back(actor, count) => client.is_back(actor, count),
             Incoming::Upcall(caller, run) => client.upcall(caller, run),
             Incoming::Cancel(id) => client.cancel_upcall(id),
             _ => return Err(message::garbled("it came at the wrong time")),

@@ -23,7 +23,7 @@ const PYTHON_DEFAULT: &str = "python3";
 /// Given to Python by `-c`.
 const BOOT: &str = include_str!("../python/boot.py");
 /// The package that goes to the sidecar, and from there to the workers of the cluster.
-const MODULES: [(&str, &str); 25] = [
+const MODULES: [(&str, &str); 26] = [
     ("binary", include_str!("../python/binary.py")),
     ("blocks", include_str!("../python/blocks.py")),
     ("bridge", include_str!("../python/bridge.py")),
@@ -42,6 +42,7 @@ const MODULES: [(&str, &str); 25] = [
     ("placing", include_str!("../python/placing.py")),
     ("python", include_str!("../python/python.py")),
     ("ray_cancelling", include_str!("../python/ray_cancelling.py")),
+    ("ray_lending", include_str!("../python/ray_lending.py")),
     ("ray_stream", include_str!("../python/ray_stream.py")),
     ("ray_worker", include_str!("../python/ray_worker.py")),
     ("relay", include_str!("../python/relay.py")),

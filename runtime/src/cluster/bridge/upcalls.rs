@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::cluster::argument::{Argument, Forwarded, ForwardedArgument, What};
 use crate::cluster::bridge::call::{self, CallHead};
-use crate::cluster::bridge::client::{Carried, Client};
+use crate::cluster::bridge::client::{Client, Unread};
 use crate::cluster::bridge::message::{self, Run};
 use crate::cluster::frame::Bytes;
 use crate::cluster::registry;
@@ -30,10 +30,13 @@ const CANCELLED_MAX: usize = 10_000;
 #[derive(Default)]
 pub(super) struct Upcalls(Mutex<State>);
 
+/// A call, with what is inside of its arguments.
+type Upcall = (Run, Unread);
+
 #[derive(Default)]
 struct State {
     /// The calls that have come and were not made, by their callers. Each caller that is in it has a thread.
-    lines: HashMap<Uuid, VecDeque<Run>>,
+    lines: HashMap<Uuid, VecDeque<Upcall>>,
     cancelled: VecDeque<Uuid>,
 }
 
@@ -48,25 +51,25 @@ impl Upcalls {
         client: &'static Client,
         local: Arc<Local>,
         caller: Uuid,
-        run: Run,
+        upcall: Upcall,
     ) {
         let mut state = self.lock();
         if let Some(line) = state.lines.get_mut(&caller) {
-            line.push_back(run);
+            line.push_back(upcall);
             return;
         }
-        state.lines.insert(caller, VecDeque::from([run]));
+        state.lines.insert(caller, VecDeque::from([upcall]));
         drop(state);
         let on_thread = Arc::clone(&local);
         local.spawn_blocking(move || {
-            while let Some(run) = self.next(caller) {
-                self.make(client, &on_thread, run);
+            while let Some(upcall) = self.next(caller) {
+                self.make(client, &on_thread, upcall);
             }
         });
     }
 
     /// The next of that caller. None: the line is empty, and gone.
-    fn next(&self, caller: Uuid) -> Option<Run> {
+    fn next(&self, caller: Uuid) -> Option<Upcall> {
         let mut state = self.lock();
         let next = state.lines.get_mut(&caller)?.pop_front();
         if next.is_none() {
@@ -76,9 +79,9 @@ impl Upcalls {
     }
 
     /// Makes a call, whose result is told when it is there.
-    fn make(&self, client: &'static Client, local: &Arc<Local>, run: Run) {
-        let id = run.id;
-        let called = match forward(client, run) {
+    fn make(&self, client: &'static Client, local: &Arc<Local>, upcall: Upcall) {
+        let id = upcall.0.id;
+        let called = match forward(upcall) {
             Ok(called) => called,
             Err(error) => return tell(client, id, Err(error)),
         };
@@ -118,9 +121,10 @@ fn tell(client: &Client, id: Uuid, outcome: Result<&AnyRef>) {
 }
 
 /// Makes the call that these bytes are.
-fn forward(client: &'static Client, run: Run) -> Result<AnyRef> {
-    let Run { id, call, values, carries, .. } = run;
-    let carried = Carried::new(client, carries);
+fn forward((run, unread): Upcall) -> Result<AnyRef> {
+    let Run { id, call, values, .. } = run;
+    let inside = unread.ids().to_vec();
+    let unread = What::Handle(Arc::new(unread));
     let (head, start) = CallHead::open(&call)?;
     let registered = registry::find(&head.function)?;
     let bytes = Bytes { body: &call[start..], shared: None };
@@ -138,7 +142,7 @@ fn forward(client: &'static Client, run: Run) -> Result<AnyRef> {
     let forwarded = Forwarded {
         id,
         arguments: head.arguments.iter().map(argument).collect::<Result<_>>()?,
-        keep: vec![What::Handle(Arc::new(carried))],
+        keep: inside.into_iter().map(|id| (id, unread.clone())).collect(),
         options: None,
         place: Place::of_pool(pool),
         stands_at: head.stands_at.as_str().into(),

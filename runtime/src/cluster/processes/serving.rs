@@ -269,7 +269,7 @@ fn submit(process: &mut Process, head: SubmitHead, frame: &Frame<()>) -> Result<
     let forwarded = Forwarded {
         id,
         arguments: arguments.into_iter().map(argument).collect::<Result<_>>()?,
-        keep: keep.iter().map(|id| what(process, *id)).collect::<Result<_>>()?,
+        keep: keep.iter().map(|id| Ok((*id, what(process, *id)?))).collect::<Result<_>>()?,
         options,
         place: Place::of_pool(pool),
         stands_at: stands_at.into(),

@@ -82,10 +82,8 @@ class Bridge:
         groups, actor_lines = [], {}
         with self.lock:
             for task in tasks:
-                if task.may_be_fused() and not task.carries and all(map(self._is_stored, task.needs)):
-                    for id in task.needs:
-                        self.objects[id].count += 1
-                    task.holds = bool(task.needs)
+                if task.may_be_fused() and self._are_stored(task.needs) and self._are_stored(task.carries):
+                    task.hold(self.objects)
                     self.line.add(task)
                     continue
                 if not self.line.ids.isdisjoint(task.needs) or not self.line.ids.isdisjoint(task.carries):
@@ -93,6 +91,8 @@ class Bridge:
                 if task.actor is None:
                     groups.append(([task], None))
                 else:
+                    if task.carries and not task.needs and self._are_stored(task.carries):
+                        task.hold(self.objects)
                     actor_line = self.actor_lines.setdefault(task.actor, ActorLine(self.fuser))
                     actor_line.add(task)
                     actor_lines[actor_line] = None
@@ -102,8 +102,12 @@ class Bridge:
             self._watch_line()
         self._send(groups)
 
+    def _are_stored(self, ids):
+        """Whether the objects are there, because the program has put or lent them: a call that needs them, or has them
+        inside, waits for nothing."""
+        return not ids or all(map(self._is_stored, ids))
+
     def _is_stored(self, id):
-        """Whether the object is there, because the program has put it: a call that needs it waits for nothing."""
         held = self.objects.get(id)
         return held is not None and held.sent is None and self.engine.is_stored(held.handle)
 
@@ -144,8 +148,8 @@ class Bridge:
         for group, line in groups:
             self._send_group(group, line)
             for task in group:
-                if task.holds:
-                    self.on_free([(id, 1) for id in task.needs])
+                if task.held:
+                    self.on_free(task.held)
 
     def _send_group(self, group, line):
         sent = Sent(group, self, line)
@@ -210,12 +214,24 @@ class Bridge:
             self.engine.go_on(held.sent, id)
 
     def on_put(self, id, carries, payload):
+        self._needed_now(carries)
         try:
             self.adopt(id, self.engine.put(payload, self.handles(carries)))
         except Exception as error:
             self.completed(id, self.engine.failure(error))
         else:
             self.completed(id, (outcome.REMOTE, len(payload), {}, 0.0))
+
+    def on_lend(self, id):
+        """A handle of one of the program's actors is about to go out, and is an object from then on."""
+        held = self.objects.get(id)
+        try:
+            handle = self.engine.lend(held and held.handle, lambda count: self._say("back", [id, count]))
+        except Exception as error:
+            # What it is for fails, and the actor lives on.
+            print(f"mobula: a handle of an actor cannot go to the cluster: {error}", file=sys.stderr)
+        else:
+            self.adopt(id, handle)
 
     def on_fetch(self, id):
         self._needed_now([id])

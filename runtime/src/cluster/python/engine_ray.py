@@ -45,6 +45,7 @@ from ray.util.scheduling_strategies import (  # noqa: E402
 )
 
 from .ray_cancelling import Cancelling  # noqa: E402
+from .ray_lending import Lending  # noqa: E402
 from .ray_stream import Reading, Stream  # noqa: E402
 from .ray_worker import MARK, blob, bytes_of, header, put_file  # noqa: E402
 
@@ -153,6 +154,7 @@ class Ray:
         self.actors = {}
         self.cancelling = Cancelling()
         self.losing = Losing(_is_gone)
+        self.lending = Lending()
         self.actor_class = None
         # The way to the driver's actors.
         self.relay = None
@@ -188,7 +190,7 @@ class Ray:
         refs = self._function(group[0], 1 + split, sent.bridge).remote(told, *flat)
         meta, payload = refs if split else (refs, None)
         sent.task = meta
-        meta._on_completed(lambda value: sent.ended(self._outcomes(value)))
+        _then(meta, lambda value: sent.ended(self._outcomes(value)))
         return [(meta, index, payload) for index in range(len(group))]
 
     def _call_actor(self, group, sent):
@@ -221,7 +223,7 @@ class Ray:
                     elif _is_item(result):
                         _tell_item(sent, index, result)
 
-        meta._on_completed(ended)
+        _then(meta, ended)
         return [(meta, index, payload) for index in range(len(group))]
 
     def skip(self, task):
@@ -239,7 +241,10 @@ class Ray:
                 raise Failure(outcome.failed("ActorDied", _first_lines(error))) from None
         calls, flat = self._pack([task], sent.bridge)
         # What one caller has asked for may be what another one waits for.
-        relay, caller = self.relay, bytes(task.options["of_actors"])
+        caller, actor = task.options["of_actors"]
+        relay, caller = self.relay, bytes(caller)
+        # Whoever calls may have no handle any more by the time the call gets there.
+        handle = sent.bridge.objects.get(actor)
         with self.lock:
             number = self.upcalls[caller]
             self.upcalls[caller] += 1
@@ -250,14 +255,14 @@ class Ray:
             raise
         sent.task = relay
 
-        def ended(value):
+        def ended(value, _=handle):
             if _failed(value):
                 # It may have failed on its way, and those after it would wait for it.
                 relay.passes.remote(caller, number)
                 value = self.failure(value)
             sent.ended(value)
 
-        meta._on_completed(ended)
+        _then(meta, ended)
         return (meta, 0, None)
 
     def listen(self, bridge):
@@ -281,7 +286,7 @@ class Ray:
                     bridge.cancel_upcall(*rest)
             self._hear(bridge)
 
-        self.relay.take.remote()._on_completed(came)
+        _then(self.relay.take.remote(), came)
 
     def answer(self, id, result):
         """The program tells what came of what a task has asked for."""
@@ -315,9 +320,7 @@ class Ray:
                 tell(value)
 
         try:
-            ref = method.remote(sent.group[index].id)
-            # What is large comes for as long as somebody has a ref to it.
-            ref._on_completed(lambda value, _=ref: ended(value))
+            _then(method.remote(sent.group[index].id), ended)
         except Exception as error:
             tell(self.failure(error))
 
@@ -373,7 +376,7 @@ class Ray:
         strategy = PlacementGroupSchedulingStrategy(group)
         meta = nothing.options(num_cpus=0, name="placement_group", scheduling_strategy=strategy).remote()
         sent.task = meta
-        meta._on_completed(lambda value: sent.ended(self._outcomes(value)))
+        _then(meta, lambda value: sent.ended(self._outcomes(value)))
         handle = Group((meta, 0, None))
         handle.group = group
         return handle
@@ -419,7 +422,7 @@ class Ray:
             else:
                 tell(_first_lines(value) if _failed(value) else value)
 
-        hosted.end._on_completed(ended)
+        _then(hosted.end, ended)
         return None
 
     def _shipped(self, name, *first):
@@ -455,7 +458,7 @@ class Ray:
         """Sees whether the actor of that name lives, and gives the handle of what is there if it does."""
         meta = _named(detached).kind.remote(detached["kind"])
         sent.task = meta
-        meta._on_completed(lambda value: sent.ended(self._outcomes(value)))
+        _then(meta, lambda value: sent.ended(self._outcomes(value)))
         return (meta, 0, None)
 
     def _resources(self, options):
@@ -501,6 +504,9 @@ class Ray:
 
     # Objects.
 
+    def lend(self, handle, then):
+        return self.lending.lend(handle, then)
+
     def is_stored(self, handle):
         return handle[0] is None
 
@@ -523,14 +529,14 @@ class Ray:
                 bytes, carries = value
                 then((outcome.VALUE, bytes_of(bytes), carries, 0.0))
 
-        payload._on_completed(arrived)
+        _then(payload, arrived)
 
     def watch(self, handle, then):
         meta, index, _ = handle
         if meta is None:
             then((outcome.REMOTE, 0, {}, 0.0))
         else:
-            meta._on_completed(lambda value: then(self.failure(value) if _failed(value) else outcome.unpacked(value)[index]))
+            _then(meta, lambda value: then(self.failure(value) if _failed(value) else outcome.unpacked(value)[index]))
 
     def cancel(self, task, ids, force):
         if isinstance(task, ray.actor.ActorHandle):
@@ -577,6 +583,12 @@ class Ray:
             if isinstance(cause, known) or isinstance(error, known):
                 return outcome.failed(kind, _first_lines(cause))
         return outcome.failed("Engine", f"{type(cause).__name__}: {_first_lines(cause)}")
+
+
+def _then(ref, tell):
+    """Tells what the object is, once it is there. Until then there is a ref to it: what is large comes only so, and Ray
+    ends this process where it has forgotten an object that has refs inside."""
+    ref._on_completed(lambda value, _=ref: tell(value))
 
 
 def _name(detached):

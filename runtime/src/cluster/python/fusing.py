@@ -224,7 +224,8 @@ class ActorLine:
         return group
 
     def _may_join(self, task):
-        return not task.needs and not task.carries and self.fuser.is_short(task.function)
+        waits = task.needs or (task.carries and not task.held)
+        return not waits and self.fuser.is_short(task.function)
 
     def ended(self):
         """A group that this line counts is not under way any more, or not all of it."""

@@ -266,10 +266,12 @@ class Run:
         return self.outcomes[0]
 
     def _done(self, message, seconds):
-        _, id, status, carries, payload = message
+        _, id, status, carries, freed, payload = message
         if id != self.calls[self.done][0]:
             raise Died("the worker answered a call that was not its turn")
         self.outcomes.append((status, payload, self.bridge.handles(carries), seconds))
+        if freed:
+            self.bridge.on_free(freed)
         self.done += 1
 
     def _receive(self):

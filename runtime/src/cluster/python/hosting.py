@@ -144,12 +144,14 @@ class Hosting:
                 is_first = False
         self.child.kill()
 
-    def _done(self, id, status, carries, payload):
+    def _done(self, id, status, carries, freed, payload):
         now = time.monotonic()
         sent = self.calls[id].sent if id in self.calls else now
         began = max(sent, self.answered) if self.in_turn else sent
         self.answered = now
-        self._answer(id, (status, payload, self.bridge.handles(carries), now - began))
+        result = (status, payload, self.bridge.handles(carries), now - began)
+        self.bridge.on_free(freed)
+        self._answer(id, result)
 
     def _item(self, id, status, carries, payload):
         result = outcome.owned((status, payload, self.bridge.handles(carries), 0.0))

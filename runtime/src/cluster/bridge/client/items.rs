@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Carried, Client, Import, Wait, failure};
+use super::{Client, Import, Wait, failure};
 use crate::cluster::Reply;
 use crate::cluster::argument::What;
 use crate::cluster::bridge::actor::Place;
@@ -59,7 +59,7 @@ impl Client {
         call: Uuid,
         News { id, carries, outcome }: News,
     ) {
-        self.deliver(&carries);
+        let unread = self.deliver(carries);
         let outcome = match outcome {
             Told::Value(bytes) => Ok(bytes.to_vec()),
             Told::Error { encoded, .. } => Err(failure(&encoded, None)),
@@ -68,7 +68,7 @@ impl Client {
                 Err(Failed::from(&message::garbled("an item that is none")))
             }
         };
-        let kept = vec![What::Handle(Arc::new(Carried { client: self, carries }))];
+        let kept = vec![What::Handle(Arc::new(unread))];
         let is_wanted = place.item(ticket, Reply { outcome, kept });
         self.send(&("free", [(message::id(id), 1)]));
         if !is_wanted {

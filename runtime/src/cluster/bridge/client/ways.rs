@@ -20,7 +20,7 @@ impl Upstream for Client {
         let engine = self.lock().engine;
         let mut asks = asks(engine, options.as_ref(), (registered.nature)().waits)?;
         if self.blocks && registered.of_actors {
-            asks.of_actors = Some(message::id(hosted::caller()));
+            asks.of_actors = Some((message::id(hosted::caller()), None));
         }
         if !self.blocks {
             let mut state = self.lock();
@@ -45,24 +45,27 @@ impl Upstream for Client {
     }
 
     fn import(&self, id: Uuid, pending: Box<dyn Pending>) {
-        self.lock().imports.entry(id).or_default().pending = Some(Wait::Cell(pending));
+        let mut state = self.lock();
+        let import = state.imports.entry(id).or_default();
+        // The object may have been here before.
+        let Import { count, unread, handles, .. } = *import;
+        let pending = Some(Wait::Cell(pending));
+        let new = Import { count, unread, handles, pending, ..Import::default() };
+        let before = std::mem::replace(import, new);
+        drop(state);
+        drop(before);
     }
 
     fn import_again(&self, _: Uuid) {
         // It was counted when it was told.
     }
 
-    fn let_go_once(&self, _: Uuid) {
-        // The driver keeps its actors that others have handles of.
+    fn take_once(&self, id: Uuid) {
+        self.has_handle(id);
     }
 
-    fn lent_is_back(&self, id: Uuid) {
-        let mut state = self.lock();
-        let Some(lent) = state.lent.get_mut(&id) else { return };
-        lent.count = lent.count.map(|count| count.saturating_sub(1));
-        let gone = if lent.count == Some(0) { state.lent.remove(&id) } else { None };
-        drop(state);
-        drop(gone);
+    fn let_go_once(&self, id: Uuid) {
+        self.had_handle(id);
     }
 
     fn want_items(&self, stream: Uuid, count: usize) {
@@ -105,7 +108,7 @@ impl abroad::Home for Client {
 
     fn let_go(&self, id: &Uuid) {
         let mut state = self.lock();
-        let Some(import) = state.imports.remove(id) else { return };
+        let Some(import) = state.take(id) else { return };
         drop(state);
         self.free([(message::id(*id), import.count)]);
     }

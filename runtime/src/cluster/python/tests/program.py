@@ -137,15 +137,17 @@ while True:
     name, arguments = msgpack.unpackb(call)
     arguments += [msgpack.unpackb(value) for value in values]
     try:
-        carried = []
+        carried, freed = [], []
         if name == "put_and_return":
             result, carried = put_and_return()
         elif name == "take_ref":
             (news,) = [ask(["fetch", carries[0]], "fetched")]
             result = msgpack.unpackb(news[4])
             writer.send(["free", [[carries[0], 1]]])
+        elif name == "let_go":
+            result, freed = None, [[carries[0], 1]]
         else:
             result = FUNCTIONS[name](*arguments)
-        writer.send(["done", id, 0, carried, msgpack.packb(result)])
+        writer.send(["done", id, 0, carried, freed, msgpack.packb(result)])
     except Failed as failed:
-        writer.send(["done", id, 1, [], str(failed).encode()])
+        writer.send(["done", id, 1, [], [], str(failed).encode()])

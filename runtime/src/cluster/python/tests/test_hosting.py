@@ -58,9 +58,9 @@ class Streams(unittest.TestCase):
 
     def end(self):
         """The call ends, and that is heard."""
-        self.child.says.put(["done", b"id", outcome.VALUE, [], b""])
+        self.child.says.put(["done", b"id", outcome.VALUE, [], [], b""])
         (other,) = self.hosting.call([(b"other", b"call", [], {})])
-        self.child.says.put(["done", b"other", outcome.VALUE, [], b""])
+        self.child.says.put(["done", b"other", outcome.VALUE, [], [], b""])
         other.result(SECONDS)
 
     def test_what_comes_after_an_item_waits_until_it_is_asked_for(self):

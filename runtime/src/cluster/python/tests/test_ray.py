@@ -22,6 +22,22 @@ class OnRay(Tasks, Running, Nested, Carried, Streams, unittest.TestCase):
     def test_num_cpus(self):
         self.fails(self.submit("add", 1, 2, options={"num_cpus": 64}), "Infeasible", "64 CPU")
 
+    def test_what_is_lent_is_back_when_nobody_has_it(self):
+        actor, stored = os.urandom(16), os.urandom(16)
+        self.send(["lend", actor])
+        a = self.submit("let_go", carries=[actor])
+        self.send(["lend", actor])
+        self.send(["put", stored, [actor], b"\xc0"])
+        self.send(["free", [[actor, 2]]])
+        self.assertEqual(self.get(a), (0, None))
+        # It is inside of what is stored, and of what that is inside of.
+        b = self.submit("let_go", carries=[stored])
+        self.send(["free", [[stored, 1]]])
+        self.assertEqual(self.get(b), (0, None))
+        self.assertEqual(self.driver.wait(actor, "back"), [2])
+        self.send(["lend", actor])
+        self.send(["free", [[actor, 1]]])
+        self.assertEqual(self.driver.wait(actor, "back"), [1])
 
     def test_streams_of_actors(self):
         """The items of an actor's call come one by one, each when the one before it was taken."""
