@@ -421,7 +421,7 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         arguments: Refs,
         call: Call,
     ) -> Ref<V> {
-        self.call_from(|local| current::origin(local), None, job, arguments, call)
+        self.call_from(current::origin, None, job, arguments, call)
     }
 
     /// As `call`; `origin`: what the call has from its caller, which may be in another process, where it then

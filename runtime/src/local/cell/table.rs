@@ -95,8 +95,10 @@ impl<T: Send + Sync + 'static, J: Job<T>> Cell<T, J> {
     /// # Safety
     /// As for `job`, and the caller is the runner, which calls this once.
     pub(super) unsafe fn take_job(cell: NonNull<Header>) -> J {
-        // SAFETY: by the caller's promise. The runner alone touches the job (S1), which is there still.
-        unsafe { Self::job(cell).read() }
+        // SAFETY: by the caller's promise.
+        let job = unsafe { Self::job(cell) };
+        // SAFETY: the runner alone touches the job (S1), which is there still.
+        unsafe { job.read() }
     }
 
     /// # Safety
