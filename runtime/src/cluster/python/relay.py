@@ -74,5 +74,6 @@ class Relay:
     def answer(self, id, result):
         """The driver tells what came of a call."""
         answer = self.outcomes.pop(id, None)
-        if answer is not None:
+        # Ray breaks off a call whose caller is dead.
+        if answer is not None and not answer.done():
             answer.set_result(result)
