@@ -85,7 +85,7 @@ impl<T: Send + Sync + 'static> To<T> {
             let told = crossing::read(answer, Way::<Told>::new())?;
             Ok(told.map(|item| match item {
                 Ok(id) => crossing::import_new(upstream, id, way, call),
-                Err(failed) => Ref::complete(Err(cluster::error_of(*failed)), call),
+                Err(failed) => Ref::complete(Err(cluster::error_of(failed)), call),
             }))
         }
     }
@@ -182,7 +182,7 @@ impl<T: Send + Sync + 'static> Drop for Far<T> {
 }
 
 /// What is told of the next item: its id, or why there is none in its place. None: there is no more.
-type Told = Option<std::result::Result<Uuid, Box<Failed>>>;
+type Told = Option<std::result::Result<Uuid, Failed>>;
 
 /// In the driver: what a stream yields next, which is told. A failure goes along, for it has no value to be asked for.
 struct Yielded<T>(Option<Ref<T>>);
@@ -190,7 +190,7 @@ struct Yielded<T>(Option<Ref<T>>);
 impl<T: Send + Sync + 'static> Serialize for Yielded<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let told: Told = self.0.as_ref().map(|item| match item.any().failure() {
-            Some(error) => Err(Box::new(Failed::from(&error))),
+            Some(error) => Err(Failed::from(&error)),
             None => {
                 let id = coder::id_of(item.any());
                 wire::hold(id, || item.any().clone());
