@@ -5,7 +5,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::Location;
-use std::slice;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
@@ -91,7 +90,7 @@ impl Upcalls {
         let was_cancelled = place.is_some_and(|place| state.cancelled.remove(place).is_some());
         drop(state);
         if was_cancelled {
-            cancel(&called);
+            cancelling::cancel(&called, false);
         }
         local.spawn_on_tokio(async move {
             let called = Completion::of(called).await;
@@ -110,14 +109,7 @@ impl Upcalls {
             return;
         };
         drop(state);
-        cancel(&call);
-    }
-}
-
-/// Who waits for the next item of a stream waits for what produces it.
-fn cancel(call: &AnyRef) {
-    for task in call.producers().unwrap_or(slice::from_ref(call)) {
-        cancelling::cancel(task, false);
+        cancelling::cancel(&call, false);
     }
 }
 
