@@ -284,12 +284,14 @@ impl Worker {
 
     fn end_actor(&self) {
         let connection = self.connection;
-        end_state(move || {
+        let tell = move || {
             let _ = std::io::stdout().flush();
             connection.sweep();
             let let_go = connection.take_let_go();
             connection.send(&ToDriver::ActorEnded { let_go }, &[]);
-        });
+        };
+        // Calls for which nobody waits any more are about to stop. After that the process is for others.
+        end_state(move || connection.running().after_all(tell));
     }
 
     /// Copies what was not read, before the driver writes something else there.

@@ -183,8 +183,8 @@ impl Replier {
             Self::ToDriver { connection, ticket } => {
                 let mut lease = connection.borrow_writer();
                 let ended = pack(&mut lease.body);
-                connection.running().end_among(ticket);
                 connection.done(ticket, ended, lease);
+                connection.running().end_among(ticket);
             }
             Self::ToHost(report) => report.end_beside(pack),
         }
@@ -224,6 +224,8 @@ struct Now {
     restarts: Option<u32>,
     /// The tickets that were asked to stop before they began, which they do in order.
     cancelled: BTreeSet<Ticket>,
+    /// What is done when none is under way beside others.
+    after: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl Running {
@@ -259,8 +261,23 @@ impl Running {
     pub(in crate::cluster) fn end_among(&self, ticket: Ticket) {
         let mut now = self.now();
         let ended = (now.others.remove(&ticket), now.streams.remove(&ticket));
+        let after = if now.others.is_empty() { now.after.take() } else { None };
         drop(now);
         drop(ended);
+        if let Some(after) = after {
+            after();
+        }
+    }
+
+    /// Does this when none is under way beside others, whose ends are told before.
+    pub(in crate::cluster) fn after_all(&self, after: impl FnOnce() + Send + 'static) {
+        let mut now = self.now();
+        if !now.others.is_empty() {
+            now.after = Some(Box::new(after));
+            return;
+        }
+        drop(now);
+        after();
     }
 
     /// The stream is about to send an item, and waits then.
