@@ -60,6 +60,10 @@ impl Keeper {
     pub fn lets_go(&mut self) {
         self.0 = None;
     }
+
+    pub fn gives_back(&self, counter: ActorHandle<Counter>) -> ActorHandle<Counter> {
+        counter
+    }
 }
 
 #[remote]
@@ -125,7 +129,7 @@ fn by_names_in_tasks() -> mobula::Result<()> {
 }
 
 /// Lets one pass for each time that it is opened.
-struct Latch(Semaphore);
+pub(crate) struct Latch(Semaphore);
 
 #[remote]
 impl Latch {
@@ -172,6 +176,21 @@ fn second_time(counter: ActorHandle<Counter>) -> mobula::Result<u64> {
 #[remote]
 fn aborts(_counter: &Team) {
     std::process::abort();
+}
+
+/// Each time it has the only handle for a while, which goes to another actor and comes back.
+#[remote]
+fn plays_catch(keeper: ActorHandle<Keeper>, times: u64) -> mobula::Result<u64> {
+    for _ in 0..times {
+        let mut counter = mobula::get(keeper.counter())?.expect("it has one");
+        mobula::get(keeper.lets_go())?;
+        for _ in 0..3 {
+            counter = mobula::get(keeper.gives_back(counter))?;
+        }
+        mobula::get(counter.add(1))?;
+        mobula::get(keeper.keeps(counter))?;
+    }
+    mobula::get(keeper.passes_on(0))
 }
 
 /// An actor, and how it ends.
@@ -273,5 +292,11 @@ fn in_actors() -> mobula::Result<()> {
     assert_eq!(mobula::get(keeper.passes_on(1))?, 5);
     assert!(!end.is_ready());
     mobula::get(keeper.lets_go())?;
+    ends(end)?;
+
+    let (counter, end) = watched(4);
+    mobula::get(keeper.keeps(counter))?;
+    assert_eq!(mobula::get(plays_catch::remote(&keeper, 5))?, 9);
+    drop(keeper);
     ends(end)
 }

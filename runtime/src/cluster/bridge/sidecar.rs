@@ -23,7 +23,7 @@ const PYTHON_DEFAULT: &str = "python3";
 /// Given to Python by `-c`.
 const BOOT: &str = include_str!("../python/boot.py");
 /// The package that goes to the sidecar, and from there to the workers of the cluster.
-const MODULES: [(&str, &str); 26] = [
+const MODULES: [(&str, &str); 28] = [
     ("binary", include_str!("../python/binary.py")),
     ("blocks", include_str!("../python/blocks.py")),
     ("bridge", include_str!("../python/bridge.py")),
@@ -43,7 +43,9 @@ const MODULES: [(&str, &str); 26] = [
     ("python", include_str!("../python/python.py")),
     ("ray_cancelling", include_str!("../python/ray_cancelling.py")),
     ("ray_lending", include_str!("../python/ray_lending.py")),
+    ("ray_refs", include_str!("../python/ray_refs.py")),
     ("ray_stream", include_str!("../python/ray_stream.py")),
+    ("ray_upcalls", include_str!("../python/ray_upcalls.py")),
     ("ray_worker", include_str!("../python/ray_worker.py")),
     ("relay", include_str!("../python/relay.py")),
     ("sent", include_str!("../python/sent.py")),

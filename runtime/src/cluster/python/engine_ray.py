@@ -6,12 +6,10 @@ task has ended. `payload` is a ref to a pair of bytes and handles carried in the
 (then there is no meta), or of a result too large for the meta. It moves only to where it is needed.
 """
 
-import collections
 import os
 import shutil
 import socket
 import tempfile
-import threading
 import time
 
 from . import binary, outcome, placing, shipping
@@ -44,8 +42,10 @@ from ray.util.scheduling_strategies import (  # noqa: E402
     PlacementGroupSchedulingStrategy,
 )
 
+from . import ray_upcalls  # noqa: E402
 from .ray_cancelling import Cancelling  # noqa: E402
 from .ray_lending import Lending  # noqa: E402
+from .ray_refs import Failure, failed, first_lines, when_there  # noqa: E402
 from .ray_stream import Reading, Stream  # noqa: E402
 from .ray_worker import MARK, blob, bytes_of, header, put_file  # noqa: E402
 
@@ -104,7 +104,7 @@ def connect(settings):
         "serves": settings["serves"],
         "package": shipping.package_of(__name__),
         # The name of the relay, where there are actors that tasks may ask for.
-        "relay": f"mobula-{os.urandom(8).hex()}" if settings.get("actors") else None,
+        "relay": ray_upcalls.name() if settings.get("actors") else None,
     }
     return Ray(job, own.get("_temp_dir"))
 
@@ -156,11 +156,9 @@ class Ray:
         self.losing = Losing(_is_gone)
         self.lending = Lending()
         self.actor_class = None
-        # The way to the driver's actors.
-        self.relay = None
-        self.lock = threading.Lock()
-        # How many calls each caller has sent there.
-        self.upcalls = collections.Counter()
+        # The way to the driver's actors, and the driver's end of it.
+        self.caller = ray_upcalls.Caller(job["relay"], self)
+        self.hearer = None
         self.nodes = (0.0, [])
         self.cpus = ray.cluster_resources().get("CPU", 1.0)
 
@@ -177,7 +175,7 @@ class Ray:
         if group[0].actor is not None:
             return self._call_actor(group, sent)
         if "of_actors" in group[0].options:
-            return [self._call_up(group[0], sent)]
+            return [self.caller.call(group[0], sent)]
         if "stream" in group[0].options:
             return [self._stream(group[0], sent)]
         if "detached" in group[0].options:
@@ -190,7 +188,7 @@ class Ray:
         refs = self._function(group[0], 1 + split, sent.bridge).remote(told, *flat)
         meta, payload = refs if split else (refs, None)
         sent.task = meta
-        _then(meta, lambda value: sent.ended(self._outcomes(value)))
+        when_there(meta, lambda value: sent.ended(self._outcomes(value)))
         return [(meta, index, payload) for index in range(len(group))]
 
     def _call_actor(self, group, sent):
@@ -208,7 +206,7 @@ class Ray:
         def ended(value):
             if isinstance(value, exceptions.RayActorError):
                 self._is_lost(hosted.actor, value, lambda text: sent.ended(outcome.lost(True, text)))
-            elif _failed(value):
+            elif failed(value):
                 # It may have failed on its way, or on the way back: then the calls have begun.
                 self.skip(group[0])
                 hosted.actor.give_up.remote([task.id for task in group])
@@ -223,7 +221,7 @@ class Ray:
                     elif _is_item(result):
                         _tell_item(sent, index, result)
 
-        _then(meta, ended)
+        when_there(meta, ended)
         return [(meta, index, payload) for index in range(len(group))]
 
     def skip(self, task):
@@ -232,65 +230,14 @@ class Ray:
         if hosted is not None:
             hosted.actor.passes.remote(hosted.caller, task.turn)
 
-    def _call_up(self, task, sent):
-        """Sends a call to the driver, which has the actor."""
-        if self.relay is None:
-            try:
-                self.relay = ray.get_actor(self.job["relay"])
-            except ValueError as error:
-                raise Failure(outcome.failed("ActorDied", _first_lines(error))) from None
-        calls, flat = self._pack([task], sent.bridge)
-        # What one caller has asked for may be what another one waits for.
-        caller, actor = task.options["of_actors"]
-        relay, caller = self.relay, bytes(caller)
-        # Whoever calls may have no handle any more by the time the call gets there.
-        handle = sent.bridge.objects.get(actor)
-        with self.lock:
-            number = self.upcalls[caller]
-            self.upcalls[caller] += 1
-        try:
-            meta = relay.call.remote(caller, number, False, calls, *flat)
-        except Exception:
-            relay.passes.remote(caller, number)
-            raise
-        sent.task = relay
-
-        def ended(value, _=handle):
-            if _failed(value):
-                # It may have failed on its way, and those after it would wait for it.
-                relay.passes.remote(caller, number)
-                value = self.failure(value)
-            sent.ended(value)
-
-        _then(meta, ended)
-        return (meta, 0, None)
-
     def listen(self, bridge):
         """Lets the program hear, from now on, what tasks ask of its actors."""
-        if self.job["relay"] is None:
-            return
-        strategy = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-        chosen = {"name": self.job["relay"], "num_cpus": 0, "max_concurrency": ACTOR_CALLS_MAX}
-        self.relay = self._shipped("Relayed").options(scheduling_strategy=strategy, **chosen).remote()
-        self._hear(bridge)
-
-    def _hear(self, bridge):
-        def came(taken):
-            if _failed(taken):
-                # It is gone, or we are about to be. Who calls it hears so.
-                return
-            for what, *rest in taken:
-                if what == "call":
-                    bridge.upcall(*rest)
-                else:
-                    bridge.cancel_upcall(*rest)
-            self._hear(bridge)
-
-        _then(self.relay.take.remote(), came)
+        if self.job["relay"] is not None:
+            self.hearer = ray_upcalls.Hearer(self._shipped("Relayed"), self.job["relay"], bridge)
 
     def answer(self, id, result):
         """The program tells what came of what a task has asked for."""
-        self.relay.answer.remote(id, outcome.owned(result))
+        self.hearer.answer(id, result)
 
     def go_on(self, sent, id):
         """Lets a call of an actor go on that gives a stream, whose item was taken."""
@@ -310,7 +257,7 @@ class Ray:
         def ended(value):
             if isinstance(value, exceptions.RayActorError):
                 self._is_lost(actor, value, lambda text: tell(outcome.lost(True, text)))
-            elif _failed(value):
+            elif failed(value):
                 # Nobody asks for the rest any more.
                 actor.give_up.remote([sent.group[index].id])
                 tell(self.failure(value))
@@ -320,7 +267,7 @@ class Ray:
                 tell(value)
 
         try:
-            _then(method.remote(sent.group[index].id), ended)
+            when_there(method.remote(sent.group[index].id), ended)
         except Exception as error:
             tell(self.failure(error))
 
@@ -376,7 +323,7 @@ class Ray:
         strategy = PlacementGroupSchedulingStrategy(group)
         meta = nothing.options(num_cpus=0, name="placement_group", scheduling_strategy=strategy).remote()
         sent.task = meta
-        _then(meta, lambda value: sent.ended(self._outcomes(value)))
+        when_there(meta, lambda value: sent.ended(self._outcomes(value)))
         handle = Group((meta, 0, None))
         handle.group = group
         return handle
@@ -408,7 +355,7 @@ class Ray:
             try:
                 actor = self.actor_class.options(**chosen).remote(in_turn, detached and detached["kind"])
             except exceptions.ActorAlreadyExistsError as error:
-                return outcome.failed("Config", _first_lines(error))
+                return outcome.failed("Config", first_lines(error))
         hosted = Hosted(actor)
         self.actors[id] = hosted
 
@@ -420,9 +367,9 @@ class Ray:
             if isinstance(value, exceptions.RayActorError):
                 self._is_lost(actor, value, tell)
             else:
-                tell(_first_lines(value) if _failed(value) else value)
+                tell(first_lines(value) if failed(value) else value)
 
-        _then(hosted.end, ended)
+        when_there(hosted.end, ended)
         return None
 
     def _shipped(self, name, *first):
@@ -432,7 +379,7 @@ class Ray:
 
     def _is_lost(self, actor, error, then):
         """Tells `then` why, once it is sure."""
-        text = _first_lines(error)
+        text = first_lines(error)
         if isinstance(error, exceptions.ActorUnavailableError):
             self.losing.add(actor, lambda: then(text))
         else:
@@ -458,7 +405,7 @@ class Ray:
         """Sees whether the actor of that name lives, and gives the handle of what is there if it does."""
         meta = _named(detached).kind.remote(detached["kind"])
         sent.task = meta
-        _then(meta, lambda value: sent.ended(self._outcomes(value)))
+        when_there(meta, lambda value: sent.ended(self._outcomes(value)))
         return (meta, 0, None)
 
     def _resources(self, options):
@@ -523,20 +470,20 @@ class Ray:
             # A result that was small is in the meta.
             if value is None:
                 self.watch(handle, then)
-            elif _failed(value):
+            elif failed(value):
                 then(self.failure(value))
             else:
                 bytes, carries = value
                 then((outcome.VALUE, bytes_of(bytes), carries, 0.0))
 
-        _then(payload, arrived)
+        when_there(payload, arrived)
 
     def watch(self, handle, then):
         meta, index, _ = handle
         if meta is None:
             then((outcome.REMOTE, 0, {}, 0.0))
         else:
-            _then(meta, lambda value: then(self.failure(value) if _failed(value) else outcome.unpacked(value)[index]))
+            when_there(meta, lambda value: then(self.failure(value) if failed(value) else outcome.unpacked(value)[index]))
 
     def cancel(self, task, ids, force):
         if isinstance(task, ray.actor.ActorHandle):
@@ -567,7 +514,7 @@ class Ray:
 
     def _outcomes(self, value):
         """What came of a task's calls, by what Ray gives for it."""
-        return self.failure(value) if _failed(value) else outcome.unpacked(value)
+        return self.failure(value) if failed(value) else outcome.unpacked(value)
 
     def failure(self, error):
         """The outcome of a task that Ray says has failed."""
@@ -581,14 +528,8 @@ class Ray:
             return (status, payload, {}, 0.0)
         for known, kind in KINDS:
             if isinstance(cause, known) or isinstance(error, known):
-                return outcome.failed(kind, _first_lines(cause))
-        return outcome.failed("Engine", f"{type(cause).__name__}: {_first_lines(cause)}")
-
-
-def _then(ref, tell):
-    """Tells what the object is, once it is there. Until then there is a ref to it: what is large comes only so, and Ray
-    ends this process where it has forgotten an object that has refs inside."""
-    ref._on_completed(lambda value, _=ref: tell(value))
+                return outcome.failed(kind, first_lines(cause))
+        return outcome.failed("Engine", f"{type(cause).__name__}: {first_lines(cause)}")
 
 
 def _name(detached):
@@ -601,7 +542,7 @@ def _named(detached):
     try:
         actor = ray.get_actor(**_name(detached))
     except ValueError as error:
-        raise Failure(outcome.failed("ActorDied", _first_lines(error))) from None
+        raise Failure(outcome.failed("ActorDied", first_lines(error))) from None
     if not hasattr(actor, "kind"):
         raise Failure(outcome.failed("Value", "the name is that of an actor of another program's"))
     return actor
@@ -611,10 +552,6 @@ def _is_gone(actor):
     """Whether Ray has given the actor up."""
     known = ray._private.state.actors(actor._actor_id.hex())
     return known.get("State", "DEAD") == "DEAD"
-
-
-class Failure(Exception):
-    """A failure by its outcome."""
 
 
 class Hosted:
@@ -668,11 +605,3 @@ def _tell_item(sent, index, result):
     """Tells of an item of a call, which is the program's at once: there is nothing of it on the cluster."""
     sent.bridge.fuser.gives_items(sent.group[index].function)
     sent.bridge.item(sent.group[index].id, (None, 0, None), result[1])
-
-
-def _failed(value):
-    return isinstance(value, Exception)
-
-
-def _first_lines(error):
-    return " ".join(str(error).split("\n\n")[0].split())

@@ -176,16 +176,11 @@ class Host:
         return [outcome.failed("Value", f"the name is that of an actor of another type, `{self.of_kind}`")]
 
 
-class Relayed:
+class Relayed(Relay):
     """The relay, as an actor of Ray's."""
 
-    def __init__(self):
-        self.relay = Relay(_needed)
-        self.passes, self.cancel = self.relay.passes, self.relay.cancel
-        self.take, self.answer = self.relay.take, self.relay.answer
-
-    async def call(self, caller, number, _, calls, *flat):
-        return [await self.relay.call(caller, number, calls, flat)]
+    async def call(self, *call):
+        return [await super().call(*call)]
 
 
 def _needed(meta, index, payload, flat):

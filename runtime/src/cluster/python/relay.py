@@ -6,15 +6,14 @@ Tasks call it, in their order, and get the outcome when the driver has given tha
 import asyncio
 import collections
 
-from . import host, outcome
+from . import host
 from .order import Order
 
 
 class Relay:
-    """On the event loop of an actor of Ray's. `needed` makes an outcome of what an object was resolved to."""
+    """On the event loop of an actor of Ray's."""
 
-    def __init__(self, needed):
-        self.needed = needed
+    def __init__(self):
         # By who calls, while calls wait for each other; and else the number of the next.
         self.orders = {}
         self.next = {}
@@ -25,18 +24,12 @@ class Relay:
         # Calls that are to stop, and have not come or are done. An ordered set.
         self.cancelled = collections.OrderedDict()
 
-    async def call(self, caller, number, calls, flat):
-        """Passes a call on, and gives its outcome."""
+    async def call(self, caller, number, id, call, inside):
+        """Passes a call on, with whatever has inside what that needs, and gives its outcome."""
         await self._order(caller).turn(number)
         try:
-            ((id, call, needs, carries),) = calls
-            needed = [self.needed(*need, flat) for need in needs]
-            failed = outcome.failure_of(needed)
-            if failed is not None:
-                return failed
-            _, _, call, values, carries = host.resolved(id, call, needed, carries, 1)
             self.outcomes[id] = asyncio.get_running_loop().create_future()
-            self.waiting.put_nowait(("call", caller, id, bytes(call), list(map(bytes, values)), carries))
+            self.waiting.put_nowait(("call", caller, id, bytes(call), inside))
             if self.cancelled.pop(id, self) is None:
                 self.cancel([id])
         finally:
