@@ -4,7 +4,7 @@ use super::tasks::{sum, total};
 use super::*;
 
 /// One that computes.
-struct Shelf {
+pub(crate) struct Shelf {
     items: Vec<u64>,
     made: u64,
 }
@@ -66,7 +66,7 @@ impl Shelf {
 }
 
 /// One that waits.
-struct Well {
+pub(crate) struct Well {
     depth: u64,
 }
 
@@ -92,6 +92,13 @@ impl Well {
         })
     }
 
+    /// One, and then nobody knows when.
+    #[remote(stream)]
+    pub fn drips(&mut self) -> impl futures::Stream<Item = u64> {
+        let first = futures::stream::iter([self.depth]);
+        futures::StreamExt::chain(first, futures::stream::pending())
+    }
+
     #[remote(stream, max_unread = 1)]
     pub fn stored(&self) -> impl Iterator<Item = Vec<ObjectRef<u64>>> {
         (0..self.depth).map(|item| vec![mobula::put(item)])
@@ -114,14 +121,14 @@ impl Well {
     }
 }
 
-fn all<T: Clone + Send + Sync + 'static>(
+pub(crate) fn all<T: Clone + Send + Sync + 'static>(
     stream: mobula::ObjectStream<T>,
 ) -> mobula::Result<Vec<T>> {
     stream.map(mobula::get).collect()
 }
 
 #[remote]
-fn one_of(refs: Vec<ObjectRef<u64>>) -> mobula::Result<u64> {
+pub(crate) fn one_of(refs: Vec<ObjectRef<u64>>) -> mobula::Result<u64> {
     mobula::get(&refs[0])
 }
 
@@ -222,7 +229,7 @@ pub(crate) fn bounds(_: Engine) -> mobula::Result<()> {
     mobula::get(well.fill())
 }
 
-fn all_of<T: Clone + Send + Sync + 'static>(
+pub(crate) fn all_of<T: Clone + Send + Sync + 'static>(
     stream: &mut mobula::ObjectStream<T>,
     count: usize,
 ) -> mobula::Result<Vec<T>> {
@@ -271,27 +278,5 @@ pub(crate) fn ends(_: Engine) -> mobula::Result<()> {
             assert_eq!(last.kind(), ErrorKind::ActorDied, "{last}");
         }
     }
-    Ok(())
-}
-
-#[remote]
-fn reads(
-    shelf: mobula::ActorHandle<Shelf>,
-    well: mobula::ActorHandle<Well>,
-) -> mobula::Result<u64> {
-    let listed: u64 = all(shelf.list())?.into_iter().sum();
-    let some: u64 = all_of(&mut shelf.endless(), 3)?.into_iter().sum();
-    let dropped: u64 = all(well.drops())?.into_iter().sum();
-    let error = mobula::get(shelf.parsed("x").nth(1).expect("an item")).expect_err("a failure");
-    assert_eq!(error.kind(), ErrorKind::Task, "{error}");
-    Ok(listed + some + dropped)
-}
-
-pub(crate) fn nested(_: Engine) -> mobula::Result<()> {
-    let (shelf, well) = (Shelf::remote(10), Well::remote(5));
-    // Where there are no actors, that says so.
-    mobula::get(shelf.len())?;
-    assert_eq!(mobula::get(reads::remote(&shelf, &well))?, 45 + 6 + 10);
-    assert_eq!(mobula::get(shelf.len())?, 10);
     Ok(())
 }

@@ -19,6 +19,7 @@ mod handles;
 mod queued;
 mod side_by_side;
 mod streams;
+mod streams_in_tasks;
 mod tasks;
 
 const ENGINES: [Engine; 6] = [
@@ -103,7 +104,11 @@ const PIECES: &[Piece] = &[
         actor_streams::bounds,
     ),
     ("actors: `#[remote(stream)]` on methods, crashes and ends", actor_streams::ends),
-    ("actors: `#[remote(stream)]` on methods, in tasks", actor_streams::nested),
+    ("actors: `#[remote(stream)]` on methods, in tasks", streams_in_tasks::read),
+    (
+        "actors: `#[remote(stream)]` on methods, in tasks: not read to the end, crashes and ends",
+        streams_in_tasks::end,
+    ),
     ("`ActorPool`", actors::actor_pools),
     ("`mobula::python`", tasks::python),
     ("closures: `spawn`, `mobula::map`", tasks::closures),

@@ -327,8 +327,11 @@ pub(crate) fn send_stream_upstream(
     streaming: Streaming,
 ) -> Result<Ref<()>> {
     let place = default::with_current(current::next_place);
-    let way = Way::new();
-    send_with(upstream, registered, pack, way, Some(options), call, &place, Some(streaming))
+    let read = |answer: Answer<'_>| read(answer, Way::new());
+    let options = Some(options);
+    let task = send_with(upstream, registered, pack, read, options, call, &place, Some(streaming))?;
+    coder::note::<()>(task.any());
+    Ok(task)
 }
 
 /// Has whoever runs calls do what stands under this name, and gives a ref to what comes of it.
@@ -341,22 +344,25 @@ pub(crate) fn send_upstream<T: Send + Sync + 'static>(
     call: Call,
     place: &Place,
 ) -> Result<Ref<T>> {
-    send_with(upstream, registered, pack, way, options, call, place, None)
+    let read = move |answer: Answer<'_>| read(answer, way);
+    let task = send_with(upstream, registered, pack, read, options, call, place, None)?;
+    (way.note)(task.any());
+    Ok(task)
 }
 
+/// As `send_upstream`; `read` reads the answer, as soon as that is there.
 #[expect(clippy::too_many_arguments, reason = "a call has all of them")]
-fn send_with<T: Send + Sync + 'static>(
+pub(crate) fn send_with<T: Send + Sync + 'static>(
     upstream: &dyn Upstream,
     registered: &'static Registered,
     pack: impl Fn(&mut Packing<'_>) -> Result<()>,
-    way: Way<T>,
+    read: impl FnOnce(Answer<'_>) -> Result<T> + Send + 'static,
     options: Option<Asked>,
     call: Call,
     place: &Place,
     streaming: Option<Streaming>,
 ) -> Result<Ref<T>> {
     let (task, promise) = Ref::<T>::promise(call, 0);
-    (way.note)(task.any());
     if let Some(name) = options.as_ref().and_then(|options| options.name.as_deref()) {
         let _ = task.any().extra().name.set(name.into());
     }
@@ -372,22 +378,26 @@ fn send_with<T: Send + Sync + 'static>(
         streaming,
     };
     let noted = cluster::is_over_bridge();
-    upstream.submit(departure, Box::new(Coming { promise, way, noted }))?;
+    upstream.submit(departure, Box::new(Coming { promise, noted, read }))?;
     Ok(task)
 }
 
 /// A value that comes from elsewhere.
-struct Coming<T: Send + Sync + 'static> {
+struct Coming<T: Send + Sync + 'static, R> {
     promise: Promise<T>,
     /// Whether it is the result of a call that is noted here on the way of its failure.
     noted: bool,
-    way: Way<T>,
+    read: R,
 }
 
-impl<T: Send + Sync + 'static> Pending for Coming<T> {
-    fn complete(self: Box<Self>, answer: std::result::Result<&[u8], Failed>, tries: u32) {
-        let Self { promise, noted, way } = *self;
-        let mut result = read(answer, way);
+impl<T, R> Pending for Coming<T, R>
+where
+    T: Send + Sync + 'static,
+    R: FnOnce(Answer<'_>) -> Result<T> + Send,
+{
+    fn complete(self: Box<Self>, answer: Answer<'_>, tries: u32) {
+        let Self { promise, noted, read } = *self;
+        let mut result = read(answer);
         if noted {
             result = result.map_err(|error| error.through(promise.hop().tried(tries)));
         }
@@ -428,7 +438,8 @@ pub(crate) fn import_new<T: Send + Sync + 'static>(
     let (object, promise) = Ref::<T>::promise(call, 0);
     (way.note)(object.any());
     coder::named(object.any(), id);
-    upstream.import(id, Box::new(Coming { promise, noted: false, way }));
+    let read = move |answer: Answer<'_>| read(answer, way);
+    upstream.import(id, Box::new(Coming { promise, noted: false, read }));
     object
 }
 

@@ -116,10 +116,10 @@ impl Actors {
     }
 }
 
-/// The actors whose handles were serialized: weak refs of their own types, by id.
+/// The actors whose handles were serialized, and the streams that were lent: weak refs of their own types, by id.
 static FINDABLE: LazyLock<DashMap<Uuid, Box<dyn Any + Send + Sync>>> = LazyLock::new(DashMap::new);
 
-/// An actor's id, made when somebody asks, and forgotten when the actor goes.
+/// The id of an actor, or a stream, made when somebody asks, and forgotten when that goes.
 #[derive(Default)]
 pub(crate) struct Identity(OnceLock<Uuid>);
 

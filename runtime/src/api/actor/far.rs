@@ -26,7 +26,7 @@ use crate::cluster;
 use crate::cluster::argument::{Forwarded, ForwardedArgument, Packing};
 use crate::cluster::coder;
 use crate::cluster::upstream::{self, Upstream};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::function::Call;
 use crate::local::caller::Origin;
 use crate::local::cell::{AnyRef, Ref};
@@ -68,9 +68,6 @@ impl Far {
     ) -> Result<ObjectStream<M::Item>> {
         let ActorStreamCrossing { registered, ports, way, .. } =
             M::crossing().ok_or_else(stays::<M::Actor>)?;
-        if cluster::is_over_bridge() {
-            return Err(stream_stays(call));
-        }
         let pack = |packing: &mut Packing<'_>| {
             packing.addressed(self.id())?;
             M::Params::pack(slots, &ports, packing)
@@ -100,17 +97,6 @@ impl Far {
         crossing::send_upstream(self.0.upstream, registered, pack, way, None, call, &place)
             .unwrap_or_else(|error| Ref::complete(Err(error.through(call)), call))
     }
-}
-
-/// Why a task on a cluster reads no streams of actors.
-fn stream_stays(call: Call) -> Error {
-    let (name, engine) =
-        (call.function.name(), default::with_current(|local| local.settings().engine.name()));
-    let message = format!(
-        "the stream `{name}` of an actor is called in a task, and the engine `{engine}` gives such streams to the \
-         program's own process only: return its items from a method, or use the engine `processes`"
-    );
-    Error::new(ErrorKind::Engine, message)
 }
 
 /// Why the actors of a type are none that leave their process.

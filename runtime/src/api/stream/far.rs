@@ -11,10 +11,8 @@
 //! | cancels, drops the stream | does the same to the stream that the object is                     |
 //! | dies with its worker      | the object goes with what that was lent, and the stream with it    |
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
@@ -22,11 +20,12 @@ use super::{End, ObjectStream};
 use crate::api::crossing;
 use crate::api::port::Way;
 use crate::cluster::argument::{Asked, Forwarded, ForwardedArgument, Packing, unfit};
-use crate::cluster::coder;
 use crate::cluster::registry::Registered;
 use crate::cluster::upstream::{self, Upstream};
-use crate::error::{Error, Result};
+use crate::cluster::{self, Answer, coder};
+use crate::error::{Error, Failed, Result};
 use crate::function::Call;
+use crate::local::actors::{self, Identity};
 use crate::local::arguments::{Awaited, Refs, Then};
 use crate::local::cell::{AnyRef, Promise, Ref};
 use crate::local::place::Place;
@@ -62,19 +61,33 @@ pub(crate) struct To<T> {
 }
 
 impl<T: Send + Sync + 'static> To<T> {
-    fn ask<R: Serialize + DeserializeOwned + Send + Sync + 'static>(
+    /// `read` reads what comes of it.
+    fn ask<R: Send + Sync + 'static>(
         &self,
         wish: &Wish,
         further: impl Fn(&mut Packing<'_>) -> Result<()>,
         options: Option<Asked>,
         place: &Place,
+        read: impl FnOnce(Answer<'_>) -> Result<R> + Send + 'static,
     ) -> Result<Ref<R>> {
         let pack = |packing: &mut Packing<'_>| {
             packing.value(wish)?;
             further(packing)
         };
         let Self { upstream, registered, call, .. } = *self;
-        crossing::send_upstream(upstream, registered, pack, Way::new(), options, call, place)
+        crossing::send_with(upstream, registered, pack, read, options, call, place, None)
+    }
+
+    /// Reads what is told of the next item. A ref is made of it at once, which nobody may want any more.
+    fn read_told(&self) -> impl FnOnce(Answer<'_>) -> Result<Option<Ref<T>>> + Send + 'static {
+        let Self { upstream, way, call, .. } = *self;
+        move |answer| {
+            let told = crossing::read(answer, Way::<Told>::new())?;
+            Ok(told.map(|item| match item {
+                Ok(id) => crossing::import_new(upstream, id, way, call),
+                Err(failed) => Ref::complete(Err(cluster::error_of(*failed)), call),
+            }))
+        }
     }
 }
 
@@ -89,7 +102,8 @@ pub(crate) fn begin<T: Send + Sync + 'static>(
     pack: impl Fn(&mut Packing<'_>) -> Result<()>,
 ) -> Result<ObjectStream<T>> {
     let place = default::with_current(current::next_place);
-    let lent = to.ask::<()>(&Wish::Begin { max_unread }, pack, options, &place)?;
+    let read = |answer: Answer<'_>| crossing::read(answer, Way::<Leased>::new());
+    let lent = to.ask(&Wish::Begin { max_unread }, pack, options, &place, read)?;
     Ok(ObjectStream::of(End::Far(Far { to, lent: lent.into_any(), asked: None, ended: false })))
 }
 
@@ -97,8 +111,8 @@ pub(crate) fn begin<T: Send + Sync + 'static>(
 pub(crate) struct Far<T: Send + Sync + 'static> {
     to: To<T>,
     lent: AnyRef,
-    /// What was asked for and has not been taken.
-    asked: Option<Ref<Told>>,
+    /// What was asked for and has not been taken: None, there is no more.
+    asked: Option<Ref<Option<Ref<T>>>>,
     ended: bool,
 }
 
@@ -107,18 +121,27 @@ impl<T: Send + Sync + 'static> Far<T> {
         &self.lent
     }
 
-    fn wish<R>(&self, deed: Deed) -> Result<Ref<R>>
-    where
-        R: Serialize + DeserializeOwned + Send + Sync + 'static,
-    {
-        self.to.ask(&Wish::To(deed), |packing| packing.object(&self.lent), None, &Place::ROOT)
+    fn wish<R: Send + Sync + 'static>(
+        &self,
+        deed: Deed,
+        read: impl FnOnce(Answer<'_>) -> Result<R> + Send + 'static,
+    ) -> Result<Ref<R>> {
+        let further = |packing: &mut Packing<'_>| packing.object(&self.lent);
+        self.to.ask(&Wish::To(deed), further, None, &Place::ROOT, read)
+    }
+
+    /// If it cannot be told, the driver is gone, and so is this process, soon.
+    fn tell(&self, deed: Deed) {
+        drop(self.wish(deed, |answer| crossing::read(answer, Way::<()>::new())));
     }
 
     pub(super) fn next(&mut self) -> Next<T> {
         if self.ended {
             return Next::End;
         }
-        let asked = match self.asked.take().map_or_else(|| self.wish(Deed::Next), Ok) {
+        let asked = self.asked.take();
+        let asked = asked.map_or_else(|| self.wish(Deed::Next, self.to.read_told()), Ok);
+        let asked = match asked {
             Ok(asked) => asked,
             Err(why) => return self.break_off(why),
         };
@@ -127,107 +150,137 @@ impl<T: Send + Sync + 'static> Far<T> {
             self.asked = Some(asked);
             return Next::Later(later);
         }
-        match asked.share() {
-            Ok(told) => match &told.0 {
-                Some(Item::Given(given)) => Next::Item(given.take(&self.to)),
-                _ => {
-                    self.ended = true;
-                    Next::End
-                }
-            },
+        match asked.into_owned() {
+            Ok(Some(item)) => Next::Item(item),
+            Ok(None) => {
+                self.ended = true;
+                Next::End
+            }
             Err(why) => self.break_off(why),
         }
     }
 
     /// It cannot be read any further.
     fn break_off(&mut self, why: Error) -> Next<T> {
+        self.tell(Deed::Drop);
         self.ended = true;
         Next::Item(Ref::complete(Err(why.through(self.to.call)), self.to.call))
     }
 
     pub(super) fn cancel(&self) {
-        // If it cannot be told, the driver is gone, and so is this process, soon.
-        drop(self.wish::<()>(Deed::Cancel));
+        self.tell(Deed::Cancel);
     }
 }
 
 impl<T: Send + Sync + 'static> Drop for Far<T> {
     fn drop(&mut self) {
+        // Otherwise the driver would hear of it later, with what this process says next, or from the cluster.
         if !self.ended {
-            // As above. Without it the driver would hear of it with what this process says next.
-            drop(self.wish::<()>(Deed::Drop));
+            self.tell(Deed::Drop);
         }
     }
 }
 
-/// What is told of the next item: None, there is none.
-struct Told(Option<Item>);
+/// What is told of the next item: its id, or why there is none in its place. None: there is no more.
+type Told = Option<std::result::Result<Uuid, Box<Failed>>>;
 
-enum Item {
-    /// In the driver.
-    Here(AnyRef),
-    /// In the worker.
-    Given(Given),
+/// In the driver: what a stream yields next, which is told. A failure goes along, for it has no value to be asked for.
+struct Yielded<T>(Option<Ref<T>>);
+
+impl<T: Send + Sync + 'static> Serialize for Yielded<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let told: Told = self.0.as_ref().map(|item| match item.any().failure() {
+            Some(error) => Err(Box::new(Failed::from(&error))),
+            None => {
+                let id = coder::id_of(item.any());
+                wire::hold(id, || item.any().clone());
+                Ok(id)
+            }
+        });
+        told.serialize(serializer)
+    }
 }
 
-/// The id of an item, as this process was given it.
-struct Given {
+/// In a worker: that the driver has a stream for it, by that id.
+struct Leased {
     upstream: &'static dyn Upstream,
     id: Uuid,
-    taken: AtomicBool,
 }
 
-impl Given {
-    /// Makes a ref of it, once.
-    fn take<T: Send + Sync + 'static>(&self, to: &To<T>) -> Ref<T> {
-        self.taken.store(true, Ordering::Relaxed);
-        crossing::import_new(self.upstream, self.id, to.way, to.call)
-    }
-}
-
-impl Drop for Given {
+impl Drop for Leased {
     fn drop(&mut self) {
-        if !*self.taken.get_mut() {
-            self.upstream.let_go_once(self.id);
-        }
+        self.upstream.let_go_once(self.id);
     }
 }
 
-impl Serialize for Told {
+impl Serialize for Leased {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let id = self.0.as_ref().map(|item| match item {
-            Item::Here(any) => {
-                let id = coder::id_of(any);
-                wire::hold(id, || any.clone());
-                id
-            }
-            Item::Given(given) => given.id,
-        });
-        id.serialize(serializer)
+        self.id.serialize(serializer)
     }
 }
 
-impl<'de> Deserialize<'de> for Told {
+impl<'de> Deserialize<'de> for Leased {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let Some(id) = Option::<Uuid>::deserialize(deserializer)? else { return Ok(Self(None)) };
-        let to_driver = || serde::de::Error::custom("an item of a stream came to no worker");
+        let id = Uuid::deserialize(deserializer)?;
+        let to_driver = || serde::de::Error::custom("a stream was lent to no worker");
         let upstream = upstream::to_owner().ok_or_else(to_driver)?;
-        Ok(Self(Some(Item::Given(Given { upstream, id, taken: AtomicBool::new(false) }))))
+        upstream.take_once(id);
+        Ok(Self { upstream, id })
     }
 }
 
 /// In the driver: a stream that a worker has, until it has dropped it.
-struct Lent<T: Send + Sync + 'static>(Mutex<Option<ObjectStream<T>>>);
+struct Lent<T: Send + Sync + 'static> {
+    identity: Identity,
+    stream: Mutex<Option<ObjectStream<T>>>,
+}
+
+/// A hold on it. As the answer to a program on a cluster it is lent as handles of actors are.
+struct Lease<T: Send + Sync + 'static>(Arc<Lent<T>>);
+
+impl<T: Send + Sync + 'static> Lease<T> {
+    fn new(stream: ObjectStream<T>) -> Self {
+        let (identity, stream) = (Identity::default(), Mutex::new(Some(stream)));
+        Self(Arc::new(Lent { identity, stream }))
+    }
+
+    fn id(&self) -> Uuid {
+        self.0.identity.findable(|| Arc::downgrade(&self.0))
+    }
+
+    /// What a worker means by this argument.
+    fn of(argument: &ForwardedArgument) -> Result<Arc<Lent<T>>> {
+        let lent = match argument {
+            ForwardedArgument::Object(any) => match Ref::<Self>::from_any(any.clone()) {
+                Some(lease) => Some(Arc::clone(&lease.share()?.0)),
+                None => None,
+            },
+            ForwardedArgument::Value(bytes) => {
+                actors::find(wire::decode(bytes)?, Weak::<Lent<T>>::upgrade)
+            }
+            ForwardedArgument::List(_) => None,
+        };
+        lent.ok_or_else(|| unfit("what is no stream"))
+    }
+}
+
+impl<T: Send + Sync + 'static> Serialize for Lease<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let id = self.id();
+        wire::hold(id, || Self(Arc::clone(&self.0)));
+        id.serialize(serializer)
+    }
+}
 
 impl<T: Send + Sync + 'static> Lent<T> {
     fn lock(&self) -> MutexGuard<'_, Option<ObjectStream<T>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is next, as a call that is complete when that is known.
-    fn next(&self, way: Way<T>, call: Call) -> Ref<Told> {
-        let (asked, promise) = Ref::<Told>::promise(call, 0);
-        coder::note::<Told>(asked.any());
+    fn next(&self, way: Way<T>, call: Call) -> Ref<Yielded<T>> {
+        let (asked, promise) = Ref::<Yielded<T>>::promise(call, 0);
+        coder::note::<Yielded<T>>(asked.any());
         let ends = match &*self.lock() {
             Some(ObjectStream { end: End::Here(inlet), .. }) => {
                 Some((Arc::clone(&inlet.shared), inlet.task.clone()))
@@ -236,11 +289,11 @@ impl<T: Send + Sync + 'static> Lent<T> {
         };
         match ends {
             Some((shared, task)) => {
-                // So that whoever asks why this is pending finds the producer.
+                // So that whoever asks why this is pending, or cancels it, finds the producer.
                 let _ = asked.any().extra().producers.set(Box::new([task.clone()]));
                 tell_next(shared, task, way, promise);
             }
-            None => promise.complete(Ok(Told(None))),
+            None => promise.complete(Ok(Yielded(None))),
         }
         asked
     }
@@ -262,20 +315,20 @@ fn tell_next<T: Send + Sync + 'static>(
     shared: Arc<Shared<T>>,
     task: AnyRef,
     way: Way<T>,
-    promise: Promise<Told>,
+    promise: Promise<Yielded<T>>,
 ) {
     match shared.next_of(&task) {
         Next::Item(item) => {
             (way.note)(item.any());
-            promise.complete(Ok(Told(Some(Item::Here(item.into_any())))));
+            promise.complete(Ok(Yielded(Some(item))));
         }
-        Next::End => promise.complete(Ok(Told(None))),
+        Next::End => promise.complete(Ok(Yielded(None))),
         Next::Later(later) => {
             let mut awaited = Refs::default();
             awaited.add(&later);
             let go_on = move || match later.is_failed() {
                 // Somebody else asks by now: who asks twice is told once.
-                true => promise.complete(Ok(Told(None))),
+                true => promise.complete(Ok(Yielded(None))),
                 false => tell_next(shared, task, way, promise),
             };
             Awaited::when_ready(awaited, Then::Run(None, Box::new(go_on)));
@@ -295,7 +348,9 @@ pub(crate) fn serve<T: Send + Sync + 'static>(
         Ok(Wish::Begin { max_unread }) => {
             let begun = begin(forwarded, max_unread);
             let stream = begun.unwrap_or_else(|why| ObjectStream::failed(why, call));
-            Ref::complete(Ok(Lent(Mutex::new(Some(stream)))), call).into_any()
+            let lease = Ref::complete(Ok(Lease::new(stream)), call);
+            coder::note::<Lease<T>>(lease.any());
+            lease.into_any()
         }
         Ok(Wish::To(deed)) => answer(&deed, &forwarded.arguments, way, call),
         Err(why) => Ref::<()>::complete(Err(why), call).into_any(),
@@ -311,12 +366,8 @@ fn answer<T: Send + Sync + 'static>(
     way: Way<T>,
     call: Call,
 ) -> AnyRef {
-    let lent = match arguments {
-        [ForwardedArgument::Object(any)] => Ref::<Lent<T>>::from_any(any.clone()),
-        _ => None,
-    };
-    let lent = lent.ok_or_else(|| unfit("what is no stream")).and_then(|lent| lent.share());
-    let lent = match lent {
+    let argument = arguments.first().ok_or_else(|| unfit("no stream"));
+    let lent = match argument.and_then(Lease::<T>::of) {
         Ok(lent) => lent,
         Err(why) => return Ref::<()>::complete(Err(why), call).into_any(),
     };

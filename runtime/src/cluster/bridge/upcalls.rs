@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::Location;
+use std::slice;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
@@ -90,7 +91,7 @@ impl Upcalls {
         let was_cancelled = place.is_some_and(|place| state.cancelled.remove(place).is_some());
         drop(state);
         if was_cancelled {
-            cancelling::cancel(&called, false);
+            cancel(&called);
         }
         local.spawn_on_tokio(async move {
             let called = Completion::of(called).await;
@@ -109,7 +110,14 @@ impl Upcalls {
             return;
         };
         drop(state);
-        cancelling::cancel(&call, false);
+        cancel(&call);
+    }
+}
+
+/// Who waits for the next item of a stream waits for what produces it.
+fn cancel(call: &AnyRef) {
+    for task in call.producers().unwrap_or(slice::from_ref(call)) {
+        cancelling::cancel(task, false);
     }
 }
 

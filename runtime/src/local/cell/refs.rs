@@ -25,6 +25,9 @@ pub(crate) struct Ref<T> {
     marker: PhantomData<T>,
 }
 
+/// It only points to the value.
+impl<T> Unpin for Ref<T> {}
+
 impl<T> Clone for Ref<T> {
     fn clone(&self) -> Self {
         Self { any: self.any.clone(), marker: PhantomData }
