@@ -71,6 +71,16 @@ fn value_of(counter: ActorHandle<Counter>) -> mobula::Result<u64> {
     mobula::get(counter.value())
 }
 
+/// A call that waits for what comes of another task, or for what fails, and one after it.
+#[remote]
+fn adds_late(counter: ActorHandle<Counter>) -> mobula::Result<(u64, u64)> {
+    let late = counter.add(value_of::remote(&counter));
+    let fails = counter.add(value_of::remote(Counter::remote(13)));
+    let next = counter.add(1);
+    assert_eq!(mobula::get(fails).unwrap_err().kind(), ErrorKind::ActorDied);
+    mobula::get((late, next))
+}
+
 /// What it starts is nobody else's, and ends with it.
 #[remote]
 fn watches_its_own() -> mobula::Result<ActorEnd> {
@@ -85,6 +95,7 @@ pub(crate) fn calls(_: Engine) -> mobula::Result<()> {
     // A call may wait for a task that waits for another call.
     let late = counter.add(value_of::remote(&counter));
     assert_eq!(mobula::get(late)?, 0);
+    assert_eq!(mobula::get(adds_late::remote(Counter::remote(3)))?, (6, 7));
     assert!(matches!(mobula::get(watches_its_own::remote())?, ActorEnd::Unreachable));
     // An engine without actors says so.
     assert_eq!(mobula::get(counter.value())?, 0);
