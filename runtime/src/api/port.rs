@@ -7,6 +7,7 @@
 use std::any::TypeId;
 use std::io::Write;
 use std::marker::PhantomData;
+use std::slice;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -93,10 +94,8 @@ fn pack_owned<T: Serialize + Send + 'static>(
 ) -> Result<()> {
     match slot.kind() {
         Kind::Value(value) => packing.value(value),
-        Kind::Ref(any, _) if goes_by_id(any, packing) => packing.object(any),
-        Kind::List(list) if list.refs.iter().all(|any| goes_by_id(any, packing)) => {
-            packing.list(&list.refs)
-        }
+        Kind::Ref(any, _) if go_by_id(slice::from_ref(any), packing)? => packing.object(any),
+        Kind::List(list) if go_by_id(&list.refs, packing)? => packing.list(&list.refs),
         // Most often the object is of the very type, and is read where it lies.
         Kind::Ref(any, _) if any.value_type() == TypeId::of::<T>() && coder::is_noted(any) => {
             packing.encoded(any)
@@ -106,18 +105,18 @@ fn pack_owned<T: Serialize + Send + 'static>(
     }
 }
 
-/// Whether a ref may go by its id. One whose value only this process can encode may not: that value is waited
-/// for here, if need be, and goes itself.
-fn goes_by_id(any: &AnyRef, packing: &Packing<'_>) -> bool {
+/// Whether refs may go by their ids. One whose value only this process can encode may not: that value is waited
+/// for here, if need be, and goes itself. Its failure shows where it is resolved.
+fn go_by_id(refs: &[AnyRef], packing: &Packing<'_>) -> Result<bool> {
     if !packing.is_by_id() {
-        return false;
+        return Ok(false);
     }
-    let noted = coder::is_noted(any);
-    if !noted {
-        // Its failure shows where it is resolved.
-        let _ = waiting::wait(any, None);
+    let mut noted = true;
+    for any in refs.iter().filter(|any| !coder::is_noted(any)) {
+        waiting::wait_for_good(any)?;
+        noted = false;
     }
-    noted
+    Ok(noted)
 }
 
 fn unpack_owned<T: DeserializeOwned>(argument: Argument, start: &Start<'_>) -> Result<Slot<T>> {
@@ -141,9 +140,7 @@ where
             coder::note::<T>(any);
             packing.object(any)
         }
-        Kind::List(list) if list.refs.iter().all(|any| goes_by_id(any, packing)) => {
-            packing.list(&list.refs)
-        }
+        Kind::List(list) if go_by_id(&list.refs, packing)? => packing.list(&list.refs),
         Kind::List(list) => packing.value(list.again().resolve()?.inner()),
     }
 }

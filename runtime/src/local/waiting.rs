@@ -61,6 +61,18 @@ pub(crate) fn wait(any: &AnyRef, deadline: Option<Instant>) -> Result<(), Ended>
     sleep(any, deadline)
 }
 
+/// Waits until `any` is complete, however long that takes.
+///
+/// # Errors
+/// Why the work cannot end before the wait does.
+pub(crate) fn wait_for_good(any: &AnyRef) -> Result<(), Error> {
+    match wait(any, None) {
+        Ok(()) => Ok(()),
+        Err(Ended::Never(why)) => Err(why),
+        Err(Ended::TimedOut) => unreachable!("there is no deadline"),
+    }
+}
+
 /// Runs the awaited task on this thread, if nobody has begun it and there is a CPU for it. For a call of an
 /// actor, which runs behind those before it, that goes for the actor's turn.
 fn help(any: &AnyRef) {

@@ -41,9 +41,7 @@ impl<A: Actor> ActorCell<A> {
             call,
             &place,
         )?;
-        if let Err(waiting::Ended::Never(why)) = waiting::wait(is_there.any(), None) {
-            return Err(why);
-        }
+        waiting::wait_for_good(is_there.any())?;
         match is_there.into_owned() {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::ActorDied => return Ok(None),

@@ -154,7 +154,7 @@ where
 
 /// Waits for what was asked for, which the driver has at once.
 fn answered<T: Clone + Send + Sync + 'static>(asked: Ref<T>) -> Result<T> {
-    let _ = waiting::wait(asked.any(), None);
+    waiting::wait_for_good(asked.any())?;
     asked.into_owned()
 }
 

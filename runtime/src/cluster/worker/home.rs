@@ -27,7 +27,7 @@ use crate::error::{Failed, Result};
 use crate::local::abroad;
 use crate::local::cell::AnyRef;
 use crate::local::ids;
-use crate::local::waiting::Ended;
+use crate::local::waiting::{self, Ended};
 use crate::wire::Held;
 
 /// After so many new imports, those that nobody has any more are looked for.
@@ -325,13 +325,12 @@ impl Connection {
     /// Lets the driver know an object of this process, value and all.
     pub(crate) fn export(&self, id: Uuid, any: &AnyRef) {
         let Some(_exporting) = self.begin_export(id) else { return };
-        if !any.is_complete() {
-            // A part of what a call returns: the call's result has to be here first.
-            let _ = crate::local::waiting::wait(any, None);
-        }
+        // Of a part of what a call returns, the call's result has to be here first.
+        let here = waiting::wait_for_good(any);
         let mut lease = self.borrow_writer();
         let mut held = Vec::new();
         let encoded = lease.body.part(|sink| {
+            here?;
             held = coder::encode(any, sink)?;
             Ok(())
         });

@@ -14,7 +14,7 @@ use crate::cluster::bridge::{CLIENT, message};
 use crate::cluster::coder;
 use crate::error::Result;
 use crate::local::cell::AnyRef;
-use crate::local::ids;
+use crate::local::{ids, waiting};
 use crate::wire::Held;
 
 /// A handle of an actor that others have.
@@ -131,10 +131,8 @@ impl Client {
         if self.lock().imports.contains_key(&id) {
             return Ok(());
         }
-        if !any.is_complete() {
-            // A part of what a call returns: the call's result has to be here first.
-            let _ = crate::local::waiting::wait(any, None);
-        }
+        // Of a part of what a call returns, the call's result has to be here first.
+        waiting::wait_for_good(any)?;
         let sender = self.sender()?;
         let mut value = sender.parcel();
         let mut held = coder::encode(any, &mut value)?;
