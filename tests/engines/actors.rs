@@ -1,5 +1,6 @@
 //! What is promised of actors.
 
+use super::handles::Latch;
 use super::tasks::{DRAWS, Refused, draws, fib, square};
 use super::*;
 
@@ -525,6 +526,16 @@ pub(crate) fn waiting_actors(_: Engine) -> mobula::Result<()> {
     assert_eq!(error.downcast_ref::<Refused>(), Some(&Refused { code: 5 }));
     assert_eq!(mobula::get(gate.panics()).unwrap_err().kind(), ErrorKind::Panic);
     assert_eq!(mobula::get(gate.passed())?, 0);
+
+    // What was quick waits now, and for what is called after it.
+    let latch = Latch::remote();
+    for _ in 0..4 {
+        mobula::get(latch.open())?;
+        mobula::get(latch.pass())?;
+    }
+    let passing: Vec<_> = (0..4).map(|_| latch.pass()).collect();
+    mobula::get((0..4).map(|_| latch.open()).collect::<Vec<_>>())?;
+    mobula::get(passing)?;
     Ok(())
 }
 

@@ -12,12 +12,14 @@ import sys
 import threading
 
 from . import frames, outcome
-from .fusing import WAIT_SECONDS, ActorLine, Fuser, Line
+from .fusing import ActorLine, Fuser, Line
 from .sent import Sent
 from .task import Task
 
 # The most completions in a frame.
 BATCH_MAX = 256
+# How often it is looked whether calls wait for long that are to go with others.
+LOOK_SECONDS = 0.1
 
 
 class Held:
@@ -46,10 +48,10 @@ class Bridge:
         # Why actors could not be started, by their ids.
         self.refused = {}
         self.line = Line(self.fuser, engine.cpus)
-        # By the ids of actors.
+        # By the ids of actors; and those in which calls wait.
         self.actor_lines = {}
-        # How many tasks of the cluster have ended, and whether somebody looks at the line when time has passed.
-        self.endings = 0
+        self.gathering = set()
+        # Whether somebody looks at the lines when time has passed.
         self.is_watched = False
         self.lock = threading.Lock()
         self.news = queue.SimpleQueue()
@@ -99,7 +101,8 @@ class Bridge:
             groups += self.line.take()
             for actor_line in actor_lines:
                 groups += actor_line.take()
-            self._watch_line()
+                self._note(actor_line)
+            self._watch()
         self._send(groups)
 
     def _are_stored(self, ids):
@@ -120,28 +123,39 @@ class Bridge:
     def went_on(self, line):
         """A task of the cluster has ended, which this line has counted, if any. Any thread."""
         with self.lock:
-            self.endings += 1
             groups = []
             if line is not None:
                 line.ended()
                 groups += line.take()
             if line is not self.line:
                 groups += self.line.take()
+                if line is not None:
+                    self._note(line)
         self._send(groups)
 
-    def _watch_line(self):
+    def _note(self, actor_line):
+        """Whether calls wait in it. The lock is held."""
+        if actor_line.waiting:
+            self.gathering.add(actor_line)
+        else:
+            self.gathering.discard(actor_line)
+
+    def _watch(self):
         """Sees to it that nothing waits for long while nothing ends. The lock is held."""
-        if self.line.ids and not self.is_watched:
+        if (self.line.ids or self.gathering) and not self.is_watched:
             self.is_watched = True
-            timer = threading.Timer(WAIT_SECONDS, self._look_at_line, args=(self.endings,))
+            timer = threading.Timer(LOOK_SECONDS, self._look)
             timer.daemon = True
             timer.start()
 
-    def _look_at_line(self, endings):
+    def _look(self):
         with self.lock:
             self.is_watched = False
-            groups = self.line.flush() if endings == self.endings else []
-            self._watch_line()
+            groups = self.line.overdue()
+            for actor_line in list(self.gathering):
+                groups += actor_line.overdue()
+                self._note(actor_line)
+            self._watch()
         self._send(groups)
 
     def _send(self, groups):

@@ -10,10 +10,14 @@ those tell: a moment, at most.
 
 Calls of an actor go in their order, and those that are known to be short go together: while some are under way, the next
 ones gather.
+
+What was short may take its time today, and even wait for one of the calls that wait for it here. So nothing waits for long
+while nothing ends.
 """
 
 import collections
 import dataclasses
+import time
 
 from . import outcome
 
@@ -31,8 +35,9 @@ KNOWN_AFTER = 3
 SMALL_BYTES = 16 * 1024
 # A function that takes longer is known to be long by its first call.
 LONG_SECONDS = 0.05
-# How long calls wait while nothing ends, at most.
+# How long calls wait while nothing ends, at most; and those of an actor.
 WAIT_SECONDS = 1.0
+ACTOR_WAIT_SECONDS = 0.1
 # How much a call counts in the average that was quicker than it, or slower: a busy machine makes calls slow, and
 # nothing makes them quick.
 WEIGHT_QUICK = 0.5
@@ -119,6 +124,15 @@ class Fuser:
         return max(1, min(CALLS_MAX, int(SECONDS_MAX / max(self.functions[function].seconds, 1e-6))))
 
 
+class Waiting:
+    """Calls that wait, in order."""
+
+    def __init__(self):
+        self.tasks = collections.deque()
+        # When the last were sent, or the first one came.
+        self.since = time.monotonic()
+
+
 class Line:
     """Calls that wait to be sent: for what the first ones of their function tell, or for a place among the groups
     that are under way. While they wait more come, so that groups are as large as calls come fast."""
@@ -129,20 +143,25 @@ class Line:
         # So many groups under way keep every CPU busy until the news of one have come and another has gone.
         self.under_way_max = max(8, 4 * self.cpus)
         self.under_way = 0
-        # By function, options and what they need, in order; and the ids of all.
+        # When one of them ended.
+        self.ended_at = 0.0
+        # By function, options and what they need; and the ids of all.
         self.waiting = {}
         self.ids = set()
 
     def add(self, task):
         key = (task.function, task.options_key, tuple(task.needs))
-        self.waiting.setdefault(key, collections.deque()).append(task)
+        waiting = self.waiting.get(key)
+        if waiting is None:
+            waiting = self.waiting[key] = Waiting()
+        waiting.tasks.append(task)
         self.ids.add(task.id)
 
     def take(self):
         """The groups that are to be sent now, each with this line, if it counts them as under way."""
         groups = []
-        for key, tasks in list(self.waiting.items()):
-            function = key[0]
+        for key, waiting in list(self.waiting.items()):
+            function, tasks, before = key[0], waiting.tasks, len(groups)
             most = self.fuser.calls_max(function)
             while tasks:
                 if not self.fuser.is_known(function):
@@ -159,6 +178,19 @@ class Line:
                 groups.append((self._pop(tasks, size), counts))
             if not tasks:
                 del self.waiting[key]
+            elif len(groups) > before:
+                waiting.since = time.monotonic()
+        return groups
+
+    def overdue(self):
+        """What has waited for so long that it goes now, each call by itself."""
+        groups, now = [], time.monotonic()
+        for key, waiting in list(self.waiting.items()):
+            # What is not known waits for the first calls of its function, and all else for those that are under way.
+            since = max(waiting.since, self.ended_at) if self.fuser.is_known(key[0]) else waiting.since
+            if now - since >= WAIT_SECONDS:
+                groups += [(self._pop(waiting.tasks, 1), None) for _ in range(len(waiting.tasks))]
+                del self.waiting[key]
         return groups
 
     def _share(self, count, function):
@@ -171,7 +203,7 @@ class Line:
 
     def flush(self):
         """All that waits, each call by itself."""
-        groups = [([task], None) for tasks in self.waiting.values() for task in tasks]
+        groups = [([task], None) for waiting in self.waiting.values() for task in waiting.tasks]
         self.waiting.clear()
         self.ids.clear()
         return groups
@@ -184,6 +216,7 @@ class Line:
     def ended(self):
         """A group that counted is not under way any more."""
         self.under_way -= 1
+        self.ended_at = time.monotonic()
 
 
 class ActorLine:
@@ -194,17 +227,19 @@ class ActorLine:
         self.under_way = 0
         self.turn = 0
         self.waiting = collections.deque()
+        # When a group was last sent, or ended.
+        self.moved_at = time.monotonic()
 
     def add(self, task):
         self.waiting.append(task)
 
-    def take(self):
+    def take(self, under_way_max=ACTOR_GROUPS_MAX):
         """The groups that are to be sent now, each with this line, if it counts them as under way."""
         groups = []
         while self.waiting:
             if not self._may_join(self.waiting[0]):
                 groups.append(([self.waiting.popleft()], None))
-            elif self.under_way < ACTOR_GROUPS_MAX:
+            elif self.under_way < under_way_max:
                 groups.append((self._pop(), self))
                 self.under_way += 1
             else:
@@ -212,7 +247,14 @@ class ActorLine:
             # Groups that several threads take may be sent in any order.
             groups[-1][0][0].turn = self.turn
             self.turn += 1
+        if groups:
+            self.moved_at = time.monotonic()
         return groups
+
+    def overdue(self):
+        """As `take`, with one group more where the first call has waited for long."""
+        is_late = time.monotonic() - self.moved_at >= ACTOR_WAIT_SECONDS
+        return self.take(self.under_way + 1) if is_late else []
 
     def _pop(self):
         group, seconds = [], 0.0
@@ -230,3 +272,4 @@ class ActorLine:
     def ended(self):
         """A group that this line counts is not under way any more, or not all of it."""
         self.under_way -= 1
+        self.moved_at = time.monotonic()
