@@ -90,7 +90,23 @@ fn watches_its_own() -> mobula::Result<ActorEnd> {
     mobula::get(end)
 }
 
-pub(crate) fn calls(_: Engine) -> mobula::Result<()> {
+#[remote]
+fn opens_or_passes(latch: ActorHandle<Latch>, passes: bool) -> mobula::Result<()> {
+    mobula::get(if passes { latch.pass() } else { latch.open() })
+}
+
+/// Short calls that wait for some that are made later.
+fn wait_for_later_ones() -> mobula::Result<()> {
+    let latch = Latch::remote();
+    for passes in [false, true].repeat(3) {
+        mobula::get(opens_or_passes::remote(&latch, passes))?;
+    }
+    let all = [[true; 5], [false; 5]].concat();
+    let all: Vec<_> = all.into_iter().map(|one| opens_or_passes::remote(&latch, one)).collect();
+    mobula::get(all).map(drop)
+}
+
+pub(crate) fn calls(engine: Engine) -> mobula::Result<()> {
     let counter = Counter::remote(0);
     // A call may wait for a task that waits for another call.
     let late = counter.add(value_of::remote(&counter));
@@ -116,6 +132,10 @@ pub(crate) fn calls(_: Engine) -> mobula::Result<()> {
     assert_eq!(mobula::get(keeper.passes_on(5))?, 105);
     assert_eq!(mobula::get(keeper.counter())?, Some(counter));
     assert!(mobula::get(stops::remote(Counter::remote(1)))?);
+    // There each is done where it is made.
+    if engine != Engine::Inline {
+        wait_for_later_ones()?;
+    }
     by_names_in_tasks()
 }
 

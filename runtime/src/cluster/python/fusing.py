@@ -58,6 +58,8 @@ class Known:
     ended: int = 0
     seconds: float = 0.0
     largest: int = 0
+    # One of its calls has waited for others: for one behind it in a group it would wait for ever.
+    waits: bool = False
     # Its calls give streams: what comes of one waits for its reader.
     streams: bool = False
 
@@ -75,12 +77,15 @@ class Fuser:
         status, payload, _, seconds = result
         size = payload if status == outcome.REMOTE else len(payload) if status == outcome.VALUE else 0
         known = self._known(function)
-        if known.ended == 0:
-            known.seconds = seconds
         known.ended += 1
+        known.largest = max(known.largest, size)
+        if seconds is None:
+            known.waits = True
+            return
+        if known.ended == 1:
+            known.seconds = seconds
         weight = WEIGHT_QUICK if seconds < known.seconds else WEIGHT_SLOW
         known.seconds += weight * (seconds - known.seconds)
-        known.largest = max(known.largest, size)
 
     def _known(self, function):
         known = self.functions.get(function)
@@ -93,7 +98,7 @@ class Fuser:
     def is_known(self, function):
         """Whether it is known how long its calls take, or at least that they are long."""
         known = self._known(function)
-        return known.ended >= KNOWN_AFTER or (known.ended > 0 and known.seconds > LONG_SECONDS)
+        return known.ended >= KNOWN_AFTER or known.waits or (known.ended > 0 and known.seconds > LONG_SECONDS)
 
     def probes(self, function):
         """Whether one more call of a function that is not known yet may go; it is counted."""
@@ -111,7 +116,7 @@ class Fuser:
         if not self.is_small(function):
             return False
         known = self.functions[function]
-        return known.seconds <= SHORT_SECONDS and not known.streams
+        return known.seconds <= SHORT_SECONDS and not known.streams and not known.waits
 
     def gives_items(self, function):
         """A call of the function has given an item of a stream."""

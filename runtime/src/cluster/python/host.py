@@ -19,6 +19,8 @@ from .child import Child, Died
 POLL_SECONDS = 0.05
 # The same for a wait for the cluster, during which the worker's CPU is free for others.
 BLOCK_SECONDS = 0.2
+# A call that has waited for so long for what other calls give waits: what is there already takes less.
+WAITED_SECONDS = 0.001
 # How long a cancelled call may take to notice, before its child is killed.
 GRACE_SECONDS = 2.0
 # How long a program may take until it serves.
@@ -208,6 +210,8 @@ class Run:
         # Those that were, before they came here.
         self.cancelled = []
         self.done = 0
+        # How long the call has waited for others that runs.
+        self.waited = 0.0
         self.deadline = None
 
     def __enter__(self):
@@ -242,8 +246,9 @@ class Run:
                 self.bridge.handle(message)
                 continue
             now = time.monotonic()
-            self._done(message, now - began)
-            began = now
+            # How long one takes that waits for others, nobody knows.
+            self._done(message, now - began if self.waited < WAITED_SECONDS else None)
+            began, self.waited = now, 0.0
 
     def items(self):
         """Gives the outcome of each item of the one call that is there, and returns that of the call. The child goes on
@@ -278,7 +283,9 @@ class Run:
         """As the child's, but an interrupt of the engine's becomes a request to stop."""
         try:
             if self.bridge.is_blocked():
+                began = time.monotonic()
                 self.bridge.block(BLOCK_SECONDS)
+                self.waited += time.monotonic() - began
         except KeyboardInterrupt:
             # What waits for the cluster may hear of it by itself.
             self.interrupts.came = True

@@ -1,4 +1,5 @@
-"""How a call ended: a tuple of status, payload, the refs that the payload carries, and the seconds it took.
+"""How a call ended: a tuple of status, payload, the refs that the payload carries, and the seconds it took, or None if it
+has waited for others meanwhile.
 
 The payload is bytes for the program: this package never looks into them, except where the failure is the
 engine's own. Then it is a pair of kind and text, the kind by its name in `mobula::ErrorKind`.

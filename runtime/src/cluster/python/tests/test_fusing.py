@@ -49,6 +49,14 @@ class OfTasks(WithTime):
         self.assertEqual(numbers(line.overdue()), [[4], [5]])
         self.assertEqual((line.ids, line.waiting), (set(), {}))
 
+    def test_calls_that_have_waited_go_alone(self):
+        self.learns("f")
+        self.assertEqual(self.fuser.calls_max("f"), fusing.CALLS_MAX)
+        self.fuser.learn("f", (outcome.VALUE, b"", {}, None))
+        self.assertEqual(self.fuser.calls_max("f"), 1)
+        self.learns("f")
+        self.assertEqual(numbers(self.line(20).take()), [[number] for number in range(20)])
+
     def test_short_calls_wait_as_long_as_others_end(self):
         self.learns("f")
         line = self.line(1000)
