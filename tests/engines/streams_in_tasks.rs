@@ -205,6 +205,8 @@ fn breaks(shelf: ActorHandle<Shelf>, well: ActorHandle<Well>) -> Vec<Option<Erro
 pub(crate) fn end(engine: Engine) -> mobula::Result<()> {
     let (shelf, well, has, may) =
         (Shelf::remote(3), Well::remote(1), Latch::remote(), Latch::remote());
+    // Where there are no actors, that says so.
+    mobula::get(shelf.len())?;
     assert_eq!(mobula::get(reads::remote(&shelf, &well))?, 3 + 6);
     // It goes with the task that has it, and the actor was at most so far ahead.
     let before = mobula::get(shelf.made())?;

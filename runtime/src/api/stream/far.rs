@@ -1,9 +1,10 @@
 //! Streams that are elsewhere: in a worker, those that the driver has for it.
 //!
-//! To the worker such a stream is an object of the driver's, to which it has a ref, and whose value never comes. What is
-//! done with the stream goes to the driver as a call does, under the name of what produces it: first a [`Wish`], and
-//! for all but the first the object. To ask for the next item is a call like others, so who waits for that lays its CPU
-//! down, and a deadlock is found. What comes of it is the item's id; the value comes when somebody asks.
+//! To the worker such a stream is an object of the driver's, to which it has a ref; its value says no more than that the
+//! stream is lent, as a handle of an actor is. What is done with the stream goes to the driver as a call does, under the
+//! name of what produces it: first a [`Wish`], and for all but the first the object. To ask for the next item is a call
+//! like others, so who waits for that lays its CPU down, and a deadlock is found. What comes of it is the item's id; the
+//! value comes when somebody asks.
 //!
 //! | the reader                | in the driver                                                      |
 //! |---------------------------|--------------------------------------------------------------------|
