@@ -204,6 +204,19 @@ fn second_time(counter: ActorHandle<Counter>) -> mobula::Result<u64> {
     mobula::get(counter.add(1))
 }
 
+/// Always has calls on their way to another actor, with a handle inside.
+#[remote]
+fn floods(
+    counter: ActorHandle<Counter>,
+    keeper: ActorHandle<Keeper>,
+    has: ActorHandle<Latch>,
+) -> mobula::Result<()> {
+    loop {
+        (0..20).for_each(|_| drop(keeper.keeps(&counter)));
+        mobula::get(has.open())?;
+    }
+}
+
 #[remote]
 fn aborts(_counter: &Team) {
     std::process::abort();
@@ -270,6 +283,17 @@ fn in_tasks(engine: Engine) -> mobula::Result<()> {
         let (counter, end) = watched(4);
         let crash = aborts::remote(Team { counters: vec![counter] });
         assert_eq!(mobula::get(crash).unwrap_err().kind(), ErrorKind::WorkerCrashed);
+        ends(end)?;
+        let (counter, end) = watched(5);
+        let (keeper, has) = (Keeper::remote(None), Latch::remote());
+        let flood = floods::remote(counter, &keeper, &has);
+        mobula::get(has.pass())?;
+        mobula::cancel(&flood).force()?;
+        assert_eq!(mobula::get(flood).unwrap_err().kind(), ErrorKind::Cancelled);
+        // Those calls may come for a while.
+        while !end.is_ready() {
+            mobula::get(keeper.lets_go())?;
+        }
         ends(end)?;
     }
     Ok(())

@@ -127,8 +127,20 @@ impl<T: Send + Sync + 'static> Far<T> {
         deed: Deed,
         read: impl FnOnce(Answer<'_>) -> Result<R> + Send + 'static,
     ) -> Result<Ref<R>> {
-        let further = |packing: &mut Packing<'_>| packing.object(&self.lent);
+        let leased = self.leased()?;
+        let further = |packing: &mut Packing<'_>| match &leased {
+            Some(leased) => packing.value(&leased.id),
+            None => packing.object(&self.lent),
+        };
         self.to.ask(&Wish::To(deed), further, None, &Place::ROOT, read)
+    }
+
+    /// How a cluster's program names the stream, once it is told: what it says in passing needs no ref of the cluster's.
+    fn leased(&self) -> Result<Option<Arc<Leased>>> {
+        if !cluster::is_over_bridge() || !self.lent.is_complete() {
+            return Ok(None);
+        }
+        Ref::<Leased>::from_any(self.lent.clone()).map(|lent| lent.share()).transpose()
     }
 
     /// If it cannot be told, the driver is gone, and so is this process, soon.
@@ -139,6 +151,9 @@ impl<T: Send + Sync + 'static> Far<T> {
     pub(super) fn next(&mut self) -> Next<T> {
         if self.ended {
             return Next::End;
+        }
+        if cluster::is_over_bridge() && !self.lent.is_complete() {
+            return Next::Later(self.lent.clone());
         }
         let asked = self.asked.take();
         let asked = asked.map_or_else(|| self.wish(Deed::Next, self.to.read_told()), Ok);

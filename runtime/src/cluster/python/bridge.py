@@ -347,11 +347,11 @@ class Bridge:
         self.adopt(id, handle)
         self._say("item", [stream, *self._adopted(id, result)])
 
-    def upcall(self, caller, id, call, values, carries):
-        """A task asks for something that is done with the program's actors."""
+    def upcall(self, caller, id, call, values, carries, lent):
+        """A task asks for something that is done with the program's actors; `lent`: ids of handles that it has."""
         for carried, handle in carries.items():
             self.adopt(carried, handle)
-        self._say("upcall", [caller, id, call, values, list(carries)])
+        self._say("upcall", [caller, id, call, values, [*carries, *lent]])
 
     def cancel_upcall(self, id):
         self._say("cancel", [id])

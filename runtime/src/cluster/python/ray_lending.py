@@ -6,6 +6,9 @@ import threading
 
 import ray
 
+# The index in the handle of such an object, by which it is known.
+LENT = -1
+
 
 class Lending:
     """The objects that stand for handles, until nobody has them."""
@@ -28,7 +31,7 @@ class Lending:
         ref = ray.put(None)
         self.lent[ref.binary()] = [1, then]
         self._watch(ref)
-        return (None, 0, ref)
+        return (None, LENT, ref)
 
     def _watch(self, ref):
         if self.teller is None:

@@ -2,7 +2,9 @@
 
 The relay gets nothing with refs in it from a task, but a ref to an object that has it inside. An actor may have a ref
 from one process, pass it on to a second, and get it back from there before it has told the first who has it, too. Ray
-then tells the second, and to the owner the object is one that nobody has.
+then tells the second, and to the owner the object is one that nobody has. And what stands for a handle does not go at
+all: the program knows it by its id, and the task has it until it has the answer. Where a process has a ref from inside of
+another's object, and that is killed, Ray may never forget it.
 """
 
 import collections
@@ -14,6 +16,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from . import host, outcome
+from .ray_lending import LENT
 from .ray_refs import Failure, failed, first_lines, when_there
 from .ray_worker import blob
 
@@ -47,17 +50,19 @@ class Caller:
         objects = sent.bridge.objects
         needs = [tuple(objects[id].handle) for id in task.needs]
         carries = sent.bridge.handles(task.carries)
-        inside = [ray.put((needs, carries))] if needs or carries else []
+        lent = [id for id, handle in carries.items() if handle[1] == LENT]
+        rest = {id: handle for id, handle in carries.items() if id not in lent}
+        inside = [ray.put((needs, rest))] if needs or rest else []
         # What one caller has asked for may be what another one waits for.
         caller, actor = task.options["of_actors"]
         relay, caller = self.relay, bytes(caller)
         # Whoever calls may have no handle any more by the time the call gets there.
-        kept = inside, objects.get(actor)
+        kept = inside, carries, objects.get(actor)
         with self.lock:
             number = self.sent[caller]
             self.sent[caller] += 1
         try:
-            meta = relay.call.remote(caller, number, task.id, blob(task.take_call()), inside)
+            meta = relay.call.remote(caller, number, task.id, blob(task.take_call()), lent, inside)
         except Exception:
             relay.passes.remote(caller, number)
             raise
@@ -77,9 +82,11 @@ class Caller:
 class Arrival:
     """A call that has come, and waits for what is inside of it, or for those before it."""
 
-    def __init__(self, id, call):
+    def __init__(self, id, call, lent):
         self.id = id
         self.call = call
+        # The ids of handles, and the handles of objects, that are inside of its arguments.
+        self.lent = lent
         self.carries = {}
         # The outcomes of what it needs, and how many have not come; one failure ends them all.
         self.needed = []
@@ -114,8 +121,8 @@ class Hearer:
 
         when_there(self.relay.take.remote(), came)
 
-    def _arrives(self, caller, id, call, inside):
-        arrival = Arrival(id, call)
+    def _arrives(self, caller, id, call, lent, inside):
+        arrival = Arrival(id, call, lent)
         with self.lock:
             self.lines[caller].append(arrival)
         if inside:
@@ -155,7 +162,7 @@ class Hearer:
             self.answer(arrival.id, refused)
             return
         _, _, call, values, carries = host.resolved(arrival.id, arrival.call, arrival.needed, arrival.carries, 1)
-        self.bridge.upcall(caller, arrival.id, call, values, carries)
+        self.bridge.upcall(caller, arrival.id, call, values, carries, arrival.lent)
 
     def answer(self, id, result):
         """The program tells what came of a call."""

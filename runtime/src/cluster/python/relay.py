@@ -24,12 +24,12 @@ class Relay:
         # Calls that are to stop, and have not come or are done. An ordered set.
         self.cancelled = collections.OrderedDict()
 
-    async def call(self, caller, number, id, call, inside):
-        """Passes a call on, with whatever has inside what that needs, and gives its outcome."""
+    async def call(self, caller, number, id, call, *inside):
+        """Passes a call on, with what says what is inside, and gives its outcome."""
         await self._order(caller).turn(number)
         try:
             self.outcomes[id] = asyncio.get_running_loop().create_future()
-            self.waiting.put_nowait(("call", caller, id, bytes(call), inside))
+            self.waiting.put_nowait(("call", caller, id, bytes(call), *inside))
             if self.cancelled.pop(id, self) is None:
                 self.cancel([id])
         finally:
