@@ -53,8 +53,8 @@ pub(crate) enum ToWorker {
     Welcome { num_cpus: usize },
     /// Run this, unless the turn says that it was taken back.
     Task(Box<TaskHead>),
-    /// An object that tasks will borrow.
-    Object { id: Uuid, value: Part },
+    /// An object that tasks will borrow; `once`: the next one, and none after that.
+    Object { id: Uuid, value: Part, once: bool },
     /// The next item of the stream that a task produces is wanted, or no more are.
     More { ticket: Ticket, wanted: bool },
     /// The actor that lives there ends.

@@ -338,10 +338,13 @@ impl Process {
             Ok(())
         })?;
         let bytes = body.take();
-        let is_long = value.is_shared();
-        self.outgoing.append(&ToWorker::Object { id, value }, &bytes)?;
-        self.known.insert(id);
-        self.knows_long |= is_long;
+        // A handle in it would keep its actor for as long as the worker has it.
+        let once = held.iter().any(|held| ids::find(held.id).is_none());
+        if !once {
+            self.known.insert(id);
+            self.knows_long |= value.is_shared();
+        }
+        self.outgoing.append(&ToWorker::Object { id, value, once }, &bytes)?;
         self.lend(held);
         Ok(())
     }

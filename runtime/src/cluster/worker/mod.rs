@@ -234,11 +234,19 @@ impl Objects {
     }
 }
 
+/// Objects that came since the last task.
+#[derive(Default)]
+struct Fresh {
+    /// Those that lie in shared memory still.
+    unread: Vec<Uuid>,
+    /// Those that are for the next task only.
+    once: Vec<Uuid>,
+}
+
 impl Worker {
     fn run(&self) -> Result<()> {
         let mut later = VecDeque::new();
-        // Objects that lie in shared memory still.
-        let mut unread = Vec::new();
+        let mut fresh = Fresh::default();
         self.welcome()?;
         loop {
             // What came while a task waited goes first.
@@ -248,14 +256,18 @@ impl Worker {
                 None => self.connection.receive()?,
             };
             match head {
-                ToWorker::Task(head) => self.task(*head, &body, &mut unread)?,
-                ToWorker::Object { id, value } if value.is_shared() => {
-                    self.objects.set(id, Object::Shared(value));
-                    unread.push(id);
-                }
-                ToWorker::Object { id, value } => {
-                    let bytes = self.connection.bytes(&body).part(value)?;
-                    self.objects.set(id, Object::Bytes(Arc::new(bytes.to_vec())));
+                ToWorker::Task(head) => self.task(*head, &body, &mut fresh)?,
+                ToWorker::Object { id, value, once } => {
+                    if once {
+                        fresh.once.push(id);
+                    }
+                    if value.is_shared() {
+                        self.objects.set(id, Object::Shared(value));
+                        fresh.unread.push(id);
+                    } else {
+                        let bytes = self.connection.bytes(&body).part(value)?;
+                        self.objects.set(id, Object::Bytes(Arc::new(bytes.to_vec())));
+                    }
                 }
                 ToWorker::Forget { ids } => self.objects.forget(&ids),
                 ToWorker::More { ticket, wanted } => {
@@ -294,9 +306,10 @@ impl Worker {
         end_state(move || connection.running().after_all(tell));
     }
 
-    /// Copies what was not read, before the driver writes something else there.
-    fn keep(&self, unread: &mut Vec<Uuid>) -> Result<()> {
-        for id in unread.drain(..) {
+    /// Forgets what was for one task, and copies what was not read, before the driver writes something else there.
+    fn keep(&self, fresh: &mut Fresh) -> Result<()> {
+        self.objects.forget(&std::mem::take(&mut fresh.once));
+        for id in fresh.unread.drain(..) {
             if let Some(Object::Shared(part)) = self.objects.get(&id) {
                 let bytes = self.connection.bytes(&[]).part(part)?;
                 self.objects.set(id, Object::Bytes(Arc::new(bytes.to_vec())));
@@ -305,10 +318,10 @@ impl Worker {
         Ok(())
     }
 
-    fn task(&self, head: TaskHead, body: &[u8], unread: &mut Vec<Uuid>) -> Result<()> {
+    fn task(&self, head: TaskHead, body: &[u8], fresh: &mut Fresh) -> Result<()> {
         let TaskHead { ticket, function, arguments, about } = head;
         if !turn::begin(self.page.turn(), ticket) {
-            return self.keep(unread);
+            return self.keep(fresh);
         }
         let running = self.connection.running();
         running.begin(ticket);
@@ -326,7 +339,7 @@ impl Worker {
                 reader: Reader::Driver(self.connection),
             };
             let begin = later(start, arguments);
-            self.keep(unread)?;
+            self.keep(fresh)?;
             let replier = Replier::ToDriver { connection: self.connection, ticket };
             if beside {
                 let among = Among { ticket, cpu: about.worker };
@@ -354,7 +367,7 @@ impl Worker {
             }
         };
         running.end();
-        self.keep(unread)?;
+        self.keep(fresh)?;
         // What it printed without ending the line.
         let _ = std::io::stdout().flush();
         self.connection.done(ticket, ended, lease);
