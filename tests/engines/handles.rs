@@ -26,6 +26,11 @@ fn team_value(team: &Team) -> mobula::Result<Vec<u64>> {
 }
 
 #[remote]
+fn value_of_both(one: &Team, other: &Team) -> mobula::Result<u64> {
+    Ok([team_value(one)?, team_value(other)?].concat().into_iter().sum())
+}
+
+#[remote]
 fn value_of_team(team: Team) -> mobula::Result<Vec<u64>> {
     team_value(&team)
 }
@@ -304,6 +309,7 @@ fn in_values() -> mobula::Result<()> {
     let stored = mobula::put(Team { counters: vec![counter.clone(), counter] });
     assert_eq!(mobula::get(value_of_team::remote(&stored))?, [1, 1]);
     assert_eq!(mobula::get([(); 2].map(|()| team_value::remote(&stored)))?, [[1, 1]; 2]);
+    assert_eq!(mobula::get(value_of_both::remote(&stored, &stored))?, 4);
     assert!(!end.is_ready());
     drop(stored);
     ends(end)?;

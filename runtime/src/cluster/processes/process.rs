@@ -316,11 +316,17 @@ impl Process {
         }
         let values = body.take();
         self.forget_what_is_gone();
-        for (id, any) in objects {
-            if !self.known.contains(&id) {
-                self.append_object(body, id, &any)?;
+        let mut once = Vec::new();
+        let sent = objects.into_iter().try_for_each(|(id, any)| {
+            if !self.known.contains(&id) && self.append_object(body, id, &any)? {
+                once.push(id);
             }
+            Ok(())
+        });
+        for id in once {
+            self.known.remove(&id);
         }
+        sent?;
         let ticket = self.last_ticket + 1;
         let function = cargo.function().name().to_owned();
         let head = TaskHead { ticket, function, arguments, about };
@@ -331,7 +337,8 @@ impl Process {
         Ok(Some(ticket))
     }
 
-    fn append_object(&mut self, body: &mut Body, id: Uuid, any: &AnyRef) -> Result<()> {
+    /// Sends an object that the worker does not know. Whether it is for one task.
+    fn append_object(&mut self, body: &mut Body, id: Uuid, any: &AnyRef) -> Result<bool> {
         let mut held = Vec::new();
         let value = body.part(|sink| {
             held = coder::encode(any, sink)?;
@@ -340,13 +347,11 @@ impl Process {
         let bytes = body.take();
         // A handle in it would keep its actor for as long as the worker has it.
         let once = held.iter().any(|held| ids::find(held.id).is_none());
-        if !once {
-            self.known.insert(id);
-            self.knows_long |= value.is_shared();
-        }
+        self.knows_long |= value.is_shared() && !once;
         self.outgoing.append(&ToWorker::Object { id, value, once }, &bytes)?;
+        self.known.insert(id);
         self.lend(held);
-        Ok(())
+        Ok(once)
     }
 
     /// Keeps what the worker gets refs to.

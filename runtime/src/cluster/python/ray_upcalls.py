@@ -51,7 +51,7 @@ class Caller:
         needs = [tuple(objects[id].handle) for id in task.needs]
         carries = sent.bridge.handles(task.carries)
         lent = [id for id, handle in carries.items() if handle[1] == LENT]
-        rest = {id: handle for id, handle in carries.items() if id not in lent}
+        rest = {id: handle for id, handle in carries.items() if handle[1] != LENT}
         inside = [ray.put((needs, rest))] if needs or rest else []
         # What one caller has asked for may be what another one waits for.
         caller, actor = task.options["of_actors"]

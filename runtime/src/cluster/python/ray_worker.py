@@ -180,6 +180,7 @@ class Relayed(Relay):
     """The relay, as an actor of Ray's."""
 
     async def call(self, *call):
+        # As the outcomes of a task's calls, of which it is one.
         return [await super().call(*call)]
 
 
