@@ -19,15 +19,16 @@ pub(crate) fn before_first(epoch: u32) -> Ticket {
 /// In the worker: begins the task of that ticket, which follows the one before it. False: it was taken back.
 pub(crate) fn begin(turn: &AtomicU64, ticket: Ticket) -> bool {
     let before = ticket.wrapping_sub(1);
-    // AcqRel: pairs with the swap in `take_back`.
+    // AcqRel: pairs with the step in `take_back`.
     turn.compare_exchange(before, ticket, Ordering::AcqRel, Ordering::Acquire).is_ok()
 }
 
 /// In the driver: takes back what has not begun, by beginning the epoch after `epoch`, and gives the ticket of
-/// the last task that has begun.
-pub(crate) fn take_back(turn: &AtomicU64, epoch: u32) -> Ticket {
+/// the last task that has begun. None: that of `first` has not either, and nothing was taken back.
+pub(crate) fn take_back(turn: &AtomicU64, epoch: u32, first: Ticket) -> Option<Ticket> {
+    let next = |begun| (begun >= first).then(|| before_first(epoch.wrapping_add(1)));
     // AcqRel: pairs with `begin`.
-    turn.swap(before_first(epoch.wrapping_add(1)), Ordering::AcqRel)
+    turn.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).ok()
 }
 
 /// In the driver: the ticket of the last task that has begun.
@@ -45,10 +46,12 @@ mod tests {
         let turn = AtomicU64::new(0);
         assert!(begin(&turn, 1) && begin(&turn, 2));
         assert!(!begin(&turn, 4), "tasks begin in their order");
-        assert_eq!(take_back(&turn, 0), 2);
+        assert_eq!(take_back(&turn, 0, 3), None, "its first has not begun");
+        assert_eq!(take_back(&turn, 0, 2), Some(2));
         assert!(!begin(&turn, 3));
         let first = before_first(1) + 1;
         assert!(begin(&turn, first));
-        assert_eq!((begun(&turn), take_back(&turn, 1)), (first, first));
+        assert_eq!(begun(&turn), first);
+        assert_eq!(take_back(&turn, 1, 2), Some(first), "what was begun in an epoch before has begun");
     }
 }

@@ -101,11 +101,11 @@ impl Shared {
             return Err(self.lose(self.why_gone(), Lost::Before));
         };
         let ticket = process.append(cargo, about(task, &local), Sending::Alone)?;
-        let mut ticket = ticket.expect("only what is sent ahead can be too much");
+        let ticket = ticket.expect("only what is sent ahead can be too much");
         serving::note_run(process, task, ticket);
         // What cannot be sent shows in what cannot be received.
         let _ = process.flush();
-        match serving::see_through(process, task, &mut ticket, None, &mut |_, _| {}) {
+        match serving::see_through(process, task, ticket, None, &mut |_| true) {
             Seen::Done(done) => {
                 if done.how.crashed {
                     life::note_lost(Lost::Within);

@@ -129,7 +129,7 @@ impl Processes {
         let local = self.local.upgrade().ok_or_else(|| pool::shut_down_before("it ran"))?;
         for _ in 0..DEATHS_BEFORE_BEGIN_MAX {
             let mut process = self.take_out()?;
-            let mut ticket = match process.append(cargo, about(task, &local), Sending::Alone) {
+            let ticket = match process.append(cargo, about(task, &local), Sending::Alone) {
                 Ok(ticket) => ticket.expect("only what is sent ahead can be too much"),
                 Err(error) => {
                     self.take_in(process);
@@ -139,7 +139,7 @@ impl Processes {
             // What cannot be sent shows in what cannot be received.
             serving::note_run(&process, task, ticket);
             let _ = process.flush();
-            match serving::see_through(&mut process, task, &mut ticket, None, &mut |_, _| {}) {
+            match serving::see_through(&mut process, task, ticket, None, &mut |_| true) {
                 Seen::Done(done) => {
                     let taken = done.answer(&process).and_then(take);
                     self.take_in(process);
@@ -362,7 +362,7 @@ impl<'a> Feed<'a> {
         process: &mut Process,
         head: Flight,
     ) -> std::result::Result<(), Option<Box<dyn Parcel>>> {
-        let Flight { parcel, mut ticket } = head;
+        let Flight { parcel, ticket } = head;
         let task = parcel.task();
         let (flights, local) = (&mut self.flights, &self.local);
         let patience = (!flights.is_empty()).then_some(PATIENCE);
@@ -370,23 +370,16 @@ impl<'a> Feed<'a> {
         let mut seen = Seen::NotBegun(String::new());
         parcel.begins();
         let see = || {
-            let mut take_back = |process: &mut Process, ticket: &mut Ticket| {
-                let begun = process.take_back();
+            let mut take_back = |process: &mut Process| {
+                let Some(begun) = process.take_back_behind(ticket) else { return false };
                 while flights.back().is_some_and(|last| last.ticket > begun)
                     && let Some(Flight { parcel, .. }) = flights.pop_back()
                 {
                     put_back(parcel, local);
                 }
-                if *ticket > begun {
-                    // It was sent, and the worker has not come to it.
-                    let about = about(&task, local);
-                    if let Ok(Some(again)) = process.append(&*parcel, about, Sending::Alone) {
-                        *ticket = again;
-                    }
-                    let _ = process.flush();
-                }
+                true
             };
-            seen = serving::see_through(process, &task, &mut ticket, patience, &mut take_back);
+            seen = serving::see_through(process, &task, ticket, patience, &mut take_back);
             Ok(())
         };
         if let Err(error) = current::in_task_with(&task, &mut own, see) {

@@ -389,12 +389,14 @@ impl Process {
         self.outgoing.flush()
     }
 
-    /// Takes back what has not begun, and gives the ticket of the last task that has.
-    pub(super) fn take_back(&mut self) -> Ticket {
-        let begun = turn::take_back(self.page.turn(), self.epoch);
+    /// Takes back what was sent behind the task of that ticket and has not begun, and gives the ticket of the last that
+    /// has. None: that one has not begun, and stays sent. It may have been lent what is counted once, and what it
+    /// needs may lie in shared memory.
+    pub(super) fn take_back_behind(&mut self, first: Ticket) -> Option<Ticket> {
+        let begun = turn::take_back(self.page.turn(), self.epoch, first)?;
         self.epoch = self.epoch.wrapping_add(1);
         self.last_ticket = turn::before_first(self.epoch);
-        begun
+        Some(begun)
     }
 
     /// Lets the worker forget objects that are gone, where they are long, so that the next has their memory, or many.

@@ -89,69 +89,67 @@ impl Wake for Stop {
     }
 }
 
-/// Does what the task asks for until it is done. `take_back` takes back what was sent behind it: where it runs
-/// longer than `patience`, and before it waits.
+/// Does what the task asks for until it is done. `take_back` takes back what was sent behind it, if it has begun: where
+/// it runs longer than `patience`, and before it waits.
 pub(super) fn see_through(
     process: &mut Process,
     task: &Task,
-    ticket: &mut Ticket,
+    ticket: Ticket,
     patience: Option<Duration>,
-    take_back: &mut dyn FnMut(&mut Process, &mut Ticket),
+    take_back: &mut dyn FnMut(&mut Process) -> bool,
 ) -> Seen {
     let mut patience = patience;
+    note_run(process, task, ticket);
+    let stop = Waker::from(Arc::new(Stop::new(&process.control, ticket)));
     let mut wakes = Wakes::new(task.running);
+    wakes.renew(&stop);
+    if wakes.is_to_stop() {
+        stop.wake();
+    }
     loop {
-        note_run(process, task, *ticket);
-        let stop = Waker::from(Arc::new(Stop::new(&process.control, *ticket)));
-        wakes.renew(&stop);
-        if wakes.is_to_stop() {
-            stop.wake();
-        }
-        let sent = *ticket;
-        while *ticket == sent {
-            let Frame { head, body } = match process.receive(patience) {
-                Ok(frame) => frame,
-                Err(NoFrame::Late) => {
+        let Frame { head, body } = match process.receive(patience) {
+            Ok(frame) => frame,
+            Err(NoFrame::Late) => {
+                if take_back(process) {
                     patience = None;
-                    take_back(process, ticket);
-                    continue;
                 }
-                Err(NoFrame::Gone) => return gone(process, *ticket),
-                Err(NoFrame::Garbled(error)) => {
-                    return Seen::Failed(process::garbled(process.control.pid, &error));
-                }
-            };
-            let frame = Frame { head: (), body };
-            let done = match head {
-                ToDriver::Done { ticket: done, outcome, how, let_go } if done == *ticket => {
-                    if how.looked {
-                        // SAFETY: this thread runs the task.
-                        unsafe { task.running.note_looked() };
-                    }
-                    process.wait_for_output(Printer::is_done);
-                    process.control.rests();
-                    if let Ok(part) = &outcome {
-                        process.note_shared(part);
-                    }
-                    process.let_go = let_go;
-                    return Seen::Done(Done::new(outcome, frame, how));
-                }
-                ToDriver::Item { ticket: of, outcome, .. } if of == *ticket => {
-                    if let Ok(part) = &outcome {
-                        process.note_shared(part);
-                    }
-                    return Seen::Item(Done::new(outcome, frame, frame::Ended::default()));
-                }
-                ToDriver::Await { ids, any, timeout } => {
-                    take_back(process, ticket);
-                    patience = None;
-                    bring(process, &ids, any, timeout)
-                }
-                request => serve(process, request, &frame, Some(task)),
-            };
-            if let Err(error) = done {
+                continue;
+            }
+            Err(NoFrame::Gone) => return gone(process, ticket),
+            Err(NoFrame::Garbled(error)) => {
                 return Seen::Failed(process::garbled(process.control.pid, &error));
             }
+        };
+        let frame = Frame { head: (), body };
+        let done = match head {
+            ToDriver::Done { ticket: done, outcome, how, let_go } if done == ticket => {
+                if how.looked {
+                    // SAFETY: this thread runs the task.
+                    unsafe { task.running.note_looked() };
+                }
+                process.wait_for_output(Printer::is_done);
+                process.control.rests();
+                if let Ok(part) = &outcome {
+                    process.note_shared(part);
+                }
+                process.let_go = let_go;
+                return Seen::Done(Done::new(outcome, frame, how));
+            }
+            ToDriver::Item { ticket: of, outcome, .. } if of == ticket => {
+                if let Ok(part) = &outcome {
+                    process.note_shared(part);
+                }
+                return Seen::Item(Done::new(outcome, frame, frame::Ended::default()));
+            }
+            ToDriver::Await { ids, any, timeout } => {
+                take_back(process);
+                patience = None;
+                bring(process, &ids, any, timeout)
+            }
+            request => serve(process, request, &frame, Some(task)),
+        };
+        if let Err(error) = done {
+            return Seen::Failed(process::garbled(process.control.pid, &error));
         }
     }
 }

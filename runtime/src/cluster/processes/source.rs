@@ -98,11 +98,11 @@ pub(super) enum NotBegun {
 }
 
 /// Sends what is to be sent, and sees to the task until it has produced something, or has ended.
-fn see(process: &mut Process, task: &Task, ticket: &mut Ticket) -> Seen {
-    serving::note_run(process, task, *ticket);
+fn see(process: &mut Process, task: &Task, ticket: Ticket) -> Seen {
+    serving::note_run(process, task, ticket);
     // What cannot be sent shows in what cannot be received.
     let _ = process.flush();
-    serving::see_through(process, task, ticket, None, &mut |_, _| {})
+    serving::see_through(process, task, ticket, None, &mut |_| true)
 }
 
 /// What came of one step.
@@ -122,8 +122,8 @@ impl<K: Keeper> StreamSource<K> {
     ) -> std::result::Result<Self, NotBegun> {
         let begun = keeper.with(|process| {
             let ticket = process.append(cargo, about(task, local), Sending::Alone)?;
-            let mut ticket = ticket.expect("only what is sent ahead can be too much");
-            Ok(match see(process, task, &mut ticket) {
+            let ticket = ticket.expect("only what is sent ahead can be too much");
+            Ok(match see(process, task, ticket) {
                 Seen::NotBegun(how) => Err(process::crashed(process.control.pid, &how)),
                 seen => Ok((ticket, seen)),
             })
@@ -161,7 +161,7 @@ impl<K: Keeper> StreamSource<K> {
                 process.was_read();
                 let more = ToWorker::More { ticket: *ticket, wanted };
                 match process.outgoing.append(&more, &[]) {
-                    Ok(()) => see(process, task, ticket),
+                    Ok(()) => see(process, task, *ticket),
                     Err(error) => Seen::Failed(error),
                 }
             };
