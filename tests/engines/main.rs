@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 mod actor_streams;
 mod actors;
 mod handles;
+mod passed_on;
 mod queued;
 mod side_by_side;
 mod streams;
@@ -55,6 +56,7 @@ const PIECES: &[Piece] = &[
     ("tasks: values, `&` parameters, up to 12 arguments", tasks::tasks),
     ("refs and lists of refs as arguments", tasks::refs_as_arguments),
     ("refs inside of arguments and results", tasks::refs_inside),
+    ("refs that nobody has read, passed on to tasks", passed_on::to_tasks),
     ("large arrays", tasks::large_arrays),
     ("`num_returns`", tasks::several_results),
     ("`async fn`", tasks::waiting_tasks),
@@ -86,6 +88,7 @@ const PIECES: &[Piece] = &[
         "actors: a call that waits for what comes of those before it",
         queued::waits_for_what_comes_of_another,
     ),
+    ("actors: refs that nobody has read as arguments", passed_on::to_actors),
     ("actors: names, `get_actor`, `get_or_create`", actors::actor_names),
     ("actors: `detached`", actors::detached_actors),
     ("actors: `num_cpus`, `resource`", actors::amounts),

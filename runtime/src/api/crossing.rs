@@ -415,8 +415,10 @@ pub(crate) fn import<T>(upstream: &dyn Upstream, id: Uuid) -> Result<ObjectRef<T
 where
     T: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
+    let making = ids::making();
     if let Some(any) = ids::find(id) {
         upstream.import_again(id);
+        drop(making);
         // A driver that has joined a cluster may have workers of its own, too.
         let found = match Ref::from_any(any.clone()) {
             Some(object) => Some(object.into()),
@@ -425,7 +427,10 @@ where
         return found.ok_or_else(|| unfit("an object of another type"));
     }
     let call = Call { function: &IMPORTED, called_at: Location::caller() };
-    Ok(import_new(upstream, id, Way::<T>::new(), call).into())
+    let (object, before) = make_import(upstream, id, Way::<T>::new(), call);
+    drop(making);
+    drop(before);
+    Ok(object.into())
 }
 
 /// The same of one that this process does not have yet.
@@ -435,12 +440,22 @@ pub(crate) fn import_new<T: Send + Sync + 'static>(
     way: Way<T>,
     call: Call,
 ) -> Ref<T> {
+    make_import(upstream, id, way, call).0
+}
+
+/// The ref, and what was pending of an object of that id that has no ref any more, to be dropped while no lock is held.
+fn make_import<T: Send + Sync + 'static>(
+    upstream: &dyn Upstream,
+    id: Uuid,
+    way: Way<T>,
+    call: Call,
+) -> (Ref<T>, Option<Box<dyn Pending>>) {
     let (object, promise) = Ref::<T>::promise(call, 0);
     (way.note)(object.any());
     coder::named(object.any(), id);
     let read = move |answer: Answer<'_>| read(answer, way);
-    upstream.import(id, Box::new(Coming { promise, noted: false, read }));
-    object
+    let before = upstream.import(id, Box::new(Coming { promise, noted: false, read }));
+    (object, before)
 }
 
 /// In the driver: a ref to what a worker stored, of which only the bytes are known. None: it is none.

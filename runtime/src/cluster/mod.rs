@@ -48,7 +48,7 @@ use crate::local::abroad::Outside;
 use crate::local::cell::AnyRef;
 use crate::local::current::Task;
 use crate::local::runtimes::{self, Owner};
-use crate::local::{Local, default};
+use crate::local::{Local, default, ids};
 use crate::millis::Millis;
 
 /// A call on its way to another process.
@@ -358,6 +358,16 @@ pub(crate) fn is_over_bridge() -> bool {
 /// Whether the value is known to be on the cluster, or is here.
 pub(crate) fn is_there(any: &AnyRef) -> bool {
     any.is_complete() || bridge::is_there(any)
+}
+
+/// The objects inside of what was packed that only this process has, and that are not there yet. To a cluster they go with
+/// their values.
+pub(crate) fn missing_inside(packing: &Packing<'_>) -> Vec<AnyRef> {
+    if packing.held.is_empty() || !is_over_bridge() {
+        return Vec::new();
+    }
+    let inside = packing.held.iter().filter_map(|held| ids::find(held.id));
+    inside.filter(|any| !any.is_complete() && !bridge::is_known(any)).collect()
 }
 
 /// As `is_over_bridge`, of this runtime.

@@ -52,6 +52,10 @@ mod tests {
         let first = before_first(1) + 1;
         assert!(begin(&turn, first));
         assert_eq!(begun(&turn), first);
-        assert_eq!(take_back(&turn, 1, 2), Some(first), "what was begun in an epoch before has begun");
+        assert_eq!(
+            take_back(&turn, 1, 2),
+            Some(first),
+            "what was begun in an epoch before has begun"
+        );
     }
 }

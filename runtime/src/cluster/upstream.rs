@@ -56,8 +56,9 @@ pub(crate) trait Upstream: Send + Sync {
     /// # Errors
     /// Those of packing, and `Engine`, by name, for what is asked for and cannot be honoured.
     fn submit(&self, call: Departure<'_>, pending: Box<dyn Pending>) -> Result<()>;
-    /// Notes that this process was given a ref, which is `pending` because it is new.
-    fn import(&self, id: Uuid, pending: Box<dyn Pending>);
+    /// Notes that this process was given a ref, which is `pending` because it is new. Gives what was pending of an object
+    /// of that id that has no ref any more, to be dropped while no lock is held.
+    fn import(&self, id: Uuid, pending: Box<dyn Pending>) -> Option<Box<dyn Pending>>;
     /// Notes that this process was given a ref again that it has already.
     fn import_again(&self, id: Uuid);
     /// Notes that this process has made a handle of that id, which counts by itself.

@@ -79,6 +79,14 @@ pub(crate) fn home() -> Option<&'static dyn Home> {
     HOME.get().copied()
 }
 
+/// Lets the value come, if it is elsewhere: somebody here waits for it.
+#[inline]
+pub(super) fn subscribe(any: &AnyRef) {
+    if let Some(home) = home() {
+        home.subscribe(any);
+    }
+}
+
 /// Makes this process one that gets objects from there, for good.
 pub(crate) fn set_home(home: &'static dyn Home) {
     assert!(HOME.set(home).is_ok(), "a process has one home");

@@ -14,7 +14,7 @@ use crate::local::cell::{AnyRef, Header};
 use crate::local::queue::Entry;
 use crate::local::request::Claim;
 use crate::local::waiters::{Node, Waiter};
-use crate::local::{default, memory, pool, runtimes};
+use crate::local::{abroad, default, memory, pool, runtimes};
 
 /// Most tasks have few arguments that are not there yet; so many need no memory of their own.
 const FEW: usize = 4;
@@ -139,13 +139,16 @@ impl Awaited {
             }
             return then.happen(None);
         };
-        // Whoever waits still holds the refs.
+        // What is made here only lends the record.
+        let lent = ManuallyDrop::new(Refs(Some(record)));
+        // SAFETY: whoever waits still holds the refs.
+        let refs = || unsafe { lent.to_vec() };
+        if abroad::home().is_some() {
+            refs().iter().for_each(abroad::subscribe);
+        }
         if let Then::Run(..) = then {
-            let held = || Refs(Some(record));
-            // SAFETY: as said above; what is made here only lends the record.
-            let held = unsafe { ManuallyDrop::new(held()).to_vec() };
             // SAFETY: nobody else knows the record yet.
-            unsafe { &mut *record.as_ptr() }.held = held;
+            unsafe { &mut *record.as_ptr() }.held = refs();
         }
         {
             // SAFETY: nobody else knows the record yet.

@@ -44,9 +44,7 @@ impl Future for Completion {
                 !any.is_complete()
             }
             None => {
-                if let Some(home) = abroad::home() {
-                    home.subscribe(any);
-                }
+                abroad::subscribe(any);
                 let node = Node::new(Waiter::Future(context.waker().clone()));
                 // SAFETY: the node stays in the pinned future until it has left the list.
                 unsafe { any.add_waiter(this.node.insert(node)) }

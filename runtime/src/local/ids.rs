@@ -1,8 +1,9 @@
 //! Ids of objects, made when somebody asks, and the way back from an id to its object.
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
 use uuid::Uuid;
 
 use crate::local::abroad;
@@ -16,11 +17,27 @@ pub(crate) fn id_of(any: &AnyRef) -> Uuid {
     *any.extra().id.get_or_init(|| of_task().unwrap_or_else(Uuid::new_v4))
 }
 
-/// Makes the object findable by its id, as long as it has a ref.
+/// Makes the object findable by its id, as long as it has a ref. An object of that id that has none, and waits for a
+/// value for nobody, is not found any more.
 pub(crate) fn make_findable(any: &AnyRef) -> Uuid {
     let id = id_of(any);
-    FINDABLE.entry(id).or_insert_with(|| any.make_findable());
+    match FINDABLE.entry(id) {
+        Entry::Occupied(mut before) if before.get().is_unheld() => {
+            before.insert(any.make_findable());
+        }
+        Entry::Occupied(_) => {}
+        Entry::Vacant(place) => {
+            place.insert(any.make_findable());
+        }
+    }
     id
+}
+
+/// To look for an object of an id and to make one if there is none, or to end one that has no ref, is one thread's at a
+/// time.
+pub(crate) fn making() -> MutexGuard<'static, ()> {
+    static MAKING: Mutex<()> = Mutex::new(());
+    MAKING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The object of that id, if it still has a ref.
@@ -50,10 +67,11 @@ pub(super) fn hide_if_sole(id: &Uuid) -> bool {
     hidden
 }
 
-/// The object of that id is about to go.
-pub(super) fn forget(id: &Uuid) {
-    FINDABLE.remove(id);
-    let_go(id);
+/// The object of that id is about to go. Another may have the id by now.
+pub(super) fn forget(id: &Uuid, is_it: impl Fn(&WeakRef) -> bool) {
+    if FINDABLE.remove_if(id, |_, weak| is_it(weak)).is_some() {
+        let_go(id);
+    }
 }
 
 fn let_go(id: &Uuid) {

@@ -205,6 +205,8 @@ pub(super) fn calls_wait<A: Actor>(local: &Local) -> bool {
 /// An actor's state, in the process that made it.
 pub(crate) struct Away<A: Actor> {
     host: Box<dyn Host>,
+    /// Calls that wait are sent one after the other.
+    sending: tokio::sync::Mutex<()>,
     actor: PhantomData<fn() -> A>,
 }
 
@@ -235,7 +237,7 @@ impl<A: Actor> Away<A> {
         };
         let (load, in_turn) = (Load { registered, pack }, !A::ASYNC && !seed.beside);
         let host = cluster::host(local, &load, task, in_turn, seed.asked.as_ref())?;
-        Ok(Self { host, actor: PhantomData })
+        Ok(Self { host, sending: tokio::sync::Mutex::default(), actor: PhantomData })
     }
 
     fn do_there<T>(

@@ -418,6 +418,11 @@ impl Client {
         any.known_id().and_then(|id| state.imports.get(&id)).is_some_and(|import| import.remote)
     }
 
+    /// Whether the cluster knows it.
+    pub(super) fn is_known(&self, any: &AnyRef) -> bool {
+        any.known_id().is_some_and(|id| self.lock().imports.contains_key(&id))
+    }
+
     /// Lets these come.
     fn want(&self, ids: &[Uuid]) {
         let (mut fetch, mut watch) = (Vec::new(), Vec::new());
@@ -453,6 +458,7 @@ impl Client {
         state.looks_due = 0;
         let unasked = std::mem::take(&mut state.unasked);
         drop(state);
+        let making = ids::making();
         let (gone, kept): (Vec<_>, Vec<_>) = unasked.into_iter().partition(ids::forget_if_unheld);
         let mut state = self.lock();
         state.unasked.extend(kept);
@@ -463,6 +469,7 @@ impl Client {
             }
         }
         drop(state);
+        drop(making);
         let free: Vec<_> =
             ended.iter().map(|(id, import)| (message::id(*id), import.count)).collect();
         self.free(free);

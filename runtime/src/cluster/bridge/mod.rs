@@ -162,6 +162,11 @@ pub(super) fn is_there(any: &AnyRef) -> bool {
     CLIENT.get().is_some_and(|client| client.is_there(any))
 }
 
+/// Whether the cluster knows it.
+pub(super) fn is_known(any: &AnyRef) -> bool {
+    CLIENT.get().is_some_and(|client| client.is_known(any))
+}
+
 /// Leaves the cluster: what has not come never will.
 pub(super) fn leave() {
     let process = SIDECAR.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -228,7 +228,6 @@ class Bridge:
             self.engine.go_on(held.sent, id)
 
     def on_put(self, id, carries, payload):
-        self._needed_now(carries)
         try:
             self.adopt(id, self.engine.put(payload, self.handles(carries)))
         except Exception as error:
@@ -316,7 +315,10 @@ class Bridge:
             self.blocked_on = []
 
     def handles(self, ids):
-        """The handles of objects that go out of this process inside of a value."""
+        """The handles of objects that go out of this process inside of a value. Whoever gets them asks for them here no
+        more, so their calls go now."""
+        if ids:
+            self._needed_now(ids)
         return {id: self.objects[id].handle for id in ids if id in self.objects}
 
     # From the engine, on any thread.

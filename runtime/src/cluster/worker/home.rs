@@ -248,21 +248,34 @@ impl Connection {
         pending.complete(answer, 1);
     }
 
-    /// Notes that this process was given a ref, which is `pending` if it is new.
-    fn import(&self, id: Uuid, pending: Option<Box<dyn Pending>>) {
+    /// Notes that this process was given a ref, which is `pending` if it is new. Gives what was pending of an object of
+    /// that id that has no ref any more.
+    fn import(&self, id: Uuid, pending: Option<Box<dyn Pending>>) -> Option<Box<dyn Pending>> {
         let mut imports = lock(&self.imports);
         let new = Import { count: 0, pending: None, subscribed: false };
         let import = imports.entry(id).or_insert(new);
         import.count += 1;
-        if pending.is_some() {
-            import.pending = pending;
-        }
+        let before = match pending {
+            None => None,
+            pending => {
+                import.subscribed = false;
+                std::mem::replace(&mut import.pending, pending)
+            }
+        };
         drop(imports);
+        *lock(&self.since_sweep) += 1;
+        before
+    }
+
+    /// Looks for imports that nobody has any more, where there were many new ones.
+    fn sweep_if_due(&self) {
         let mut since = lock(&self.since_sweep);
-        *since += 1;
-        let sweep = since.is_multiple_of(SWEEP_EVERY);
+        let is_due = *since >= SWEEP_EVERY;
+        if is_due {
+            *since = 0;
+        }
         drop(since);
-        if sweep {
+        if is_due {
             self.sweep();
         }
     }
@@ -288,16 +301,16 @@ impl Connection {
                 .map(|(id, _)| *id)
                 .collect()
         };
-        for id in pending {
-            if ids::forget_if_unheld(&id) {
-                // Its promise is the last hold on the cell, which goes with it.
-                let import = lock(&self.imports).remove(&id);
-                if let Some(Import { count, pending, .. }) = import {
-                    lock(&self.let_go).push((id, count));
-                    drop(pending);
-                }
-            }
-        }
+        let making = ids::making();
+        let ended: Vec<_> = pending
+            .into_iter()
+            .filter(ids::forget_if_unheld)
+            .filter_map(|id| Some((id, lock(&self.imports).remove(&id)?)))
+            .collect();
+        drop(making);
+        lock(&self.let_go).extend(ended.iter().map(|(id, import)| (*id, import.count)));
+        // Their promises are the last holds on the cells, which go with them.
+        drop(ended);
     }
 
     /// Sends the values of those refs that the driver does not know.
@@ -339,7 +352,7 @@ impl Connection {
         // A failure goes as one.
         let value = encoded.map_err(|error| Failed::from(&error));
         let body = lease.body.take();
-        self.import(id, None);
+        drop(self.import(id, None));
         self.send_leased(&lease, &ToDriver::Object { id, value, keep }, &body);
     }
 
@@ -368,6 +381,7 @@ impl Connection {
 
     /// Waits for objects on the first thread, or on that of a call that is one of several.
     fn wait(&self, ids: Vec<Uuid>, any: bool, deadline: Option<Instant>) -> Result<(), Ended> {
+        self.sweep_if_due();
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let ask = || self.send(&ToDriver::Await { ids, any, timeout }, &[]);
         let of_wait = |ended| match ended {
@@ -481,7 +495,13 @@ impl abroad::Home for Home {
     }
 
     fn let_go(&self, id: &Uuid) {
-        let import = lock(&self.0.imports).remove(id);
+        let mut imports = lock(&self.0.imports);
+        if imports.get(id).is_some_and(|import| import.pending.is_some()) {
+            // It is another's by now.
+            return;
+        }
+        let import = imports.remove(id);
+        drop(imports);
         if let Some(Import { count, .. }) = import {
             lock(&self.0.let_go).push((*id, count));
         }
@@ -506,6 +526,7 @@ impl abroad::Home for Home {
 
 impl Upstream for Connection {
     fn submit(&self, call: Departure<'_>, pending: Box<dyn Pending>) -> Result<()> {
+        self.sweep_if_due();
         let Departure { id, registered, pack, options, stands_at, place, .. } = call;
         let mut lease = self.borrow_writer();
         let mut packing = Packing::ids(&mut lease.body);
@@ -514,7 +535,7 @@ impl Upstream for Connection {
         let values = lease.body.take();
         objects.iter().for_each(|(id, any)| self.export(*id, any));
         self.export_held(&held);
-        self.import(id, Some(pending));
+        drop(self.import(id, Some(pending)));
         let keep = held.iter().map(|held| held.id).collect();
         let function = registered.name().to_owned();
         let head = SubmitHead { id, function, arguments, keep, options, stands_at, place };
@@ -522,8 +543,8 @@ impl Upstream for Connection {
         Ok(())
     }
 
-    fn import(&self, id: Uuid, pending: Box<dyn Pending>) {
-        self.import(id, Some(pending));
+    fn import(&self, id: Uuid, pending: Box<dyn Pending>) -> Option<Box<dyn Pending>> {
+        self.import(id, Some(pending))
     }
 
     fn import_again(&self, id: Uuid) {

@@ -298,6 +298,11 @@ impl WeakRef {
         sole
     }
 
+    /// Whether it is this cell.
+    pub(super) fn is_of(&self, cell: NonNull<Header>) -> bool {
+        self.0 == cell
+    }
+
     /// Whether nobody has a ref.
     pub(in crate::local) fn is_unheld(&self) -> bool {
         // SAFETY: as above.

@@ -78,7 +78,7 @@ pub(super) unsafe fn free_empty(cell: NonNull<Header>) {
         let extra = unsafe { Box::from_raw(extra) };
         if header.state.load().is_findable() {
             // From here on nobody can find the cell; so far nobody could make a ref from none.
-            extra.id.get().copied().inspect(ids::forget);
+            extra.id.get().into_iter().for_each(|id| ids::forget(id, |weak| weak.is_of(cell)));
         }
     }
     // SAFETY: as above.

@@ -12,6 +12,7 @@
 //! taken back, and where the actor crashes before, it waits for the next one. Where they may compute side by side, each
 //! begins when it gets there, so only those are sent that may be under way at once.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::mpsc::{Receiver, channel};
@@ -23,11 +24,13 @@ use crate::api::actor::{Actor, ActorCrossing, ActorMethod, Construct, MethodCros
 use crate::api::crossing::{self, Arguments};
 use crate::api::parameter::Params;
 use crate::api::port::Way;
-use crate::cluster::argument::{Argument, Packing};
+use crate::cluster::argument::{Argument, Packing, unfit};
+use crate::cluster::registry::Registered;
 use crate::cluster::worker::state;
 use crate::cluster::worker::task::{Here, Replier, Start};
-use crate::cluster::{Host, Progress, Reply, error_of};
+use crate::cluster::{self, Host, Progress, Reply, error_of};
 use crate::error::Result;
+use crate::local::completion::Completion;
 use crate::local::current::{self, Own, Task};
 use crate::local::job::AsTask;
 use crate::local::life::Life;
@@ -68,7 +71,7 @@ fn shared<'a, M: ActorMethod>(
         let pack = |packing: &mut Packing<'_>| {
             arguments.lock().unwrap_or_else(PoisonError::into_inner).pack(&ports, packing)
         };
-        let sent = actor.host.send(&Load { registered, pack }, &task())?;
+        let sent = send(actor, registered, pack).await?;
         let mut under_way = UnderWay::new(actor, sent);
         let reply = poll_fn(|context| {
             under_way.pass_cancel_on(&task());
@@ -79,6 +82,44 @@ fn shared<'a, M: ActorMethod>(
         .await?;
         read(reply, way)
     })
+}
+
+/// Sends a call, as soon as the cluster can know what is inside of its arguments. Those after it wait: they go in order.
+pub(super) async fn send<A: Actor>(
+    actor: &Away<A>,
+    registered: &'static Registered,
+    pack: impl Fn(&mut Packing<'_>) -> Result<()>,
+) -> Result<u64> {
+    let _turn = actor.sending.lock().await;
+    loop {
+        let missing = RefCell::default();
+        let pack = |packing: &mut Packing<'_>| {
+            pack(packing)?;
+            // To wait for it here would keep the thread that it may need.
+            match cluster::missing_inside(packing) {
+                inside if inside.is_empty() => Ok(()),
+                inside => {
+                    missing.replace(inside);
+                    Err(unfit("an object that is not there yet"))
+                }
+            }
+        };
+        let sent = actor.host.send(&Load { registered, pack }, &task());
+        let missing = missing.into_inner();
+        if missing.is_empty() {
+            return sent;
+        }
+        for any in missing {
+            let mut there = pin!(Completion::of(any));
+            poll_fn(|context| match there.as_mut().poll(context) {
+                Poll::Pending if is_cancelled(&task()) => {
+                    Poll::Ready(Err(cancelling::cancelled_while_running()))
+                }
+                polled => polled.map(|_| Ok(())),
+            })
+            .await?;
+        }
+    }
 }
 
 /// What came of a call, or is an item.

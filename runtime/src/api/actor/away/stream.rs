@@ -19,7 +19,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::later::{UnderWay, read};
+use super::later::{UnderWay, read, send};
 use super::{Away, Load, Outcome, begin_beside, decode_failure, task, with_state};
 use crate::api::actor::stream::{ActorStream, ends};
 use crate::api::actor::{Actor, ActorCell, ActorHandle, Kind, awaited_by_call, far};
@@ -182,7 +182,7 @@ fn shared<'a, M: ActorStream>(
             arguments.lock().unwrap_or_else(PoisonError::into_inner).pack(&ports, packing)
         };
         actor.host.may_stream()?;
-        let sent = actor.host.send(&Load { registered, pack }, &task())?;
+        let sent = send(actor, registered, pack).await?;
         let mut under_way = UnderWay::new(actor, sent);
         loop {
             match under_way.next().await? {

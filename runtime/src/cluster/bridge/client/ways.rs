@@ -44,7 +44,7 @@ impl Upstream for Client {
         sent
     }
 
-    fn import(&self, id: Uuid, pending: Box<dyn Pending>) {
+    fn import(&self, id: Uuid, pending: Box<dyn Pending>) -> Option<Box<dyn Pending>> {
         let mut state = self.lock();
         let import = state.imports.entry(id).or_default();
         // The object may have been here before.
@@ -53,7 +53,10 @@ impl Upstream for Client {
         let new = Import { count, unread, handles, pending, ..Import::default() };
         let before = std::mem::replace(import, new);
         drop(state);
-        drop(before);
+        match before.pending {
+            Some(Wait::Cell(pending)) => Some(pending),
+            _ => None,
+        }
     }
 
     fn import_again(&self, _: Uuid) {
@@ -108,6 +111,10 @@ impl abroad::Home for Client {
 
     fn let_go(&self, id: &Uuid) {
         let mut state = self.lock();
+        if state.imports.get(id).is_some_and(|import| import.pending.is_some()) {
+            // It is another's by now.
+            return;
+        }
         let Some(import) = state.take(id) else { return };
         drop(state);
         self.free([(message::id(*id), import.count)]);

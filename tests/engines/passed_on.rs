@@ -1,0 +1,94 @@
+//! Refs that are passed on by whoever has not read them: to tasks, and to actors.
+
+use mobula::prelude::*;
+
+#[remote]
+fn numbers(count: u64) -> Vec<u64> {
+    (0..count).collect()
+}
+
+#[remote]
+fn double(x: u64) -> u64 {
+    2 * x
+}
+
+/// What its children give, which nobody has read.
+#[remote]
+fn doubles(count: u64) -> Vec<ObjectRef<u64>> {
+    (0..count).map(|x| double::remote(x)).collect()
+}
+
+#[remote]
+fn stored(count: u64) -> ObjectRef<Vec<u64>> {
+    mobula::put((0..count).collect())
+}
+
+#[remote]
+fn total(parts: Vec<ObjectRef<u64>>) -> mobula::Result<u64> {
+    Ok(mobula::get(parts)?.iter().sum())
+}
+
+/// Gives them on.
+#[remote]
+fn same(parts: Vec<ObjectRef<u64>>) -> Vec<ObjectRef<u64>> {
+    parts
+}
+
+pub(crate) fn to_tasks(_: Engine) -> mobula::Result<()> {
+    assert_eq!(mobula::get(total::remote(vec![mobula::put(1), mobula::put(2)]))?, 3);
+    // Most often a task runs where the one before it did.
+    for _ in 0..5 {
+        let parts = mobula::get(doubles::remote(10))?;
+        let again = mobula::get(same::remote(parts.clone()))?;
+        assert_eq!(mobula::get((total::remote(parts), total::remote(again)))?, (90, 90));
+    }
+    Ok(())
+}
+
+struct Adder {
+    last: u64,
+}
+
+#[remote]
+impl Adder {
+    pub fn new() -> Self {
+        Self { last: 0 }
+    }
+
+    pub fn add(&mut self, values: &[u64]) -> u64 {
+        self.last = values.iter().sum();
+        self.last
+    }
+
+    /// What was there when the call came, and what the ref gives.
+    pub fn after(&mut self, other: ObjectRef<u64>) -> mobula::Result<(u64, u64)> {
+        let before = self.last;
+        self.last = mobula::get(other)?;
+        Ok((before, self.last))
+    }
+
+    pub fn stored(&mut self, count: u64) -> ObjectRef<Vec<u64>> {
+        mobula::put((0..count).collect())
+    }
+}
+
+pub(crate) fn to_actors(_: Engine) -> mobula::Result<()> {
+    let (adder, other) = (Adder::remote(), Adder::remote());
+    for count in [10, 100_000] {
+        let sum = (0..count).sum::<u64>();
+        // Not there yet, or where the program has not been told of it, or read it.
+        assert_eq!(mobula::get(adder.add(numbers::remote(count)))?, sum);
+        let inside = mobula::get(stored::remote(count))?;
+        assert_eq!(mobula::get((adder.add(&inside), other.add(inside)))?, (sum, sum));
+        let inside = mobula::get(adder.stored(count))?;
+        assert_eq!(mobula::get((other.add(&inside), adder.add(inside)))?, (sum, sum));
+    }
+    // A ref that the call waits for by itself, of a call before it, and one of another actor's.
+    let first = adder.add(vec![1, 2]);
+    let second = other.after(first.clone());
+    let third = adder.after(first);
+    let fourth = adder.add(vec![4, 5]);
+    let sum = (0..100_000).sum();
+    assert_eq!(mobula::get((second, third, fourth))?, ((sum, 3), (3, 3), 9));
+    Ok(())
+}
