@@ -88,6 +88,7 @@ const PIECES: &[Piece] = &[
         "actors: a call that waits for what comes of those before it",
         queued::waits_for_what_comes_of_another,
     ),
+    ("actors: circles of waits end with their actors", queued::circles),
     ("actors: refs that nobody has read as arguments", passed_on::to_actors),
     ("actors: names, `get_actor`, `get_or_create`", actors::actor_names),
     ("actors: `detached`", actors::detached_actors),

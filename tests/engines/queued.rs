@@ -69,6 +69,12 @@ impl Door {
         std::fs::write(&self.0, []).expect("a file can be made where temporary ones are");
     }
 
+    /// Somebody else removes it.
+    fn open_for_good(self) {
+        self.open();
+        std::mem::forget(self);
+    }
+
     pub(crate) fn wait_until_open(&self) {
         while !self.0.exists() {
             std::thread::yield_now();
@@ -187,5 +193,53 @@ pub(crate) fn waits_for_what_comes_of_another(engine: Engine) -> mobula::Result<
     shut.open();
     mobula::get(slow)?;
     assert_eq!(mobula::get(last)?, 1);
+    Ok(())
+}
+
+/// Has a handle of itself, or of another that has one of it.
+struct Link {
+    next: Option<ActorHandle<Link>>,
+}
+
+#[remote]
+impl Link {
+    pub fn new() -> Self {
+        Self { next: None }
+    }
+
+    pub fn join(&mut self, next: ActorHandle<Link>) {
+        self.next = Some(next);
+    }
+
+    pub fn asks(&mut self, door: String, hops: u64) -> mobula::Result<u64> {
+        if hops == 0 {
+            Door(door.into()).open_for_good();
+            return Ok(0);
+        }
+        let next = self.next.as_ref().expect("it was joined");
+        let asked = next.asks(door.clone(), hops - 1);
+        if hops == 1 {
+            Door(door.into()).open_for_good();
+        }
+        Ok(1 + mobula::get(asked)?)
+    }
+}
+
+/// What waits in a circle ends at the latest when an actor in it does, whether the circle is found before or not.
+pub(crate) fn circles(engine: Engine) -> mobula::Result<()> {
+    for size in [1, 2] {
+        let links: Vec<_> = (0..size).map(|_| Link::remote()).collect();
+        let nexts = links.iter().cycle().skip(1);
+        let joined: Vec<_> =
+            links.iter().zip(nexts).map(|(link, next)| link.join(next.clone())).collect();
+        mobula::get(joined)?;
+        let door = Door::new(&format!("circle-{size}"), engine);
+        let asked = links[0].asks(door.path(), size);
+        door.wait_until_open();
+        mobula::kill(&links[0]);
+        let error = mobula::get(asked).unwrap_err();
+        let kinds = [ErrorKind::Deadlock, ErrorKind::ActorDied, ErrorKind::Cancelled];
+        assert!(kinds.contains(&error.kind()), "{error}");
+    }
     Ok(())
 }

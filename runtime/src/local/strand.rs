@@ -459,6 +459,9 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
                 if self.post(entry) {
                     T::queue_posted(self);
                 }
+                if A::AWAY {
+                    self.look_after();
+                }
             }
             Pass::Held { .. } if arguments.is_empty() => {}
             Pass::Held { caller, number } => {
@@ -471,6 +474,15 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
             }
         }
         result
+    }
+
+    /// A call was posted: where the actor is to end, it fails soon, also while another is under way.
+    fn look_after(&self) {
+        // It pairs with the one of whoever leaves the turn to what is under way.
+        fence(Ordering::SeqCst);
+        if self.end.get().is_some() {
+            T::hurry(self);
+        }
     }
 
     /// Whether one more call may be made, which then has a place.

@@ -104,6 +104,9 @@ impl Hosted {
 
     /// Asks a call to stop, and what it has submitted. One that has ended is left alone.
     fn cancel(&self, id: &Uuid) {
+        if self.running.restarts().is_some() && self.take_back(id) {
+            return;
+        }
         let mut now = self.now();
         if let Some(stops) = now.queued.get_mut(id) {
             *stops = true;
@@ -142,11 +145,28 @@ impl Hosted {
         self.exits.load(Ordering::Relaxed) || self.exited.load(Ordering::Relaxed)
     }
 
-    /// Asks a call to stop, if it has not begun.
-    fn take_back(&self, id: &Uuid) {
-        if let Some(stops) = self.now().queued.get_mut(id) {
-            *stops = true;
+    /// Lets a call of the actor not begin, and tells so at once: the one that runs may wait for what comes of it. False: it
+    /// has begun.
+    fn take_back(&self, id: &Uuid) -> bool {
+        if self.now().queued.remove(id).is_none() {
+            return false;
         }
+        let (how, outcome) = (frame::Ended::default(), Err(Failed::from(&cancelled_before())));
+        match self.answer(&Answered { how, exits: false, outcome }) {
+            Ok(answer) => {
+                let (nothing, none): ([message::Id; 0], [(message::Id, u32); 0]) = ([], []);
+                self.sender.send_with(6, &("done", message::id(*id), 0, nothing, none), answer);
+            }
+            Err(error) => eprintln!("mobula: a call was not answered: {error}"),
+        }
+        true
+    }
+
+    /// What comes of a call of the actor, packed.
+    fn answer(&self, answered: &Answered) -> Result<Parcel> {
+        let mut answer = self.sender.parcel();
+        wire::encode_to(answered, &mut answer)?;
+        Ok(answer)
     }
 
     /// The stream of that id, which is produced here, may go on.
@@ -343,7 +363,9 @@ fn hear(
             Incoming::Done(news) => hosted.client.told(news),
             Incoming::Fetched(news) => hosted.client.told(vec![news]),
             Incoming::Cancel(id) => hosted.cancel(&id),
-            Incoming::TakeBack(id) => hosted.take_back(&id),
+            Incoming::TakeBack(id) => {
+                hosted.take_back(&id);
+            }
             Incoming::More(id) => hosted.wants_item(&id),
             Incoming::Item(stream, news) => hosted.client.item_came(stream, news),
             Incoming::Started { .. }
@@ -367,7 +389,7 @@ fn run_all(
     let mut gone = None;
     while let Ok((run, unread)) = calls.recv() {
         let (id, sender) = (run.id, sender.clone());
-        let (ticket, stops) = begin(hosted, id);
+        let Some((ticket, stops)) = begin(hosted, id) else { continue };
         let report = Report { hosted, sender, id, ticket, unread, of_actor: false };
         match unpack(run, &kept) {
             Ok(unpacked) if unpacked.is_in_turn() => {
@@ -390,21 +412,26 @@ fn run_all(
     Ok(())
 }
 
-/// Lets a call begin, and tells whether it was asked to stop.
-fn begin(hosted: &Hosted, id: Uuid) -> (Ticket, bool) {
+/// Lets a call begin, and tells whether it was asked to stop. None: it was taken back.
+fn begin(hosted: &Hosted, id: Uuid) -> Option<(Ticket, bool)> {
     let (ticket, stops) = {
         let mut now = hosted.now();
+        now.stops = now.queued.remove(&id)?;
         now.last_ticket += 1;
         hosted.running.begin(now.last_ticket);
         (now.call, now.known_as) = (Some((id, now.last_ticket)), id);
-        now.stops = now.queued.remove(&id) == Some(true);
         (now.last_ticket, now.stops)
     };
     if stops {
         hosted.cancel_children();
         hosted.running.cancel(ticket);
     }
-    (ticket, stops)
+    Some((ticket, stops))
+}
+
+/// Why a call does not begin that was asked to stop.
+fn cancelled_before() -> Error {
+    Error::new(ErrorKind::Cancelled, "it was cancelled before it ran")
 }
 
 /// How an actor that computes has gone.
@@ -529,8 +556,7 @@ impl Report {
 
     /// The call was asked to stop before it began.
     fn cancelled(self) -> Result<()> {
-        let why = Error::new(ErrorKind::Cancelled, "it was cancelled before it ran");
-        let (outcome, how) = (Err(Failed::from(&why)), frame::Ended::default());
+        let (outcome, how) = (Err(Failed::from(&cancelled_before())), frame::Ended::default());
         self.end(Ended { outcome, held: Vec::new(), how, retry: false }, Body::new(None))
     }
 
@@ -579,9 +605,7 @@ impl Report {
                 let exits = self.hosted.exits.swap(false, Ordering::Relaxed);
                 self.hosted.exited.fetch_or(exits, Ordering::Relaxed);
                 let outcome = value.map(|value| ByteBuf::from(value.into_own()));
-                let mut payload = self.sender.parcel();
-                wire::encode_to(&Answered { how, exits, outcome }, &mut payload)?;
-                (0, payload)
+                (0, self.hosted.answer(&Answered { how, exits, outcome })?)
             }
             Ok(value) => (0, value),
             Err(failed) => {

@@ -87,14 +87,15 @@ impl<A: Life> Hosted<A> {
     /// Leaves the turn to whichever call ends next, if there are `count` still, or to who ends the actor. False: it goes
     /// on, and is still the caller's.
     fn hold(&self, turn: &Waits<A>, count: usize) -> bool {
-        let may_hurry = A::LASTS && !turn.took_back;
         if !self.aside.under_way.hold(count) {
             return false;
         }
         // Whoever ends the actor writes that down, and then takes a turn that is held (`hurry`). The fence pairs with the
-        // one in `nudge`, which is in between: so one of the two sees the other.
+        // one in `nudge`, which is in between, or in `look_after`, which follows a call: so one of the two sees the other.
         fence(Ordering::SeqCst);
-        !(may_hurry && self.end.get().is_some() && self.aside.under_way.take_held())
+        let hurries =
+            A::LASTS && self.end.get().is_some() && (!turn.took_back || self.mail.has_calls());
+        !(hurries && self.aside.under_way.take_held())
     }
 
     /// Takes what is in the mailbox, or ends the actor that no call can come to any more.
@@ -151,7 +152,10 @@ impl<A: Life> Waits<A> {
     fn change(&mut self, strand: &Hosted<A>) -> Prepared {
         let count = strand.aside.under_way.count();
         if count > 0 {
-            self.take_back(strand);
+            if A::LASTS && strand.end.get().is_some() {
+                self.take_back();
+                self.abandon_waiting(strand);
+            }
             return self.hold(strand, count);
         }
         if let Some(how) = strand.end.get() {
@@ -169,14 +173,27 @@ impl<A: Life> Waits<A> {
         }
     }
 
-    /// Where the actor is to end, calls that were sent to another process and have not begun there are not to.
-    fn take_back(&mut self, strand: &Hosted<A>) {
-        if strand.end.get().is_some()
-            && !mem::replace(&mut self.took_back, true)
+    /// The actor is to end: calls that were sent to another process and have not begun there are not to.
+    fn take_back(&mut self) {
+        if !mem::replace(&mut self.took_back, true)
             && let State::Alive(state) = &self.state
         {
             // SAFETY: as in `lost`.
             unsafe { state.shared() }.take_back();
+        }
+    }
+
+    /// The actor is to end: calls that wait here fail, for one that is under way may wait for what comes of them.
+    fn abandon_waiting(&mut self, strand: &Hosted<A>) {
+        if strand.mail.has_calls() {
+            let settled = strand.take_mail(&mut self.next, false);
+            debug_assert!(settled == Settled::Not, "there are calls");
+        }
+        while let Some(entry) = self.next.pop_front() {
+            if let Some(room) = strand.room() {
+                room.leave();
+            }
+            let _ = entry.abandon(strand.why_ended());
         }
     }
 
