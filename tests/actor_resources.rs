@@ -339,9 +339,11 @@ fn what_can_never_be_is_infeasible() {
                 assert!(error.to_string().contains(why), "{error}");
             }
         }
+        let free = Solver::options().resource("gpu", 0).resource("qpu", 0).remote(seen.clone());
+        assert_eq!(get(free.solve()).unwrap(), 1, "nothing is asked for by a zero");
         let nonsense = Solver::options().resource("gpu", -1).remote(seen.clone());
         assert_eq!(get(nonsense.solve()).unwrap_err().kind(), ErrorKind::Config);
-        assert_eq!(seen.made(), 0);
+        assert_eq!(seen.made(), 1);
     }
 }
 

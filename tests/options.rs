@@ -71,6 +71,20 @@ fn all_options_together() {
 }
 
 #[test]
+fn nothing_is_asked_for_by_a_zero() {
+    for engine in [Engine::Threads, Engine::Inline] {
+        let config = Config::new().num_cpus(1).resource("gpu", 2.0).engine(engine);
+        let runtime = Runtime::new(config).unwrap();
+        let _entered = runtime.enter();
+        // Be it of what the runtime does not have, or be it said after another amount.
+        get(nothing::options().resource("gpu", 0).resource("qpu", 0).remote()).unwrap();
+        get(nothing::options().resource("qpu", 1).resource("qpu", 0).remote()).unwrap();
+        let error = get(nothing::options().resource("qpu", 0).resource("qpu", 1).remote());
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::Infeasible);
+    }
+}
+
+#[test]
 fn a_task_that_passes_its_time_limit_fails() {
     #[remote(local, timeout = "5ms")]
     fn endless() -> mobula::Result<()> {

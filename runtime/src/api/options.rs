@@ -232,7 +232,7 @@ pub(crate) fn cpus(num_cpus: Option<f64>) -> Result<Millis> {
     Ok(cpus)
 }
 
-/// How much is asked for of each resource.
+/// How much is asked for of each resource. Of what is given as 0 nothing is, so it need not be one that the runtime has.
 ///
 /// # Errors
 /// `Config`, if that makes no sense.
@@ -241,7 +241,10 @@ pub(crate) fn amounts(resources: &[(String, f64)]) -> Result<Amounts> {
         let what = format!("resource {name:?}");
         Ok((name.clone(), amount(&what, *wanted, "a number from 0 in steps of 0.001")?))
     };
-    resources.iter().map(amount_of).collect()
+    let mut amounts = resources.iter().map(amount_of).collect::<Result<Amounts>>()?;
+    // Not before: the last amount of a name counts.
+    amounts.retain(|_, amount| *amount != Millis::default());
+    Ok(amounts)
 }
 
 fn amount(what: &str, amount: f64, allowed: &str) -> Result<Millis> {
