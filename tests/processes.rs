@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use mobula::prelude::*;
 use mobula_tests::processes::kill;
@@ -338,6 +339,66 @@ fn waits_for_ever(path: String) {
     std::fs::write(name, "here").unwrap();
     loop {
         std::thread::park();
+    }
+}
+
+#[remote]
+fn runs_while_there_is(path: String) -> u64 {
+    std::fs::write(&path, "here").unwrap();
+    while std::fs::exists(&path).unwrap() {
+        std::thread::yield_now();
+    }
+    1
+}
+
+#[remote]
+fn waits_for_a_child(path: String, in_time: bool) -> mobula::Result<u64> {
+    let child = runs_while_there_is::remote(path);
+    if in_time {
+        return mobula::get_timeout(child, Duration::from_secs(1_000_000));
+    }
+    mobula::get(child)
+}
+
+/// A path at which tasks leave a file.
+struct Sign(String);
+
+impl Sign {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("mobula-{name}-{}", std::process::id()));
+        Self(path.to_str().unwrap().to_owned())
+    }
+
+    fn wait(&self) {
+        self.comes();
+        self.remove();
+    }
+
+    fn comes(&self) {
+        while !std::fs::exists(&self.0).unwrap() {
+            std::thread::yield_now();
+        }
+    }
+
+    fn remove(&self) {
+        std::fs::remove_file(&self.0).unwrap();
+    }
+}
+
+#[test]
+fn what_waits_for_a_child_is_killed() {
+    // The child begins when its parent waits.
+    let runtime = runtime(1);
+    let _entered = runtime.enter();
+    let sign = Sign::new("child");
+    for in_time in [false, true] {
+        let parent = waits_for_a_child::remote(sign.0.clone(), in_time);
+        sign.comes();
+        let killed = mobula::cancel(&parent).force().unwrap();
+        sign.remove();
+        assert!(killed);
+        assert_eq!(mobula::get(parent).unwrap_err().kind(), ErrorKind::Cancelled);
+        assert_eq!(mobula::get(square::remote(3)).unwrap(), 9);
     }
 }
 

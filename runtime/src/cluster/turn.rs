@@ -37,6 +37,11 @@ pub(crate) fn begun(turn: &AtomicU64) -> Ticket {
     turn.load(Ordering::Acquire)
 }
 
+/// Of what `begun` gives: whether none has begun in its epoch.
+pub(crate) fn is_before_first(ticket: Ticket) -> bool {
+    ticket as u32 == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,6 +54,7 @@ mod tests {
         assert_eq!(take_back(&turn, 0, 3), None, "its first has not begun");
         assert_eq!(take_back(&turn, 0, 2), Some(2));
         assert!(!begin(&turn, 3));
+        assert!(is_before_first(begun(&turn)) && !is_before_first(2));
         let first = before_first(1) + 1;
         assert!(begin(&turn, first));
         assert_eq!(begun(&turn), first);

@@ -103,6 +103,8 @@ struct Head {
     name: String,
     /// Those that it runs side by side: their tickets, and the addresses of their cells.
     others: Vec<(Ticket, usize)>,
+    /// The last that had begun when an epoch ended.
+    begun_before: Ticket,
     /// Somebody killed the process for the task's sake.
     forced: bool,
     /// The same, for the sake of one of the others.
@@ -130,13 +132,27 @@ impl Control {
         self.lent.lock().unwrap_or_else(PoisonError::into_inner).extend(held);
     }
 
+    /// Ends the epoch, as [`turn::take_back`].
+    fn take_back(&self, epoch: u32, first: Ticket) -> Option<Ticket> {
+        // Whoever may kill must not see the new epoch without the note.
+        let mut head = self.head();
+        let begun = turn::take_back(self.page.turn(), epoch, first)?;
+        if !turn::is_before_first(begun) {
+            head.begun_before = begun;
+        }
+        Some(begun)
+    }
+
     /// Kills the worker, if it runs this task. False: it does not.
     pub(crate) fn kill_if_it_runs(&self, task: usize) -> bool {
         let mut head = self.head();
         if head.gone {
             return false;
         }
-        let begun = turn::begun(self.page.turn());
+        let begun = match turn::begun(self.page.turn()) {
+            begun if turn::is_before_first(begun) => head.begun_before,
+            begun => begun,
+        };
         let among = head.others.iter().find(|(ticket, other)| *other == task && *ticket <= begun);
         let among = among.map(|(ticket, _)| *ticket);
         let alone = head.task == task && begun == head.ticket;
@@ -393,7 +409,7 @@ impl Process {
     /// has. None: that one has not begun, and stays sent. It may have been lent what is counted once, and what it
     /// needs may lie in shared memory.
     pub(super) fn take_back_behind(&mut self, first: Ticket) -> Option<Ticket> {
-        let begun = turn::take_back(self.page.turn(), self.epoch, first)?;
+        let begun = self.control.take_back(self.epoch, first)?;
         self.epoch = self.epoch.wrapping_add(1);
         self.last_ticket = turn::before_first(self.epoch);
         Some(begun)
