@@ -360,6 +360,17 @@ fn waits_for_a_child(path: String, in_time: bool) -> mobula::Result<u64> {
     mobula::get(child)
 }
 
+#[remote]
+async fn never() -> u64 {
+    std::future::pending().await
+}
+
+#[remote]
+fn waits_for_all(refs: Vec<ObjectRef<u64>>, path: String) -> mobula::Result<u64> {
+    std::fs::write(path, "here").unwrap();
+    mobula::get(&refs).map(|values| values[0])
+}
+
 /// A path at which tasks leave a file.
 struct Sign(String);
 
@@ -400,6 +411,23 @@ fn what_waits_for_a_child_is_killed() {
         assert_eq!(mobula::get(parent).unwrap_err().kind(), ErrorKind::Cancelled);
         assert_eq!(mobula::get(square::remote(3)).unwrap(), 9);
     }
+}
+
+#[test]
+fn what_waits_for_what_is_not_its_own_is_killed() {
+    let runtime = runtime(1);
+    let _entered = runtime.enter();
+    let sign = Sign::new("not-its-own");
+    let refs = vec![never::remote(), never::remote()];
+    let waits = waits_for_all::remote(refs.clone(), sign.0.clone());
+    sign.wait();
+    // There is no CPU for this before it waits.
+    assert_eq!(mobula::get(square::remote(2)).unwrap(), 4);
+    assert!(mobula::cancel(&waits).force().unwrap());
+    assert_eq!(mobula::get(waits).unwrap_err().kind(), ErrorKind::Cancelled);
+    assert!(refs.iter().all(|pending| !pending.is_ready()));
+    refs.iter().for_each(|pending| drop(mobula::cancel(pending)));
+    assert_eq!(mobula::get(square::remote(3)).unwrap(), 9);
 }
 
 #[remote]

@@ -50,6 +50,11 @@ pub(crate) fn cancelled_while_running() -> Error {
     Error::new(ErrorKind::Cancelled, "it was cancelled while it ran, and stopped")
 }
 
+/// Why a task ends whose process was killed for its sake.
+pub(crate) fn killed() -> Error {
+    Error::new(ErrorKind::Cancelled, "it was cancelled by force, and its process was killed")
+}
+
 /// Why a task does not begin whose caller was cancelled.
 pub(crate) fn cancelled_with_caller() -> Error {
     Error::new(ErrorKind::Cancelled, "the task that called it was cancelled before it ran")

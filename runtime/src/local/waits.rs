@@ -12,7 +12,7 @@
 //! all sleep: a task enters the line for a resource. Then those who hold resources look again.
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread::{Thread, ThreadId};
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ use crate::local::cell::AnyRef;
 use crate::local::current::Task;
 use crate::local::deadlock::{self, Outlook};
 use crate::local::group::{GroupWait, Pending};
-use crate::local::{arbiter, current};
+use crate::local::{arbiter, cancelling, current};
 
 /// How long a wait keeps to itself. Most are over by then.
 const QUIET: Duration = Duration::from_millis(1);
@@ -45,6 +45,8 @@ pub(crate) struct Waits {
     places: HashMap<usize, Place>,
     /// The threads of the arbiters that have waited.
     arbiters: HashMap<usize, ThreadId>,
+    /// The tasks, by their addresses, whose waits here are to end, because they do not run any more over there.
+    killed: HashSet<usize>,
 }
 
 struct Place {
@@ -180,6 +182,22 @@ pub(super) fn look_again(tasks: &[usize]) {
     }
 }
 
+/// Ends whatever the task at this address waits for, now and until `forget_killed`.
+pub(crate) fn end_of_killed(task: usize) {
+    let mut waits = waits();
+    waits.killed.insert(task);
+    if let Some(Some(thread)) = waits.place(task)
+        && let Some(wait) = waits.asleep.get(&thread)
+    {
+        wait.thread.unpark();
+    }
+}
+
+/// The task at this address has ended that was killed.
+pub(crate) fn forget_killed(task: usize) {
+    waits().killed.remove(&task);
+}
+
 /// A wait of this thread, seen by itself: it lasts as long as this does.
 pub(super) struct Watch {
     awaited: Awaited,
@@ -219,7 +237,7 @@ impl Watch {
     /// Whether the wait can still end. It looks only now and then; call it whenever the thread wakes.
     ///
     /// # Errors
-    /// `Deadlock`: it cannot.
+    /// `Deadlock`: it cannot. `Cancelled`: who waits was killed.
     pub(super) fn look(&mut self) -> Result<(), Error> {
         if !self.known && self.next.is_none() {
             return Ok(());
@@ -229,6 +247,9 @@ impl Watch {
         let mut waits = waits();
         let now = Instant::now();
         let id = std::thread::current().id();
+        if current::task().is_some_and(|task| waits.killed.contains(&task.running.address())) {
+            return Err(cancelling::killed());
+        }
         if let Some(wait) = waits.asleep.get_mut(&id).filter(|_| self.known) {
             if let Some(error) = wait.verdict.take() {
                 return Err(error);

@@ -27,7 +27,7 @@ use crate::local::counted::{self, Counted};
 use crate::local::current::{self, Own, Task};
 use crate::local::life::ActorEnd;
 use crate::local::runtimes::{self, Owner};
-use crate::local::{Local, ids};
+use crate::local::{Local, cancelling, ids};
 
 /// The thread that listens to an actor's process.
 pub(super) struct Listener {
@@ -159,7 +159,7 @@ fn hear(shared: &Shared, actor: &counted::Weak<dyn Living>, by: &mut Option<Tick
     };
     let begun = turn::begun(process.page.turn());
     if let Some(forced) = process.control.forced_among() {
-        let why = serving::forced();
+        let why = cancelling::killed();
         shared.calls.end(forced, End::Lost { why, begun: true });
     }
     shared.note_lost(why.clone());

@@ -23,7 +23,7 @@ use crate::cluster::turn::{self, Ticket};
 use crate::cluster::{Cargo, engine_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::cell::AnyRef;
-use crate::local::{ids, panics};
+use crate::local::{ids, panics, waits};
 use crate::wire::Held;
 
 /// How long a worker may take until it serves: its `main` may have work to do before `init`.
@@ -160,6 +160,9 @@ impl Control {
         if runs {
             head.forced = alone;
             head.forced_among = head.forced_among.or(among);
+            if alone || head.forced_among == among {
+                waits::end_of_killed(task);
+            }
             let _ = rustix::process::kill_process(self.pid, Signal::KILL);
         }
         runs
@@ -182,7 +185,12 @@ impl Control {
 
     /// Notes that one of several has ended.
     pub(super) fn ends_among(&self, ticket: Ticket) {
-        self.head().others.retain(|(other, _)| *other != ticket);
+        let mut head = self.head();
+        let place = head.others.iter().position(|(other, _)| *other == ticket);
+        let task = place.map(|place| head.others.swap_remove(place).1);
+        if head.forced_among == Some(ticket) {
+            task.into_iter().for_each(waits::forget_killed);
+        }
     }
 
     /// For the sake of which of several it was killed, if it was.
@@ -193,8 +201,12 @@ impl Control {
     /// Notes that it runs nothing. True: it was killed for the task's sake.
     pub(super) fn rests(&self) -> bool {
         let mut head = self.head();
-        head.task = 0;
-        std::mem::take(&mut head.forced)
+        let task = std::mem::take(&mut head.task);
+        let forced = std::mem::take(&mut head.forced);
+        if forced {
+            waits::forget_killed(task);
+        }
+        forced
     }
 }
 
@@ -547,6 +559,7 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
         self.control.head().gone = true;
+        self.control.rests();
         self.wait_for_output(Printer::is_done);
     }
 }

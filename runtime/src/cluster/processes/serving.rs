@@ -19,7 +19,7 @@ use crate::cluster::processes::process::{self, Control, Lent, Process};
 use crate::cluster::registry;
 use crate::cluster::turn::{self, Ticket};
 use crate::cluster::{Answer, error_of};
-use crate::error::{Error, ErrorKind, Failed, Result};
+use crate::error::{Error, Failed, Result};
 use crate::function::{Call, Function};
 use crate::local::cell::{AnyRef, Ref};
 use crate::local::completion::Completion;
@@ -117,6 +117,7 @@ pub(super) fn see_through(
             }
             Err(NoFrame::Gone) => return gone(process, ticket),
             Err(NoFrame::Garbled(error)) => {
+                process.control.rests();
                 return Seen::Failed(process::garbled(process.control.pid, &error));
             }
         };
@@ -149,6 +150,7 @@ pub(super) fn see_through(
             request => serve(process, request, &frame, Some(task)),
         };
         if let Err(error) = done {
+            process.control.rests();
             return Seen::Failed(process::garbled(process.control.pid, &error));
         }
     }
@@ -162,17 +164,12 @@ pub(super) fn note_run(process: &Process, task: &Task, ticket: Ticket) {
     process.control.runs(task.running.address(), ticket, hop.name());
 }
 
-/// Why a task failed whose worker was killed for its sake.
-pub(super) fn forced() -> Error {
-    Error::new(ErrorKind::Cancelled, "it was cancelled by force, and its process was killed")
-}
-
 /// The worker's end.
 fn gone(process: &mut Process, ticket: Ticket) -> Seen {
     let forced = process.control.rests();
     let end = process.ended().how;
     if forced {
-        return Seen::Failed(self::forced());
+        return Seen::Failed(cancelling::killed());
     }
     if turn::begun(process.page.turn()) < ticket {
         return Seen::NotBegun(end);
