@@ -371,6 +371,22 @@ fn waits_for_all(refs: Vec<ObjectRef<u64>>, path: String) -> mobula::Result<u64>
     mobula::get(&refs).map(|values| values[0])
 }
 
+#[remote]
+fn never_listens(path: String) -> u64 {
+    std::fs::write(path, "here").unwrap();
+    loop {
+        std::thread::park();
+    }
+}
+
+#[remote]
+fn waits_below(depth: u32, path: String) -> mobula::Result<u64> {
+    if depth == 0 {
+        return mobula::get_timeout(never_listens::remote(path), Duration::from_secs(1_000_000));
+    }
+    mobula::get(waits_below::remote(depth - 1, path))
+}
+
 /// A path at which tasks leave a file.
 struct Sign(String);
 
@@ -409,6 +425,21 @@ fn what_waits_for_a_child_is_killed() {
         sign.remove();
         assert!(killed);
         assert_eq!(mobula::get(parent).unwrap_err().kind(), ErrorKind::Cancelled);
+        assert_eq!(mobula::get(square::remote(3)).unwrap(), 9);
+    }
+}
+
+#[test]
+fn what_was_killed_takes_its_children_along() {
+    let runtime = runtime(1);
+    let _entered = runtime.enter();
+    let sign = Sign::new("below");
+    for depth in 0..3 {
+        let top = waits_below::remote(depth, sign.0.clone());
+        sign.wait();
+        assert!(mobula::cancel(&top).force().unwrap());
+        assert_eq!(mobula::get(top).unwrap_err().kind(), ErrorKind::Cancelled);
+        // None of them keeps the CPU.
         assert_eq!(mobula::get(square::remote(3)).unwrap(), 9);
     }
 }

@@ -57,7 +57,8 @@ impl Cancel<'_> {
 
     /// Cancels at once, and where the task runs kills its process, so that it ends whether it listens or not.
     /// Its ref then fails with [`Cancelled`](crate::ErrorKind::Cancelled), whatever its `max_retries`. Tells
-    /// whether there was a process to kill; what has not begun never will, as with [`now`](Self::now).
+    /// whether there was a process to kill; what has not begun never will, as with [`now`](Self::now). Tasks that it has
+    /// submitted are killed, too, unless [`children`](Self::children) are spared; calls of actors are only asked to stop.
     ///
     /// # Errors
     /// `Engine`, where tasks run in this process, and for calls of actors on the engine `ray`: it can only be cancelled
@@ -69,8 +70,7 @@ impl Cancel<'_> {
         for task in task.producers().unwrap_or(std::slice::from_ref(task)) {
             // It says whether it can before anything is done.
             local.can_kill(task)?;
-            cancelling::cancel(task, self.children);
-            killed |= local.kill(task);
+            killed |= cancelling::force(task, self.children, &local);
         }
         Ok(killed)
     }

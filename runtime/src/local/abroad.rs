@@ -12,12 +12,13 @@ use uuid::Uuid;
 
 use crate::error::Result;
 use crate::local::cell::AnyRef;
+use crate::local::family::FamilyId;
 use crate::local::waiting::Ended;
 
 /// Where the tasks of a runtime run, if that is not in this process.
 pub(crate) trait Outside: Send + Sync {
-    /// Kills whatever runs the task. False: nothing does.
-    fn kill(&self, task: &AnyRef) -> bool;
+    /// Kills whatever runs the task, and what runs tasks of these families. False: nothing runs the task.
+    fn kill(&self, task: &AnyRef, families: &[FamilyId]) -> bool;
     /// Ends all of it. Nothing runs there any more.
     fn shut_down(&self);
     /// For those above, who know what it is.

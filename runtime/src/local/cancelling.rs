@@ -18,9 +18,11 @@ const NAMED_MAX: usize = 100;
 
 /// Cancels a task, and maybe what it has submitted. True: it had not begun.
 pub(crate) fn cancel(any: &AnyRef, children: bool) -> bool {
-    if !any.request_cancel(children) {
-        return false;
-    }
+    any.request_cancel(children) && end_requested(any, children)
+}
+
+/// What comes after `request_cancel`.
+fn end_requested(any: &AnyRef, children: bool) -> bool {
     if let Some(home) = abroad::home() {
         home.cancel(any, children, false);
     }
@@ -34,6 +36,28 @@ pub(crate) fn cancel(any: &AnyRef, children: bool) -> bool {
     }
     any.wake_to_stop();
     false
+}
+
+/// As `cancel`, and kills the process that runs the task, and with `children` those that run what it has submitted.
+/// False: none runs it.
+pub(crate) fn force(any: &AnyRef, children: bool, local: &Local) -> bool {
+    // What it was whose family is nobody knows any more once it was told to stop.
+    let families = if children { family::of(any.address()) } else { Vec::new() };
+    if let Some(home) = abroad::home() {
+        home.cancel(any, children, true);
+        cancel(any, children);
+        return true;
+    }
+    let kill = |families: &[FamilyId]| {
+        local.outside_if_any().is_some_and(|outside| outside.kill(any, families))
+    };
+    let is_first = any.request_cancel(children);
+    // It goes before its children, or could end by itself because they do.
+    let killed = kill(&[]);
+    if is_first {
+        end_requested(any, children);
+    }
+    kill(&families) || killed
 }
 
 /// Lets a task fail that has not begun. False: it has.

@@ -82,6 +82,19 @@ struct Spare {
     retired: VecDeque<&'static Slot>,
 }
 
+impl Default for FamilyId {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+impl PartialEq for FamilyId {
+    fn eq(&self, other: &Self) -> bool {
+        let address = |family: &Self| family.slot.map(ptr::from_ref);
+        address(self) == address(other) && self.word == other.word
+    }
+}
+
 impl FamilyId {
     /// What belongs to no family.
     pub(crate) const NONE: Self = Self { slot: None, word: 0 };
@@ -219,6 +232,26 @@ pub(crate) fn cancel_of(owner: usize) {
         }
         if !more {
             return;
+        }
+    }
+}
+
+/// The families of the task at this address, of its children that run, and so on.
+pub(crate) fn of(owner: usize) -> Vec<FamilyId> {
+    let mut families: Vec<FamilyId> = Vec::new();
+    // Each pass finds at least one level of descendants, and levels end.
+    loop {
+        let found = families.len();
+        for slot in all() {
+            let Some((word, of, parent)) = slot.look() else { continue };
+            let family = FamilyId { slot: Some(slot), word: word & !CANCELLED };
+            let is_one = of == owner || families.contains(&parent);
+            if is_one && !families.contains(&family) {
+                families.push(family);
+            }
+        }
+        if families.len() == found {
+            return families;
         }
     }
 }

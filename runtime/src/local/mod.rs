@@ -250,15 +250,6 @@ impl Local {
         Ok(())
     }
 
-    /// Kills the process that runs the task. False: none does.
-    pub(crate) fn kill(&self, task: &AnyRef) -> bool {
-        if let Some(home) = abroad::home() {
-            home.cancel(task, true, true);
-            return true;
-        }
-        self.outside.get().is_some_and(|outside| outside.kill(task))
-    }
-
     /// Runs `then` when the future is done.
     pub(crate) fn spawn_on_tokio(&self, future: impl Future<Output = ()> + Send + 'static) {
         drop(self.tokio().spawn(future));

@@ -28,6 +28,7 @@ use crate::error::{Error, Result};
 use crate::local::actors::Living;
 use crate::local::counted::{self, Counted};
 use crate::local::current::{self, Task};
+use crate::local::family::FamilyId;
 use crate::local::life::{self, Lost};
 use crate::local::runtimes::{self, Owner};
 use crate::local::{Local, pool};
@@ -146,7 +147,7 @@ impl Shared {
         self.calls.add(ticket);
         // SAFETY: whoever has the task runs it.
         let hop = unsafe { task.running.hop() };
-        process.control.runs(0, ticket, hop.name());
+        process.control.runs(0, FamilyId::NONE, ticket, hop.name());
         if compute {
             self.callers.add(ticket, task);
             process.control.runs_among(task.running.address(), ticket);

@@ -26,6 +26,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::local::abroad::Outside;
 use crate::local::cell::AnyRef;
 use crate::local::current::{self, Own, Task};
+use crate::local::family::FamilyId;
 use crate::local::{Local, pool};
 
 mod beside;
@@ -160,9 +161,10 @@ fn never_began() -> Error {
 }
 
 impl Outside for Processes {
-    fn kill(&self, task: &AnyRef) -> bool {
+    fn kill(&self, task: &AnyRef, families: &[FamilyId]) -> bool {
         let all: Vec<_> = self.workers().all.iter().filter_map(Weak::upgrade).collect();
-        all.iter().any(|control| control.kill_if_it_runs(task.address()))
+        let kill = |control: &Arc<Control>| control.kill_if_it_runs(task.address(), families);
+        all.iter().filter(|control| kill(control)).count() > 0
     }
 
     fn shut_down(&self) {

@@ -23,6 +23,7 @@ use crate::cluster::turn::{self, Ticket};
 use crate::cluster::{Cargo, engine_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::local::cell::AnyRef;
+use crate::local::family::FamilyId;
 use crate::local::{ids, panics, waits};
 use crate::wire::Held;
 
@@ -99,6 +100,8 @@ pub(crate) struct Control {
 struct Head {
     /// The address of the task's cell; 0: none.
     task: usize,
+    /// That of the task which submitted it; none if it is an actor's.
+    family: FamilyId,
     ticket: Ticket,
     name: String,
     /// Those that it runs side by side: their tickets, and the addresses of their cells.
@@ -143,8 +146,8 @@ impl Control {
         Some(begun)
     }
 
-    /// Kills the worker, if it runs this task. False: it does not.
-    pub(crate) fn kill_if_it_runs(&self, task: usize) -> bool {
+    /// Kills the worker, if it runs this task, or one of these families. False: it does not run this task.
+    pub(crate) fn kill_if_it_runs(&self, task: usize, families: &[FamilyId]) -> bool {
         let mut head = self.head();
         if head.gone {
             return false;
@@ -155,25 +158,27 @@ impl Control {
         };
         let among = head.others.iter().find(|(ticket, other)| *other == task && *ticket <= begun);
         let among = among.map(|(ticket, _)| *ticket);
-        let alone = head.task == task && begun == head.ticket;
-        let runs = alone || among.is_some();
-        if runs {
+        let is_meant = head.task == task || families.contains(&head.family);
+        let alone = head.task != 0 && is_meant && begun == head.ticket;
+        if alone || among.is_some() {
             head.forced = alone;
             head.forced_among = head.forced_among.or(among);
-            if alone || head.forced_among == among {
+            if alone {
+                waits::end_of_killed(head.task);
+            } else if head.forced_among == among {
                 waits::end_of_killed(task);
             }
             let _ = rustix::process::kill_process(self.pid, Signal::KILL);
         }
-        runs
+        among.is_some() || alone && head.task == task
     }
 
     /// Notes what the worker runs now.
-    pub(super) fn runs(&self, task: usize, ticket: Ticket, name: &str) {
+    pub(super) fn runs(&self, task: usize, family: FamilyId, ticket: Ticket, name: &str) {
         let mut head = self.head();
         // It is noted again when it is waited for: by then somebody may have killed the process for its sake.
         head.forced &= (head.task, head.ticket) == (task, ticket);
-        (head.task, head.ticket) = (task, ticket);
+        (head.task, head.family, head.ticket) = (task, family, ticket);
         head.name.clear();
         head.name.push_str(name);
     }

@@ -24,6 +24,7 @@ use crate::function::{Call, Function};
 use crate::local::cell::{AnyRef, Ref};
 use crate::local::completion::Completion;
 use crate::local::current::Task;
+use crate::local::family::FamilyId;
 use crate::local::group::GroupWait;
 use crate::local::job::Wakes;
 use crate::local::life::ActorEnd;
@@ -161,7 +162,13 @@ pub(super) fn see_through(
 pub(super) fn note_run(process: &Process, task: &Task, ticket: Ticket) {
     // SAFETY: whoever has the task runs it.
     let hop = unsafe { task.running.hop() };
-    process.control.runs(task.running.address(), ticket, hop.name());
+    let family = match task.actor {
+        // SAFETY: as above.
+        0 => unsafe { task.running.family() },
+        // An actor goes on when the task ends that has called it.
+        _ => FamilyId::NONE,
+    };
+    process.control.runs(task.running.address(), family, ticket, hop.name());
 }
 
 /// The worker's end.
@@ -198,10 +205,10 @@ pub(super) fn serve(
         }
         (ToDriver::Cancel { id, children, force }, _) => {
             if let Some(any) = find(process, id) {
-                cancelling::cancel(&any, children);
-                if force {
-                    let _ = default::current().kill(&any);
-                }
+                match force {
+                    true => cancelling::force(&any, children, &default::current()),
+                    false => cancelling::cancel(&any, children),
+                };
             }
             Ok(())
         }
