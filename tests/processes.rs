@@ -342,6 +342,47 @@ fn waits_for_ever(path: String) {
     }
 }
 
+#[remote(num_returns = 2)]
+fn two() -> (u64, u64) {
+    (1, 2)
+}
+
+/// What comes of calls that are refused: of each the kind, and all that is said.
+#[remote]
+fn calls_what_is_refused() -> Vec<(String, String)> {
+    let (first, second) = two::options().num_cpus(64).remote();
+    let refused = [
+        square::options().num_cpus(64).remote(1),
+        square::options().num_cpus(f64::NAN).remote(1),
+        square::options().resource("unicorn", 1).remote(1),
+        square::options()
+            .max_retries(1)
+            .retry_delay(mobula::RetryDelay::new(Duration::ZERO).jitter(7.0))
+            .remote(1),
+        square::remote(square::options().num_cpus(64).remote(1)),
+        never::options().resource("unicorn", 1).remote(),
+        never::options().num_cpus(64).remote(),
+        first,
+        second,
+    ];
+    let told = |refused| {
+        let error = mobula::get(refused).unwrap_err();
+        (error.kind_name(), error.to_string())
+    };
+    refused.into_iter().map(told).collect()
+}
+
+#[test]
+fn a_task_in_a_process_is_told_why_its_calls_are_refused() {
+    let [here, there] = [Engine::Threads, Engine::Processes].map(|engine| {
+        let runtime = Runtime::new(Config::new().num_cpus(1).engine(engine)).unwrap();
+        let _entered = runtime.enter();
+        mobula::get(calls_what_is_refused::remote()).unwrap()
+    });
+    assert_eq!(here, there);
+    assert!(here.iter().all(|(kind, _)| kind == "Infeasible" || kind == "Config"));
+}
+
 #[remote]
 fn runs_while_there_is(path: String) -> u64 {
     std::fs::write(&path, "here").unwrap();

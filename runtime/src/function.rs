@@ -88,9 +88,9 @@ impl Hop {
         self.called_at
     }
 
-    /// The call, made at that place in another process.
-    pub(crate) fn at(self, place: Arc<str>) -> Self {
-        Self { place: Some(place), ..self }
+    /// The call, made at that place in another process, if there is one.
+    pub(crate) fn at(self, place: Option<&Arc<str>>) -> Self {
+        Self { place: place.cloned(), ..self }
     }
 
     /// The call after so many tries.

@@ -16,7 +16,7 @@ use crate::api::object::ObjectRef;
 use crate::api::options::Options;
 use crate::api::parameter::{Awaiting, Params};
 use crate::api::port::{FailureWay, Way};
-use crate::api::remote::{Body, Held, RemoteFn, Slots, claim, refused, submit_task_at};
+use crate::api::remote::{Body, Held, RemoteFn, Slots, claim, refused, refused_at, submit_task_at};
 use crate::cluster::argument::{
     Argument, Asked, Forwarded, ForwardedArgument, Packing, What, unfit,
 };
@@ -292,11 +292,12 @@ fn forward<F: RemoteFn>(forwarded: Forwarded) -> AnyRef {
     let arguments = Arguments::Forwarded(arguments, keep);
     let submitted = match F::crossing() {
         Some(crossing) => {
-            submit_abroad::<F>(arguments, crossing, options, call, place, Some(stands_at))
+            let stands_at = Some(Arc::clone(&stands_at));
+            submit_abroad::<F>(arguments, crossing, options, call, place, stands_at)
         }
         None => Err(cluster::stays("it is local")),
     };
-    let refused = |error| refused(error, call, |_| Place::ROOT);
+    let refused = |error| refused_at(error, call, |_| Place::ROOT, Some(stands_at));
     let task = submitted.unwrap_or_else(refused).into_any();
     coder::named(&task, id);
     task

@@ -19,7 +19,7 @@ use crate::api::parameter::{Arg, Awaiting, Param, Params};
 use crate::api::placement::Placement;
 use crate::cluster;
 use crate::error::{Error, ErrorKind, Result};
-use crate::function::{Call, Function};
+use crate::function::{Call, Function, Hop};
 use crate::local::arguments::{self, Awaited, Then};
 use crate::local::caller::Origin;
 use crate::local::cell::{AnyRef, Job, Ref};
@@ -271,7 +271,21 @@ pub(crate) fn refused<T: Send + Sync + 'static>(
     call: Call,
     place: impl FnOnce(&Arc<Local>) -> Place,
 ) -> Ref<T> {
-    let task = Ref::complete(Err(error.through(call)), call);
+    refused_at(error, call, place, None)
+}
+
+/// As `refused`, of a call that stands at that place in another process.
+pub(crate) fn refused_at<T: Send + Sync + 'static>(
+    error: Error,
+    call: Call,
+    place: impl FnOnce(&Arc<Local>) -> Place,
+    stands_at: Option<Arc<str>>,
+) -> Ref<T> {
+    let error = error.through(Hop::from(call).at(stands_at.as_ref()));
+    let task = Ref::complete(Err(error), call);
+    if let Some(stands_at) = stands_at {
+        let _ = task.any().extra().stands_at.set(stands_at);
+    }
     default::with_current_if_any(|local| {
         if let Some(local) = local {
             let _ = place(local);

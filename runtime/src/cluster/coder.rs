@@ -47,6 +47,9 @@ pub(crate) fn is_noted(any: &AnyRef) -> bool {
 /// The object's own, and `Serialization`.
 pub(crate) fn encode(any: &AnyRef, sink: &mut dyn Write) -> Result<Vec<Held>> {
     let Some(encode) = any.extra().encode.get() else {
+        if let Some(why) = any.failure() {
+            return Err(why);
+        }
         let message = format!("the value of {} stays in its process", any.hop());
         return Err(Error::new(ErrorKind::Serialization, message));
     };

@@ -203,10 +203,7 @@ impl Header {
             Some(name) => self.call.named(Arc::clone(name)),
             None => self.call.into(),
         };
-        match extra.stands_at.get() {
-            Some(stands_at) => hop.at(Arc::clone(stands_at)),
-            None => hop,
-        }
+        hop.at(extra.stands_at.get())
     }
 }
 

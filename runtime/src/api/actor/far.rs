@@ -27,7 +27,7 @@ use crate::cluster::argument::{Forwarded, ForwardedArgument, Packing};
 use crate::cluster::coder;
 use crate::cluster::upstream::{self, Upstream};
 use crate::error::{Error, Result};
-use crate::function::Call;
+use crate::function::{Call, Hop};
 use crate::local::caller::Origin;
 use crate::local::cell::{AnyRef, Ref};
 use crate::local::place::Place;
@@ -220,13 +220,14 @@ where
 pub(super) fn forward<M: ActorMethod>(forwarded: Forwarded) -> AnyRef {
     let Forwarded { id, mut arguments, keep, place, stands_at, called_at, .. } = forwarded;
     let call = Call { function: M::function(), called_at };
+    let hop = Hop::from(call).at(Some(&stands_at));
     let called =
         ForwardedArgument::take_first(&mut arguments).and_then(|handle: ActorHandle<M::Actor>| {
             let arguments = Arguments::Forwarded(arguments, keep);
             let origin = Origin { family: current::family(), place };
             handle.cell().call_away::<M>(arguments, |_| origin, Some(stands_at), call)
         });
-    let called = called.unwrap_or_else(|error| Ref::complete(Err(error.through(call)), call));
+    let called = called.unwrap_or_else(|error| Ref::complete(Err(error.through(hop)), call));
     if let Some(MethodCrossing { way, .. }) = M::crossing() {
         (way.note)(called.any());
     }

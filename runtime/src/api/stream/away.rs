@@ -130,10 +130,7 @@ fn begin<F: StreamFn>(
         Some(name) => call.named(Arc::clone(name)),
         None => call.into(),
     };
-    let hop = match &stands_at {
-        Some(place) => hop.at(Arc::clone(place)),
-        None => hop,
-    };
+    let hop = hop.at(stands_at.as_ref());
     let shared = Shared::new(call, hop, unread_max);
     let outlet = Outlet::new(Arc::clone(&shared), Arc::clone(claim.local()));
     let awaiting = arguments.awaited();

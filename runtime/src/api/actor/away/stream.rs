@@ -97,10 +97,7 @@ pub(in crate::api::actor) fn begin<M: ActorStream>(
     if M::crossing().is_none() {
         return Err(far::stays::<M::Actor>());
     }
-    let hop = match &stands_at {
-        Some(place) => Hop::from(call).at(Arc::clone(place)),
-        None => call.into(),
-    };
+    let hop = Hop::from(call).at(stands_at.as_ref());
     let awaiting = awaited_by_call(&arguments);
     match &cell.0 {
         Kind::Away(handle) => {
