@@ -52,6 +52,9 @@ pub struct Call {
     pub(crate) called_at: &'static Location<'static>,
 }
 
+/// Where a call stands that was made in another process, as far as this one knows by itself: a place that is not shown.
+static ELSEWHERE: &Location<'static> = Location::caller();
+
 /// A call by the name it goes by, shown as "`name` (called at file:line:column)", and after how many
 /// tries, if more than one.
 #[derive(Clone, Debug)]
@@ -70,6 +73,16 @@ enum Name {
 }
 
 impl Call {
+    /// One that was made in another process.
+    pub(crate) fn elsewhere(function: &'static Function) -> Self {
+        Self { function, called_at: ELSEWHERE }
+    }
+
+    /// Where it stands, if that is in this process.
+    pub(crate) fn place(&self) -> Option<&'static Location<'static>> {
+        (!std::ptr::eq(self.called_at, ELSEWHERE)).then_some(self.called_at)
+    }
+
     /// The call under the name that it was given.
     pub(crate) fn named(self, name: Arc<str>) -> Hop {
         Hop { name: Name::Given(name), called_at: self.called_at, place: None, tries: 1 }
@@ -90,7 +103,20 @@ impl Hop {
 
     /// The call, made at that place in another process, if there is one.
     pub(crate) fn at(self, place: Option<&Arc<str>>) -> Self {
-        Self { place: place.cloned(), ..self }
+        Self { place: place.filter(|place| !place.is_empty()).cloned(), ..self }
+    }
+
+    /// Where the call stands, for another process; empty where nobody knows.
+    pub(crate) fn stands_at(&self) -> String {
+        self.place().map(ToString::to_string).unwrap_or_default()
+    }
+
+    fn place(&self) -> Option<&dyn fmt::Display> {
+        match &self.place {
+            Some(place) => Some(place),
+            None if std::ptr::eq(self.called_at, ELSEWHERE) => None,
+            None => Some(&self.called_at),
+        }
     }
 
     /// The call after so many tries.
@@ -109,14 +135,11 @@ impl From<Call> for Hop {
 impl fmt::Display for Hop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.name();
-        let Self { called_at, tries, .. } = self;
-        match &self.place {
-            Some(place) => write!(f, "`{name}` (called at {place}")?,
-            None => write!(f, "`{name}` (called at {called_at}")?,
-        }
-        match tries {
-            1 => f.write_str(")"),
-            tries => write!(f, ", tried {tries} times)"),
+        match (self.place(), self.tries) {
+            (Some(place), 1) => write!(f, "`{name}` (called at {place})"),
+            (Some(place), tries) => write!(f, "`{name}` (called at {place}, tried {tries} times)"),
+            (None, 1) => write!(f, "`{name}`"),
+            (None, tries) => write!(f, "`{name}` (tried {tries} times)"),
         }
     }
 }

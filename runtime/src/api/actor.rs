@@ -333,6 +333,7 @@ impl<A: Actor> ActorCell<A> {
     }
 
     /// The actor of that name.
+    #[track_caller]
     fn find(name: &ActorName) -> Result<Self> {
         if crossing::leaves()
             && let Some(upstream) = cluster::way_to_actors(A::function().name())?

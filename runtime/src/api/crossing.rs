@@ -5,7 +5,6 @@
 //! nothing, which may go ahead of its turn, and `ComputeWith` for all others. In a worker, a call packs its
 //! arguments at once and goes to the driver, and what it gives is a ref whose value comes from there.
 
-use std::panic::Location;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -286,8 +285,8 @@ impl<F: RemoteFn> Parcel for SentParcel<F> {
 
 /// In the driver: submits a call that a worker made.
 fn forward<F: RemoteFn>(forwarded: Forwarded) -> AnyRef {
-    let Forwarded { id, arguments, keep, options, place, stands_at, called_at } = forwarded;
-    let call = Call { function: F::function(), called_at };
+    let Forwarded { id, arguments, keep, options, place, stands_at } = forwarded;
+    let call = Call::elsewhere(F::function());
     let options = options.map(|asked| Options::from_asked(asked, F::defaults()));
     let arguments = Arguments::Forwarded(arguments, keep);
     let submitted = match F::crossing() {
@@ -427,7 +426,7 @@ where
         };
         return found.ok_or_else(|| unfit("an object of another type"));
     }
-    let call = Call { function: &IMPORTED, called_at: Location::caller() };
+    let call = Call::elsewhere(&IMPORTED);
     let (object, before) = make_import(upstream, id, Way::<T>::new(), call);
     drop(making);
     drop(before);

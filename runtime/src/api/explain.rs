@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::api::object::ObjectRef;
 use crate::error::Error;
+use crate::function::Hop;
 use crate::local::Local;
 use crate::local::blocker::Blocker;
 use crate::local::cell::AnyRef;
@@ -31,6 +32,7 @@ pub struct Explanation {
     pub called_at: &'static Location<'static>,
     /// How it stands.
     pub state: Standing,
+    hop: Hop,
 }
 
 /// How something stands, and why.
@@ -165,14 +167,13 @@ struct Teller {
 
 impl Teller {
     fn explain(&mut self, any: &AnyRef, depth: usize) -> Explanation {
-        let call = any.call();
-        let name = any.given_name().unwrap_or(call.function.name()).to_owned();
+        let hop = any.hop();
         self.left = self.left.saturating_sub(1);
         let state = match depth.checked_sub(1) {
             Some(depth) => self.standing(any, depth),
             None => Standing::Cut,
         };
-        Explanation { name, called_at: call.called_at, state }
+        Explanation { name: hop.name().to_owned(), called_at: hop.called_at(), state, hop }
     }
 
     /// How `any` stands; `depth`: how many steps to follow from there.
@@ -274,7 +275,7 @@ impl fmt::Display for Explanation {
 
 impl Explanation {
     fn show(&self, f: &mut fmt::Formatter<'_>, depth: usize) -> fmt::Result {
-        write!(f, "{:1$}`{2}` (called at {3}) ", "", 2 * depth, self.name, self.called_at)?;
+        write!(f, "{:1$}{2} ", "", 2 * depth, self.hop)?;
         self.state.show(f, depth + 1)
     }
 }

@@ -164,7 +164,7 @@ where
         Object::Bytes(bytes) => wire::decode((*bytes).as_ref())?,
         Object::Shared(part) => wire::decode(start.bytes.part(part)?)?,
     };
-    let call = Call { function: &BORROWED, called_at: std::panic::Location::caller() };
+    let call = Call::elsewhere(&BORROWED);
     let any = Ref::<T>::complete(Ok(value), call).into_any();
     start.objects.set(id, Object::Value(any.clone()));
     lend(any)

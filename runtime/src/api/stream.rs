@@ -24,7 +24,7 @@ use crate::api::parameter::{Arg, Awaiting, Param, Params};
 use crate::api::remote::submit_task;
 use crate::config::Engine;
 use crate::error::{Error, ErrorKind, Result};
-use crate::function::{Call, Function};
+use crate::function::{Call, Function, Hop};
 use crate::local::cell::{AnyRef, Ref};
 use crate::local::completion::Completion;
 use crate::local::job::Await;
@@ -143,8 +143,13 @@ impl<T: Send + Sync + 'static> ObjectStream<T> {
     }
 
     pub(crate) fn failed(error: Error, call: Call) -> Self {
-        let shared = Shared::new(call, call.into(), UNREAD_MAX);
-        Self::new(shared, Ref::complete(Err(error.through(call)), call))
+        Self::failed_at(error, call, call.into())
+    }
+
+    /// As `failed`; `hop`: that call, where it was made in another process.
+    pub(crate) fn failed_at(error: Error, call: Call, hop: Hop) -> Self {
+        let shared = Shared::new(call, hop.clone(), UNREAD_MAX);
+        Self::new(shared, Ref::complete(Err(error.through(hop)), call))
     }
 
     /// Asks the producer to stop, and whatever it has submitted. The items that it has yielded can still be

@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::io::Write;
-use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -142,7 +141,6 @@ pub(crate) struct Forwarded {
     pub(crate) place: Place,
     /// Where it stands in the source.
     pub(crate) stands_at: Arc<str>,
-    pub(crate) called_at: &'static Location<'static>,
 }
 
 /// One of its arguments.

@@ -94,7 +94,11 @@ impl Named {
     }
 
     fn started(&self) -> String {
-        format!("`{}` (started at {})", self.call.function.name(), self.call.called_at)
+        let name = self.call.function.name();
+        match self.call.place() {
+            Some(place) => format!("`{name}` (started at {place})"),
+            None => format!("`{name}`"),
+        }
     }
 }
 

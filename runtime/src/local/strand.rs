@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::function::Call;
+use crate::function::{Call, Hop};
 use crate::local::actors::{Identity, Living, Reading, Watcher};
 use crate::local::arguments::{Awaited, Refs, Then};
 use crate::local::caller::Origin;
@@ -437,7 +437,7 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         if (self.asked.is_some() || self.rare.get().is_some())
             && let Err(error) = self.admit(call)
         {
-            return self.refuse(error, call);
+            return self.refuse(error, call, stands_at.as_ref());
         }
         // What is put back for another try is not ready: it waits for its entry.
         let ready = T::IN_ORDER && !A::AWAY && self.max_task_retries() == 0;
@@ -507,9 +507,14 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         self.asked.as_ref()?.room.as_ref()
     }
 
-    /// A call that fails before it begins.
-    pub(crate) fn refuse<V: Send + Sync + 'static>(&self, error: Error, call: Call) -> Ref<V> {
-        let refused = Ref::complete(Err(error.through(call)), call);
+    /// A call that fails before it begins; `stands_at` as for `call_from`.
+    pub(crate) fn refuse<V: Send + Sync + 'static>(
+        &self,
+        error: Error,
+        call: Call,
+        stands_at: Option<&Arc<str>>,
+    ) -> Ref<V> {
+        let refused = Ref::complete(Err(error.through(Hop::from(call).at(stands_at))), call);
         note::refused(&self.local, refused.any(), self.number);
         refused
     }

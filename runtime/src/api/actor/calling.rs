@@ -46,7 +46,7 @@ fn call_strand_by<M: ActorMethod, const SHARED: bool>(
     if strand.max_task_retries() > 0 {
         let mut resolve = match each_try::<M::Params>(slots, M::copiers()) {
             Ok(resolve) => resolve,
-            Err(error) => return strand.refuse(error, call),
+            Err(error) => return strand.refuse(error, call, None),
         };
         let body = move |actor: Access<'_, M::Actor>, last: bool| body(actor, resolve(last)?);
         return strand.call(Method::<M::Actor, _, SHARED>::new(body), arguments, call);
@@ -66,7 +66,7 @@ pub(super) fn call_hosted<M: ActorMethod>(
     if strand.max_task_retries() > 0 {
         return match each_try::<M::Params>(slots, M::copiers()) {
             Ok(resolve) => strand.call(HostedCall::new(resolve, M::body()), arguments, call),
-            Err(error) => strand.refuse(error, call),
+            Err(error) => strand.refuse(error, call, None),
         };
     }
     let mut slots = Some(slots);

@@ -174,6 +174,7 @@ pub(super) fn start<A: Actor>(
 }
 
 /// The actor of that name.
+#[track_caller]
 pub(super) fn find<A: Actor>(
     upstream: &'static dyn Upstream,
     name: &ActorName,
@@ -218,8 +219,8 @@ where
 
 /// In the driver: makes a call that a worker made.
 pub(super) fn forward<M: ActorMethod>(forwarded: Forwarded) -> AnyRef {
-    let Forwarded { id, mut arguments, keep, place, stands_at, called_at, .. } = forwarded;
-    let call = Call { function: M::function(), called_at };
+    let Forwarded { id, mut arguments, keep, place, stands_at, .. } = forwarded;
+    let call = Call::elsewhere(M::function());
     let hop = Hop::from(call).at(Some(&stands_at));
     let called =
         ForwardedArgument::take_first(&mut arguments).and_then(|handle: ActorHandle<M::Actor>| {
@@ -236,8 +237,8 @@ pub(super) fn forward<M: ActorMethod>(forwarded: Forwarded) -> AnyRef {
 
 /// In the driver: does what a worker asked for.
 pub(super) fn wish<A: Actor>(forwarded: Forwarded) -> AnyRef {
-    let Forwarded { id, mut arguments, keep, place, called_at, .. } = forwarded;
-    let call = Call { function: A::function(), called_at };
+    let Forwarded { id, mut arguments, keep, place, .. } = forwarded;
+    let call = Call::elsewhere(A::function());
     let handle = |made: Result<ActorHandle<A>>| {
         let made = made.and_then(|handle| match &handle.cell().0 {
             Kind::Refused(error) => Err(error.clone()),
@@ -259,8 +260,8 @@ pub(super) fn wish<A: Actor>(forwarded: Forwarded) -> AnyRef {
             kill(&handle);
             noted(Ref::complete(Ok(()), call))
         }
-        Ok(Wish::Stop(handle)) => noted(handle.cell().stop_from(called_at).into_inner()),
-        Ok(Wish::Watch(handle)) => noted(handle.cell().watch_from(called_at).into_inner()),
+        Ok(Wish::Stop(handle)) => noted(handle.cell().stop_from(call.called_at).into_inner()),
+        Ok(Wish::Watch(handle)) => noted(handle.cell().watch_from(call.called_at).into_inner()),
         Ok(Wish::Stay(_)) => noted(Ref::complete(Ok(()), call)),
         Err(error) => noted(Ref::<()>::complete(Err(error), call)),
     };

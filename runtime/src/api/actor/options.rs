@@ -417,6 +417,7 @@ for_each_arity!(arities);
 ///
 /// # Errors
 /// `ActorDied`: no actor of that name lives; `Value`: it is of another type; `Engine`: the cluster cannot be asked.
+#[track_caller]
 pub fn get_actor<A: Actor>(name: impl Into<ActorName>) -> Result<ActorHandle<A>> {
     ActorCell::find(&name.into()).map(ActorHandle::from)
 }

@@ -10,7 +10,6 @@
 //! A worker's tasks may call streams, too: the driver has those for them (`far.rs`).
 
 use std::future::ready;
-use std::panic::Location;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -103,7 +102,7 @@ pub(super) fn submit<F: StreamFn>(
 
 /// In the driver: submits a stream that a worker calls, or does something else with one.
 fn forward<F: StreamFn>(forwarded: Forwarded) -> AnyRef {
-    let call = Call { function: F::function(), called_at: Location::caller() };
+    let call = Call::elsewhere(F::function());
     let way = F::crossing().expect("what is registered can cross").way;
     far::serve(forwarded, way, call, |forwarded, unread_max| {
         let Forwarded { arguments, keep, options, place, stands_at, .. } = forwarded;

@@ -25,7 +25,7 @@ use crate::cluster::registry::Registered;
 use crate::cluster::upstream::{self, Upstream};
 use crate::cluster::{self, Answer, coder};
 use crate::error::{Error, Failed, Result};
-use crate::function::Call;
+use crate::function::{Call, Hop};
 use crate::local::actors::{self, Identity};
 use crate::local::arguments::{Awaited, Refs, Then};
 use crate::local::cell::{AnyRef, Promise, Ref};
@@ -362,8 +362,9 @@ pub(crate) fn serve<T: Send + Sync + 'static>(
     let id = forwarded.id;
     let answer = match ForwardedArgument::take_first(&mut forwarded.arguments) {
         Ok(Wish::Begin { max_unread }) => {
+            let hop = Hop::from(call).at(Some(&forwarded.stands_at));
             let begun = begin(forwarded, max_unread);
-            let stream = begun.unwrap_or_else(|why| ObjectStream::failed(why, call));
+            let stream = begun.unwrap_or_else(|why| ObjectStream::failed_at(why, call, hop));
             let lease = Ref::complete(Ok(Lease::new(stream)), call);
             coder::note::<Lease<T>>(lease.any());
             lease.into_any()

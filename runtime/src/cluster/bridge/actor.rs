@@ -326,7 +326,7 @@ impl Host for ActorHost {
         let local = local.ok_or_else(|| pool::shut_down_before("it ran"))?;
         // SAFETY: whoever has the task runs it.
         let any = unsafe { task.running.to_ref() };
-        let (id, stands_at) = (coder::id_of(&any), any.call().called_at.to_string());
+        let (id, stands_at) = (coder::id_of(&any), any.hop().stands_at());
         let pack = &mut |packing: &mut Packing<'_>| cargo.pack(packing);
         let about = about(task, &local);
         let about = About { cpus: self.cpus.unwrap_or(about.cpus), ..about };

@@ -4,7 +4,6 @@
 //! caller has a line of its own, with a thread while there is something in it.
 
 use std::collections::{HashMap, VecDeque};
-use std::panic::Location;
 use std::slice;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -154,7 +153,6 @@ fn forward((run, unread): Upcall) -> Result<AnyRef> {
         options: None,
         place: Place::of_pool(pool),
         stands_at: head.stands_at.as_str().into(),
-        called_at: Location::caller(),
     };
     Ok((registered.submit)(forwarded))
 }

@@ -3,7 +3,6 @@
 //! What the task calls, its thread here submits, as a child of the task. What the task waits for, its thread
 //! waits for, without a CPU, and sends the values.
 
-use std::panic::Location;
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
@@ -275,7 +274,6 @@ fn submit(process: &mut Process, head: SubmitHead, frame: &Frame<()>) -> Result<
         options,
         place: Place::of_pool(pool),
         stands_at: stands_at.into(),
-        called_at: Location::caller(),
     };
     if let Some(part) = shared {
         process.note_shared(&part);
@@ -305,7 +303,7 @@ fn store(
         }
         Err(failed) => Err(error_of(failed)),
     };
-    let call = Call { function: &STORED, called_at: Location::caller() };
+    let call = Call::elsewhere(&STORED);
     let stored = Ref::complete(value, call).into_any();
     coder::note_stored(&stored);
     coder::named(&stored, id);

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::poll_fn;
-use std::panic::Location;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
@@ -150,7 +149,7 @@ impl<'a> Start<'a> {
 
     /// Makes the task known to this process.
     pub(crate) fn here(&self, function: &'static Function) -> Here {
-        let call = Call { function, called_at: Location::caller() };
+        let call = Call::elsewhere(function);
         let pool = Pool::from_words(&self.about.place);
         let place = pool.map_or(Place::ROOT, Place::of_pool);
         let origin = Origin { family: FamilyId::NONE, place };

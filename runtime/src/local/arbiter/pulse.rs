@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use crate::function::{Call, Function};
+use crate::function::{Call, Function, Hop};
 use crate::local::Local;
 use crate::local::arbiter::Home;
 
@@ -116,7 +116,7 @@ impl Blocking {
 
 impl std::fmt::Display for Blocking {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "`{}` (called at {})", self.name(), self.called_at())
+        Hop::from(self.0).fmt(f)
     }
 }
 

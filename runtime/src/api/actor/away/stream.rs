@@ -192,7 +192,7 @@ fn shared<'a, M: ActorStream>(
 
 /// In the driver: does what a worker asks for that concerns a stream of an actor's.
 fn forward<M: ActorStream>(forwarded: Forwarded) -> AnyRef {
-    let call = Call { function: M::function(), called_at: forwarded.called_at };
+    let call = Call::elsewhere(M::function());
     let way = M::crossing().expect("what is registered can cross").way;
     serve(forwarded, way, call, |forwarded, _| {
         let Forwarded { mut arguments, keep, place, stands_at, .. } = forwarded;
