@@ -93,8 +93,11 @@ impl Options {
     /// The options on their way to the driver.
     ///
     /// # Errors
-    /// `Engine`, if there is a `retry_if` that is not the attribute's.
+    /// `Config`, if something makes no sense; `Engine`, if there is a `retry_if` that is not the attribute's.
     pub(crate) fn into_asked(self, declared: Option<&Self>) -> Result<Asked> {
+        cpus(self.num_cpus)?;
+        amounts(&self.resources)?;
+        self.retries()?;
         let declared = declared.and_then(|declared| declared.retry_if.as_ref());
         let retries_as_declared = match (&self.retry_if, declared) {
             (None, _) => false,

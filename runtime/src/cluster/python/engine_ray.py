@@ -528,7 +528,9 @@ class Ray:
             return (status, payload, {}, 0.0)
         for known, kind in KINDS:
             if isinstance(cause, known) or isinstance(error, known):
-                return outcome.failed(kind, first_lines(cause))
+                # Why a task was cancelled Ray does not say.
+                text = "it was cancelled" if kind == "Cancelled" else first_lines(cause)
+                return outcome.failed(kind, text)
         return outcome.failed("Engine", f"{type(cause).__name__}: {first_lines(cause)}")
 
 
