@@ -211,6 +211,10 @@ impl Link {
         self.next = Some(next);
     }
 
+    pub fn takes(&mut self, other: ObjectRef<u64>) -> mobula::Result<u64> {
+        mobula::get(other)
+    }
+
     pub fn asks(&mut self, door: String, hops: u64) -> mobula::Result<u64> {
         if hops == 0 {
             Door(door.into()).open_for_good();
@@ -241,5 +245,15 @@ pub(crate) fn circles(engine: Engine) -> mobula::Result<()> {
         let kinds = [ErrorKind::Deadlock, ErrorKind::ActorDied, ErrorKind::Cancelled];
         assert!(kinds.contains(&error.kind()), "{error}");
     }
+    // One that waits for what comes of another actor, which waits for a call behind it.
+    let links = [Link::remote(), Link::remote()];
+    mobula::get(links[1].join(links[0].clone()))?;
+    let door = Door::new("circle", engine);
+    let asked = links[1].asks(door.path(), 1);
+    door.wait_until_open();
+    let taken = links[0].takes(asked);
+    mobula::kill(&links[0]);
+    // The call behind it may have come before.
+    let _ = mobula::get(taken);
     Ok(())
 }

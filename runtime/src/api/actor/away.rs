@@ -205,8 +205,10 @@ pub(super) fn calls_wait<A: Actor>(local: &Local) -> bool {
 /// An actor's state, in the process that made it.
 pub(crate) struct Away<A: Actor> {
     host: Box<dyn Host>,
-    /// Calls that wait are sent one after the other.
+    /// Calls that wait are sent one after the other,
     sending: tokio::sync::Mutex<()>,
+    /// unless the actor is to end.
+    ending: tokio::sync::watch::Sender<bool>,
     actor: PhantomData<fn() -> A>,
 }
 
@@ -237,7 +239,12 @@ impl<A: Actor> Away<A> {
         };
         let (load, in_turn) = (Load { registered, pack }, !A::ASYNC && !seed.beside);
         let host = cluster::host(local, &load, task, in_turn, seed.asked.as_ref())?;
-        Ok(Self { host, sending: tokio::sync::Mutex::default(), actor: PhantomData })
+        Ok(Self {
+            host,
+            sending: tokio::sync::Mutex::default(),
+            ending: tokio::sync::watch::Sender::default(),
+            actor: PhantomData,
+        })
     }
 
     fn do_there<T>(
@@ -305,6 +312,7 @@ impl<A: Actor> Life for Away<A> {
 
     fn take_back(&self) {
         if Self::LASTS {
+            self.ending.send_replace(true);
             self.host.take_back();
         }
     }

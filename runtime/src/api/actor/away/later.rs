@@ -84,8 +84,26 @@ fn shared<'a, M: ActorMethod>(
     })
 }
 
-/// Sends a call, as soon as the cluster can know what is inside of its arguments. Those after it wait: they go in order.
+/// Sends a call, as soon as the cluster can know what is inside of its arguments, and if the actor is not to end before.
+/// Those after it wait: they go in order.
 pub(super) async fn send<A: Actor>(
+    actor: &Away<A>,
+    registered: &'static Registered,
+    pack: impl Fn(&mut Packing<'_>) -> Result<()>,
+) -> Result<u64> {
+    let mut sending = pin!(send_in_order(actor, registered, pack));
+    let mut ending = actor.ending.subscribe();
+    let mut ends = pin!(ending.wait_for(|ends| *ends));
+    poll_fn(|context| match sending.as_mut().poll(context) {
+        Poll::Pending if is_cancelled(&task()) || ends.as_mut().poll(context).is_ready() => {
+            Poll::Ready(Err(cancelling::cancelled_while_running()))
+        }
+        polled => polled,
+    })
+    .await
+}
+
+async fn send_in_order<A: Actor>(
     actor: &Away<A>,
     registered: &'static Registered,
     pack: impl Fn(&mut Packing<'_>) -> Result<()>,
@@ -110,14 +128,7 @@ pub(super) async fn send<A: Actor>(
             return sent;
         }
         for any in missing {
-            let mut there = pin!(Completion::of(any));
-            poll_fn(|context| match there.as_mut().poll(context) {
-                Poll::Pending if is_cancelled(&task()) => {
-                    Poll::Ready(Err(cancelling::cancelled_while_running()))
-                }
-                polled => polled.map(|_| Ok(())),
-            })
-            .await?;
+            Completion::of(any).await;
         }
     }
 }
