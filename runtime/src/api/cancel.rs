@@ -44,7 +44,8 @@ pub struct Cancel<'a> {
 }
 
 impl Cancel<'_> {
-    /// Whether what the task has submitted is cancelled too, and what that has, and so on. Default: yes.
+    /// Whether what the task has submitted is cancelled too, and what that has, and so on. Default: yes. On the engines
+    /// `ray` and `dask` it always is.
     pub fn children(mut self, children: bool) -> Self {
         self.children = children;
         self
@@ -57,8 +58,9 @@ impl Cancel<'_> {
 
     /// Cancels at once, and where the task runs kills its process, so that it ends whether it listens or not.
     /// Its ref then fails with [`Cancelled`](crate::ErrorKind::Cancelled), whatever its `max_retries`. Tells
-    /// whether there was a process to kill; what has not begun never will, as with [`now`](Self::now). Tasks that it has
-    /// submitted are killed, too, unless [`children`](Self::children) are spared; calls of actors are only asked to stop.
+    /// whether there was a process to kill; what has not begun never will, as with [`now`](Self::now). On `processes` tasks
+    /// that it has submitted are killed, too, unless [`children`](Self::children) are spared; calls of actors are only
+    /// asked to stop. On `ray` they go as Ray's own `cancel` has it.
     ///
     /// # Errors
     /// `Engine`, where tasks run in this process, and for calls of actors on the engine `ray`: it can only be cancelled

@@ -459,7 +459,8 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
                 if self.post(entry) {
                     T::queue_posted(self);
                 }
-                if A::AWAY {
+                // Others have their turn for as long as a call is under way.
+                if A::AWAY && !T::IN_ORDER {
                     self.look_after();
                 }
             }
@@ -478,7 +479,7 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
 
     /// A call was posted: where the actor is to end, it fails soon, also while another is under way.
     fn look_after(&self) {
-        // It pairs with the one of whoever leaves the turn to what is under way.
+        // It pairs with the one of whoever leaves the turn to what is under way: so one of the two sees the other.
         fence(Ordering::SeqCst);
         if self.end.get().is_some() {
             T::hurry(self);

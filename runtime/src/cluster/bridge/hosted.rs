@@ -104,6 +104,7 @@ impl Hosted {
 
     /// Asks a call to stop, and what it has submitted. One that has ended is left alone.
     fn cancel(&self, id: &Uuid) {
+        // The host of a task hears no answers but those of the calls that it runs, in their order.
         if self.running.restarts().is_some() && self.take_back(id) {
             return;
         }
