@@ -57,6 +57,7 @@ const PIECES: &[Piece] = &[
     ("refs and lists of refs as arguments", tasks::refs_as_arguments),
     ("refs inside of arguments and results", tasks::refs_inside),
     ("refs that nobody has read, passed on to tasks", passed_on::to_tasks),
+    ("`is_ready` of refs that nobody has read", passed_on::asked_for),
     ("large arrays", tasks::large_arrays),
     ("`num_returns`", tasks::several_results),
     ("`async fn`", tasks::waiting_tasks),

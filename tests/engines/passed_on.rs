@@ -34,6 +34,31 @@ fn same(parts: Vec<ObjectRef<u64>>) -> Vec<ObjectRef<u64>> {
     parts
 }
 
+/// Asks until they are there.
+fn poll(objects: &[ObjectRef<u64>]) {
+    for object in objects {
+        while !object.is_ready() {
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[remote]
+fn polled(parts: Vec<ObjectRef<u64>>) -> mobula::Result<u64> {
+    let own: Vec<_> = (0..3).map(|x| double::remote(x)).collect();
+    poll(&parts);
+    poll(&own);
+    mobula::get(total::remote([parts, own].concat()))
+}
+
+pub(crate) fn asked_for(_: Engine) -> mobula::Result<()> {
+    let parts = mobula::get(doubles::remote(10))?;
+    poll(&parts);
+    assert_eq!(mobula::get(polled::remote(parts))?, 96);
+    assert_eq!(mobula::get(polled::remote(mobula::get(doubles::remote(10))?))?, 96);
+    Ok(())
+}
+
 pub(crate) fn to_tasks(_: Engine) -> mobula::Result<()> {
     assert_eq!(mobula::get(total::remote(vec![mobula::put(1), mobula::put(2)]))?, 3);
     // Most often a task runs where the one before it did.

@@ -358,7 +358,7 @@ impl<T> Lane<T> {
         }
         self.calls
             .first_key_value()
-            .filter(|(_, object)| object.is_ready())
+            .filter(|(_, object)| object.any().is_complete())
             .map(|(&number, _)| number)
     }
 }

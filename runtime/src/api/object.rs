@@ -16,7 +16,7 @@ use crate::cluster::upstream;
 use crate::error::Result;
 use crate::function::{Call, Function};
 use crate::local::cell::{AnyRef, Ref};
-use crate::local::{ids, objects};
+use crate::local::{ids, objects, waiting};
 use crate::store::{self, ObjectInfo};
 use crate::wire;
 
@@ -129,9 +129,10 @@ impl<T> ObjectRef<T> {
         self.0
     }
 
-    /// Whether the value, or the failure to make it, is there: then [`get`](crate::get) does not wait.
+    /// Whether the value, or the failure to make it, is there: then [`get`](crate::get) does not wait. It
+    /// becomes true without anybody's waiting for it, also where the value is made in another process.
     pub fn is_ready(&self) -> bool {
-        self.any().is_complete()
+        waiting::is_ready(self.any())
     }
 }
 

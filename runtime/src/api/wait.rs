@@ -40,7 +40,7 @@ pub fn wait<T>(
     timeout: Option<Duration>,
 ) -> (Vec<ObjectRef<T>>, Vec<ObjectRef<T>>) {
     let n = n.min(refs.len());
-    let is_ready = |object: &&ObjectRef<T>| object.is_ready();
+    let is_ready = |object: &&ObjectRef<T>| object.any().is_complete();
     if refs.iter().filter(is_ready).take(n).count() < n {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut group = GroupWait::default();
@@ -53,7 +53,7 @@ pub fn wait<T>(
     }
     let mut missing = n;
     refs.iter().cloned().partition(|object| {
-        let ready = missing > 0 && object.is_ready();
+        let ready = missing > 0 && object.any().is_complete();
         missing -= usize::from(ready);
         ready
     })

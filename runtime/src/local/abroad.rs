@@ -37,6 +37,8 @@ pub(crate) trait Home: Send + Sync {
     ) -> Option<Result<(), Ended>>;
     /// Lets the value come, sooner or later.
     fn subscribe(&self, any: &AnyRef);
+    /// As `subscribe`, for who asks again and again: if the value has come before this, it is complete after it.
+    fn look(&self, any: &AnyRef);
     /// Cancels a task that was submitted from here.
     fn cancel(&self, any: &AnyRef, children: bool, force: bool);
     /// The id of the task that this process runs, as its caller knows it.

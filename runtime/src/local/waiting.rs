@@ -61,6 +61,18 @@ pub(crate) fn wait(any: &AnyRef, deadline: Option<Instant>) -> Result<(), Ended>
     sleep(any, deadline)
 }
 
+/// Whether `any` is complete. Where that is for another process to know, it is asked.
+#[inline]
+pub(crate) fn is_ready(any: &AnyRef) -> bool {
+    if any.is_complete() {
+        return true;
+    }
+    if let Some(home) = abroad::home() {
+        home.look(any);
+    }
+    any.is_complete()
+}
+
 /// Waits until `any` is complete, however long that takes.
 ///
 /// # Errors

@@ -84,7 +84,7 @@ where
         under_way.push_back(call(&actor, item));
         delivered += 1;
         while let Some(first) = under_way.front()
-            && (first.is_ready() || under_way.len() >= UNDER_WAY_MAX)
+            && (first.any().is_complete() || under_way.len() >= UNDER_WAY_MAX)
         {
             end_of_first(&mut under_way).await?;
         }

@@ -462,6 +462,12 @@ impl abroad::Home for Home {
         }
     }
 
+    /// Messages are read by who waits.
+    fn look(&self, any: &AnyRef) {
+        // It came, or did not.
+        let _ = self.bring(&[any], true, Some(Instant::now()));
+    }
+
     fn cancel(&self, any: &AnyRef, children: bool, force: bool) {
         let mut ids = Vec::new();
         self.0.imports_of(&[any], &mut ids);

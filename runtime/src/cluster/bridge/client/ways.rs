@@ -97,6 +97,11 @@ impl abroad::Home for Client {
         self.want(&ids);
     }
 
+    /// Messages are read all the time.
+    fn look(&self, any: &AnyRef) {
+        self.subscribe(any);
+    }
+
     fn cancel(&self, any: &AnyRef, _: bool, force: bool) {
         let mut ids = Vec::new();
         self.imports_of(&[any], &mut ids);
