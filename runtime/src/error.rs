@@ -141,13 +141,18 @@ impl Error {
     }
 
     /// The same failure, seen by one more task that needed the result.
-    pub(crate) fn through(mut self, task: impl Into<Hop>) -> Self {
-        let inner = Arc::make_mut(&mut self.0);
-        if inner.way.len() < CALLS_MAX {
-            inner.way.push(Stop::Here(task.into()));
-        } else {
-            inner.calls_cut += 1;
-        }
+    pub(crate) fn through(self, task: impl Into<Hop>) -> Self {
+        self.stopped(Stop::Here(task.into()))
+    }
+
+    /// As `through`, where another process has told the task.
+    pub(crate) fn through_told(self, task: String) -> Self {
+        self.stopped(Stop::There(task.into()))
+    }
+
+    fn stopped(mut self, at: Stop) -> Self {
+        let Inner { way, calls_cut, .. } = Arc::make_mut(&mut self.0);
+        lengthen(way, calls_cut, at);
         self
     }
 
@@ -180,6 +185,15 @@ impl Error {
                 | ErrorKind::PendingCallsLimit
                 | ErrorKind::Timeout
         )
+    }
+}
+
+/// Adds to the way, which does not grow for ever.
+fn lengthen<S>(way: &mut Vec<S>, calls_cut: &mut usize, stop: S) {
+    if way.len() < CALLS_MAX {
+        way.push(stop);
+    } else {
+        *calls_cut += 1;
     }
 }
 
@@ -230,6 +244,26 @@ pub(crate) struct Failed {
     calls_cut: usize,
     /// The program's own error value, where its type could be encoded, and the name of the function that knows it.
     pub(crate) value: Option<(String, Vec<u8>)>,
+    /// The call whose result it is, where that is told beside the way.
+    #[serde(skip)]
+    pub(crate) call: Option<String>,
+}
+
+impl Failed {
+    /// As [`Error::through`].
+    pub(crate) fn came_through(&mut self, task: String) {
+        lengthen(&mut self.way, &mut self.calls_cut, task);
+    }
+
+    /// So many stops more are left out.
+    pub(crate) fn cut(&mut self, calls: usize) {
+        self.calls_cut = self.calls_cut.saturating_add(calls);
+    }
+
+    /// Forgets the last stop, if it is this one.
+    pub(crate) fn forget_last(&mut self, task: &str) {
+        self.way.pop_if(|last| last == task);
+    }
 }
 
 impl From<&Error> for Failed {
@@ -242,6 +276,7 @@ impl From<&Error> for Failed {
             way: way.iter().map(ToString::to_string).collect(),
             calls_cut: *calls_cut,
             value: root.encoded.clone(),
+            call: None,
         }
     }
 }
@@ -251,7 +286,7 @@ impl Error {
     pub(crate) fn from_failed(failed: Failed, decoded: Option<Self>) -> Self {
         let payload = decoded.and_then(|decoded| Arc::into_inner(decoded.0));
         let payload = payload.and_then(|inner| Arc::into_inner(inner.root)?.payload);
-        let Failed { kind, message, raised_at, way, calls_cut, value: encoded } = failed;
+        let Failed { kind, message, raised_at, way, calls_cut, value: encoded, call: _ } = failed;
         let root = Arc::new(Root { kind, message, raised_at, payload, encoded });
         let way = way.into_iter().map(|stop| Stop::There(stop.into())).collect();
         Self(Arc::new(Inner { root, way, calls_cut }))

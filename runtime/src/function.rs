@@ -136,10 +136,17 @@ impl fmt::Display for Hop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.name();
         match (self.place(), self.tries) {
-            (Some(place), 1) => write!(f, "`{name}` (called at {place})"),
+            (place, 1) => f.write_str(&show(name, place)),
             (Some(place), tries) => write!(f, "`{name}` (called at {place}, tried {tries} times)"),
-            (None, 1) => write!(f, "`{name}`"),
             (None, tries) => write!(f, "`{name}` (tried {tries} times)"),
         }
+    }
+}
+
+/// A call by its name, and where it stands, if anybody knows.
+pub(crate) fn show(name: &str, place: Option<&dyn fmt::Display>) -> String {
+    match place {
+        Some(place) => format!("`{name}` (called at {place})"),
+        None => format!("`{name}`"),
     }
 }

@@ -23,7 +23,7 @@ use crate::cluster::argument::{Asked, unfit};
 use crate::cluster::detached::Found;
 use crate::cluster::upstream;
 use crate::config::Engine;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, as_failed};
 use crate::function::{Call, Function};
 use crate::local::arguments::Refs;
 use crate::local::caller::Origin;
@@ -591,17 +591,35 @@ impl<A: Actor> Arg<Borrowed<ActorHandle<A>>> for &ActorHandle<A> {
 
 /// Serialized, a handle becomes the actor's id; it can be read back in the process that holds the actor, as long as
 /// some handle lives, and in that process's workers, as long as it is sent to them in an argument or an object.
+/// A handle on its way to another process.
+#[derive(Serialize, Deserialize)]
+enum Passed {
+    ById(Uuid),
+    /// Of an actor that could not begin.
+    Refused(#[serde(with = "as_failed")] Error),
+}
+
 impl<A: Actor> Serialize for ActorHandle<A> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let id = self.cell().id().map_err(serde::ser::Error::custom)?;
-        wire::hold(id, || self.clone());
-        id.serialize(serializer)
+        let passed = match &self.cell().0 {
+            Kind::Refused(why) => Passed::Refused(why.clone()),
+            _ => Passed::ById(self.cell().id().map_err(serde::ser::Error::custom)?),
+        };
+        if let Passed::ById(id) = passed {
+            wire::hold(id, || self.clone());
+        }
+        passed.serialize(serializer)
     }
 }
 
 impl<'de, A: Actor> Deserialize<'de> for ActorHandle<A> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let id = Uuid::deserialize(deserializer)?;
+        let id = match Passed::deserialize(deserializer)? {
+            Passed::ById(id) => id,
+            Passed::Refused(why) => {
+                return Ok(Self { methods: ActorCell(Kind::Refused(why)).into() });
+            }
+        };
         let here = if A::ASYNC {
             HostedHandle::find(id).map(Kind::Waits)
         } else {

@@ -395,12 +395,14 @@ where
     T: Send + Sync + 'static,
     R: FnOnce(Answer<'_>) -> Result<T> + Send,
 {
-    fn complete(self: Box<Self>, answer: Answer<'_>, tries: u32) {
+    fn complete(self: Box<Self>, mut answer: Answer<'_>, tries: u32) {
         let Self { promise, noted, read } = *self;
-        let mut result = read(answer);
-        if noted {
-            result = result.map_err(|error| error.through(promise.hop().tried(tries)));
-        }
+        let call = answer.as_mut().err().and_then(|failed| failed.call.take());
+        let result = read(answer).map_err(|error| match call {
+            _ if noted => error.through(promise.hop().tried(tries)),
+            Some(call) => error.through_told(call),
+            None => error,
+        });
         promise.complete(result);
     }
 }
@@ -465,8 +467,12 @@ where
 {
     let call = any.call();
     let Some(stored) = Ref::<Stored>::from_any(any) else { return Ok(None) };
-    let value = wire::decode(&stored.share()?.bytes)?;
-    Ok(Some(Ref::complete(Ok(value), call).into()))
+    // It may have failed.
+    let value = match stored.share() {
+        Ok(stored) => Ok(wire::decode(&stored.bytes)?),
+        Err(why) => Err(why),
+    };
+    Ok(Some(Ref::complete(value, call).into()))
 }
 
 /// In a worker: runs the function.

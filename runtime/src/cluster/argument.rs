@@ -70,10 +70,10 @@ impl<'a> Packing<'a> {
         self.written(|sink| wire::encode_to(value, sink))
     }
 
-    /// The actor whose call it is, as a handle. Whoever calls has one until the call is sent.
-    pub(crate) fn addressed(&mut self, actor: Uuid) -> Result<()> {
+    /// The actor whose call it is, by its id and as a handle. Whoever calls has one until the call is sent.
+    pub(crate) fn addressed(&mut self, actor: Uuid, handle: &impl Serialize) -> Result<()> {
         self.to = Some(actor);
-        self.value(&actor)
+        self.value(handle)
     }
 
     /// What `write` writes, with the refs that it gives.

@@ -91,10 +91,14 @@ impl Registered {
         self
     }
 
+    pub(crate) fn function(&self) -> &'static Function {
+        (self.function)()
+    }
+
     /// The name by which other processes ask for it.
     pub(crate) fn name(&self) -> &str {
         self.name.get_or_init(|| {
-            let function = (self.function)();
+            let function = self.function();
             format!("{}::{}", function.module(), function.name())
         })
     }

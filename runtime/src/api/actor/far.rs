@@ -16,7 +16,7 @@ use crate::api::actor::away::{ActorCrossing, ActorStreamCrossing, MethodCrossing
 use crate::api::actor::stream::ActorStream;
 use crate::api::actor::{
     Actor, ActorCell, ActorConfig, ActorControl, ActorEnd, ActorHandle, ActorMethod, ActorName,
-    Kind, Taken, kill,
+    Kind, Passed, Taken, kill,
 };
 use crate::api::crossing::{self, Arguments};
 use crate::api::parameter::Params;
@@ -69,7 +69,7 @@ impl Far {
         let ActorStreamCrossing { registered, ports, way, .. } =
             M::crossing().ok_or_else(stays::<M::Actor>)?;
         let pack = |packing: &mut Packing<'_>| {
-            packing.addressed(self.id())?;
+            packing.addressed(self.id(), &Passed::ById(self.id()))?;
             M::Params::pack(slots, &ports, packing)
         };
         stream::far::begin(
@@ -91,7 +91,7 @@ impl Far {
             return Ref::complete(Err(stays::<M::Actor>().through(call)), call);
         };
         let pack = |packing: &mut Packing<'_>| {
-            packing.addressed(self.id())?;
+            packing.addressed(self.id(), &Passed::ById(self.id()))?;
             M::Params::pack(slots, &ports, packing)
         };
         crossing::send_upstream(self.0.upstream, registered, pack, way, None, call, &place)
@@ -130,7 +130,7 @@ fn as_id<A: Actor, S: Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     let id = handle.cell().id().map_err(serde::ser::Error::custom)?;
-    id.serialize(serializer)
+    Passed::ById(id).serialize(serializer)
 }
 
 /// Asks the driver for something.
@@ -226,9 +226,13 @@ pub(super) fn forward<M: ActorMethod>(forwarded: Forwarded) -> AnyRef {
         ForwardedArgument::take_first(&mut arguments).and_then(|handle: ActorHandle<M::Actor>| {
             let arguments = Arguments::Forwarded(arguments, keep);
             let origin = Origin { family: current::family(), place };
-            handle.cell().call_away::<M>(arguments, |_| origin, Some(stands_at), call)
+            handle.cell().call_away::<M>(arguments, |_| origin, Some(Arc::clone(&stands_at)), call)
         });
-    let called = called.unwrap_or_else(|error| Ref::complete(Err(error.through(hop)), call));
+    let called = called.unwrap_or_else(|error| {
+        let refused = Ref::complete(Err(error.through(hop)), call);
+        let _ = refused.any().extra().stands_at.set(stands_at);
+        refused
+    });
     if let Some(MethodCrossing { way, .. }) = M::crossing() {
         (way.note)(called.any());
     }

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::cluster::argument::{Asked, Packing};
 use crate::cluster::bridge::actor::Place;
 use crate::cluster::bridge::call::{ActorCall, CallHead, Head, asks_of_actor};
+use crate::cluster::bridge::failure::{self, Through};
 use crate::cluster::bridge::link::Sender;
 use crate::cluster::bridge::message::{self, Asks, News, Run, Told};
 use crate::cluster::bridge::parcel::Parcel;
@@ -31,14 +32,13 @@ use crate::local::cell::AnyRef;
 use crate::local::ids;
 use crate::local::waiting::Ended;
 use crate::local::{Local, pool};
-use crate::wire;
 
 mod inside;
 mod items;
 mod ways;
 
-pub(super) use self::inside::Unread;
-use self::inside::{Inside, Lent};
+use self::inside::Lent;
+pub(super) use self::inside::{Inside, Unread};
 
 /// Who waits for an object.
 enum Wait {
@@ -250,12 +250,12 @@ impl Client {
             match outcome {
                 Told::Value(bytes) => pending.complete(Ok(&bytes), 1),
                 Told::Error { encoded, upstream, retry } => {
-                    let failed = failure(&encoded, upstream.then_some(&needs[..]));
+                    let failed = failure::decode(&encoded, upstream.then_some(&needs[..]));
                     pending.complete(Err(failed), if retry { tries_max } else { 1 });
                 }
                 Told::Failed { kind, text } => {
-                    let failed =
-                        way_of(&needs).unwrap_or_else(|| Failed::from(&Error::new(kind, text)));
+                    let failed = failure::way_of(&needs)
+                        .unwrap_or_else(|| Failed::from(&Error::new(kind, text)));
                     let tried = kind == ErrorKind::WorkerCrashed;
                     pending.complete(Err(failed), if tried { tries_max } else { 1 });
                 }
@@ -279,9 +279,12 @@ impl Client {
     ) {
         match outcome {
             Told::Value(bytes) => place.answered(ticket, &bytes, unread),
-            Told::Error { encoded, .. } => place.failed(ticket, failure(&encoded, Some(needs))),
+            Told::Error { encoded, .. } => {
+                place.failed(ticket, failure::decode(&encoded, Some(needs)));
+            }
             Told::Failed { kind, text } => {
-                let failed = way_of(needs).unwrap_or_else(|| Failed::from(&Error::new(kind, text)));
+                let failed =
+                    failure::way_of(needs).unwrap_or_else(|| Failed::from(&Error::new(kind, text)));
                 place.failed(ticket, failed);
             }
             Told::Lost { begun, text } => place.lost_call(ticket, begun, &text),
@@ -383,12 +386,14 @@ impl Client {
     pub(super) fn answer(&self, id: Uuid, outcome: Result<&AnyRef>) -> Result<()> {
         let sender = self.sender()?;
         let mut payload = sender.parcel();
+        let hop = outcome.as_ref().ok().map(|called| called.hop());
         let encoded = outcome.and_then(|called| coder::encode(called, &mut payload));
         let (status, payload, mut held) = match encoded {
             Ok(held) => (0, payload, held),
             Err(error) => {
-                let failed = wire::encode(&Failed::from(&error))?.bytes;
-                (1, Parcel::from(failed), Vec::new())
+                let (mut failed, call) = (Failed::from(&error), hop.as_ref().map(Through::from));
+                hop.inspect(|hop| failed.forget_last(&hop.to_string()));
+                (1, Parcel::from(failure::encode(&failed, call)?), Vec::new())
             }
         };
         let inside = self.export_held(&mut held)?;
@@ -513,18 +518,6 @@ impl Client {
         self.send(&("unblocked",));
         waited
     }
-}
-
-/// The failure in these bytes; `needs`: the call failed because one of these had.
-fn failure(encoded: &[u8], needs: Option<&[AnyRef]>) -> Failed {
-    needs
-        .and_then(way_of)
-        .unwrap_or_else(|| wire::decode(encoded).unwrap_or_else(|error| Failed::from(&error)))
-}
-
-/// The failure of the first of these that has failed, with its way, as far as this process knows it.
-fn way_of(needs: &[AnyRef]) -> Option<Failed> {
-    needs.iter().find_map(AnyRef::failure).map(|error| Failed::from(&error))
 }
 
 impl Import {

@@ -23,7 +23,8 @@ use uuid::Uuid;
 use crate::cluster::argument::unfit;
 use crate::cluster::bridge::actor::Answered;
 use crate::cluster::bridge::blocks::Blocks;
-use crate::cluster::bridge::client::{Client, Unread};
+use crate::cluster::bridge::client::{Client, Inside, Unread};
+use crate::cluster::bridge::failure::{self, Through};
 use crate::cluster::bridge::kept::Kept;
 use crate::cluster::bridge::link::{self, Sender};
 use crate::cluster::bridge::message::{self, Incoming, Run};
@@ -210,7 +211,7 @@ impl Hosted {
     fn send_item_of(&self, id: Uuid, outcome: Outcome, held: Vec<Held>, body: Body) -> Result<()> {
         let (status, payload) = match outcome.map(|part| body.into_parcel(part)) {
             Ok(value) => (0, value),
-            Err(failed) => (1, Parcel::from(wire::encode(&failed)?.bytes)),
+            Err(failed) => (1, Parcel::from(failure::encode(&failed, None)?)),
         };
         let mut held = held;
         let inside = self.client.export_held(&mut held)?;
@@ -391,7 +392,7 @@ fn run_all(
     while let Ok((run, unread)) = calls.recv() {
         let (id, sender) = (run.id, sender.clone());
         let Some((ticket, stops)) = begin(hosted, id) else { continue };
-        let report = Report { hosted, sender, id, ticket, unread, of_actor: false };
+        let report = Report { hosted, sender, id, ticket, unread, call: None, of_actor: false };
         match unpack(run, &kept) {
             Ok(unpacked) if unpacked.is_in_turn() => {
                 run_in_turn(report, unpacked, &mut kept, stops, &mut gone)?;
@@ -476,8 +477,10 @@ fn run_in_turn(
 
 /// Runs one call, or begins it. True: it has crashed the actor whose call it was.
 fn run_one(mut report: Report, unpacked: Unpacked, kept: &mut Kept) -> Result<bool> {
-    let Unpacked { registered, arguments, inline, objects, borrowed, about, of_actor } = unpacked;
+    let Unpacked { call, registered, arguments, inline, objects, borrowed, about, of_actor } =
+        unpacked;
     let hosted = report.hosted;
+    report.call = Some(call);
     report.of_actor = of_actor.is_some();
     if let Some(id) = of_actor {
         hosted.now().known_as = id;
@@ -532,6 +535,8 @@ pub(crate) struct Report {
     ticket: Ticket,
     /// What is inside of its arguments.
     unread: Unread,
+    /// As its failure is to show it.
+    call: Option<Through>,
     of_actor: bool,
 }
 
@@ -600,7 +605,13 @@ impl Report {
     }
 
     fn tell(self, ended: Ended, out: Body) -> Result<()> {
-        let Ended { outcome, mut held, how, retry } = ended;
+        let Ended { mut outcome, mut held, how, retry } = ended;
+        let inside = self.hosted.client.export_held(&mut held).unwrap_or_else(|error| {
+            // Whoever gets the value could not look into it.
+            outcome = Err(Failed::from(&error));
+            held.clear();
+            Inside::default()
+        });
         let (status, payload) = match outcome.map(|part| out.into_parcel(part)) {
             value if self.of_actor => {
                 let exits = self.hosted.exits.swap(false, Ordering::Relaxed);
@@ -610,14 +621,13 @@ impl Report {
             }
             Ok(value) => (0, value),
             Err(failed) => {
-                let encoded = wire::encode(&failed)?.bytes;
+                let encoded = failure::encode(&failed, self.call.clone())?;
                 (if retry { 5 } else { 1 }, Parcel::from(encoded))
             }
         };
         // What it printed without ending the line.
         let _ = std::io::stdout().flush();
         let Self { hosted, sender, id, unread, of_actor, .. } = self;
-        let inside = hosted.client.export_held(&mut held)?;
         let is_empty = held.is_empty() && unread.ids().is_empty();
         let mut keeps = Some((held, unread));
         let freed = if of_actor || is_empty {

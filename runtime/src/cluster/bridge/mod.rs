@@ -22,6 +22,7 @@ mod actor;
 mod blocks;
 mod call;
 mod client;
+mod failure;
 pub(super) mod hosted;
 mod kept;
 mod link;

@@ -23,10 +23,11 @@ const PYTHON_DEFAULT: &str = "python3";
 /// Given to Python by `-c`.
 const BOOT: &str = include_str!("../python/boot.py");
 /// The package that goes to the sidecar, and from there to the workers of the cluster.
-const MODULES: [(&str, &str); 28] = [
+const MODULES: [(&str, &str); 29] = [
     ("binary", include_str!("../python/binary.py")),
     ("blocks", include_str!("../python/blocks.py")),
     ("bridge", include_str!("../python/bridge.py")),
+    ("calling", include_str!("../python/calling.py")),
     ("child", include_str!("../python/child.py")),
     ("engine_dask", include_str!("../python/engine_dask.py")),
     ("engine_ipyparallel", include_str!("../python/engine_ipyparallel.py")),

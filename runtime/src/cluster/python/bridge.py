@@ -175,10 +175,21 @@ class Bridge:
         if refused:
             if group[0].actor is not None:
                 self.engine.skip(group[0])
+            else:
+                self._keep_refusals(group, refused)
             sent.ended(refused)
             return
         for task, handle in zip(group, handles):
             self.adopt(task.id, handle, sent)
+
+    def _keep_refusals(self, group, refused):
+        """The results of calls that were not taken are objects like others: who has got such a ref asks for them."""
+        for task in group:
+            try:
+                self.adopt(task.id, self.engine.put(refused))
+            except outcome.Cannot:
+                # Nobody but the caller can have it.
+                return
 
     def _refusal(self, group):
         """Why the engine cannot take these calls, which ask for the same."""
@@ -227,9 +238,9 @@ class Bridge:
         else:
             self.engine.go_on(held.sent, id)
 
-    def on_put(self, id, carries, payload):
+    def on_put(self, id, status, carries, payload):
         try:
-            self.adopt(id, self.engine.put(payload, self.handles(carries)))
+            self.adopt(id, self.engine.put((status, payload, self.handles(carries), 0.0)))
         except Exception as error:
             self.completed(id, self.engine.failure(error))
         else:

@@ -194,10 +194,10 @@ class Dask:
     def is_stored(self, handle):
         return handle[0].done()
 
-    def put(self, payload, carries):
-        if carries:
+    def put(self, result):
+        if result[2]:
             raise outcome.Cannot("dask", "store refs inside of values")
-        (future,) = self.client.scatter([[(outcome.VALUE, bytes(payload), {}, 0.0)]], hash=False)
+        (future,) = self.client.scatter([[outcome.owned(result)]], hash=False)
         return (future, 0)
 
     def fetch(self, handle, then):

@@ -210,11 +210,11 @@ class Ipyparallel:
     def is_stored(self, handle):
         return handle.outcome is not None
 
-    def put(self, payload, carries):
-        if carries:
+    def put(self, result):
+        if result[2]:
             raise outcome.Cannot("ipyparallel", "store refs inside of values")
         slot = Slot()
-        slot.fill((outcome.VALUE, bytes(payload), {}, 0.0))
+        slot.fill(outcome.owned(result))
         return slot
 
     def fetch(self, handle, then):
@@ -308,7 +308,7 @@ class Alone:
     def is_stored(self, _):
         return False
 
-    def put(self, payload, carries):
+    def put(self, result):
         raise outcome.Cannot("ipyparallel", "store what a task puts")
 
     def failure(self, error):
@@ -321,9 +321,16 @@ class Alone:
         pass
 
 
+class Lone(Bridge):
+    """What serves its child there: no ref is known, and what has any inside is refused for them."""
+
+    def handles(self, ids):
+        return dict.fromkeys(ids)
+
+
 def run(job, calls, retries):
     """A task of ipyparallel's: some calls, and what they need."""
-    results = host.run(job, calls, 1, retries, _missing, lambda child: Bridge(Alone(), child.writer))
+    results = host.run(job, calls, 1, retries, _missing, lambda child: Lone(Alone(), child.writer))
     return [outcome.owned(outcome.without_refs("ipyparallel", result)) for result in results]
 
 

@@ -457,7 +457,10 @@ class Ray:
     def is_stored(self, handle):
         return handle[0] is None
 
-    def put(self, payload, carries):
+    def put(self, result):
+        status, payload, carries, _ = result
+        if status != outcome.VALUE:
+            return (ray.put(outcome.packed([result])), 0, None)
         return (None, 0, ray.put((blob(payload), carries)))
 
     def fetch(self, handle, then):

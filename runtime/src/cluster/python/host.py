@@ -12,7 +12,7 @@ import threading
 import time
 
 from . import binary
-from . import outcome, python
+from . import calling, outcome, python
 from .child import Child, Died
 
 # How often a wait for the child looks up, so that an interrupt of the engine's gets through.
@@ -77,7 +77,7 @@ def run(job, calls, attempt, retries, content, bridge):
     `attempt` is the first, and calls that are worth it are tried up to `retries` times again, right here.
     `content` gives the program's bytes. `bridge` makes what serves a child's calls to the cluster.
     """
-    results = [outcome.failure_of(needed) for _, _, needed, _ in calls]
+    results = [outcome.failure_of(needed, call) for _, call, needed, _ in calls]
     positions = [position for position, result in enumerate(results) if result is None]
     while positions:
         ready = [resolved(*calls[position], attempt) for position in positions]
@@ -100,7 +100,7 @@ def resolved(id, call, needed, carries, attempt):
 
 def _try(job, calls, content, bridge):
     """One try. A call that kills its child fails, and the rest goes to a new one."""
-    if python.is_one(calls[0][2]):
+    if calling.is_of_python(calls[0][2]):
         # The others ask for the same.
         return [python.run(call, values) for _, _, call, values, _ in calls]
     with Interrupts() as interrupts:
@@ -109,7 +109,7 @@ def _try(job, calls, content, bridge):
 
 def stream(job, call, attempt, content, bridge):
     """Runs a call that gives a stream: gives the outcome of each item, and returns that of the call."""
-    failed = outcome.failure_of(call[2])
+    failed = outcome.failure_of(call[2], call[1])
     if failed is not None:
         return failed
     child, outcomes = None, []

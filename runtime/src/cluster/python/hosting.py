@@ -63,7 +63,7 @@ class Hosting:
             for id, call, needed, carries in calls:
                 answer = concurrent.futures.Future()
                 answers.append(answer)
-                failed = outcome.failure_of(needed)
+                failed = outcome.failure_of(needed, call)
                 if failed is None and self.end.done():
                     failed = outcome.lost(False, self.end.result())
                 if failed is None and self.cancelled.pop(id, self) is None:

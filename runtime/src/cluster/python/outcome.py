@@ -1,11 +1,14 @@
 """How a call ended: a tuple of status, payload, the refs that the payload carries, and the seconds it took, or None if it
 has waited for others meanwhile.
 
-The payload is bytes for the program: this package never looks into them, except where the failure is the
-engine's own. Then it is a pair of kind and text, the kind by its name in `mobula::ErrorKind`.
+The payload is bytes for the program: this package never looks into them, except where a call has failed: then it adds those
+that fail because of it. A failure of the engine's own is a pair of kind and text, the kind by its name in
+`mobula::ErrorKind`.
 """
 
 import msgpack
+
+from . import calling
 
 # The payload is the value, encoded.
 VALUE = 0
@@ -15,7 +18,7 @@ ERROR = 1
 REMOTE = 2
 # The engine failed the call; the payload is kind and text.
 FAILED = 3
-# As ERROR, of a call whose argument failed: the call never began.
+# As ERROR, of a call whose argument failed, with the call itself added: it never began.
 UPSTREAM = 4
 # As ERROR, where the call's own rule says that it is worth another try.
 RETRY = 5
@@ -23,6 +26,10 @@ RETRY = 5
 LOST = 6
 # Of a call of an actor that gives a stream: the payload is the outcome of an item. What comes after it is to be asked for.
 ITEM = 7
+
+
+# How many calls are told that a failure came through; further ones are only counted.
+CALLS_MAX = 16
 
 
 def failed(kind, text):
@@ -73,14 +80,22 @@ def unpacked(results):
     return [result and tuple(result) for result in msgpack.unpackb(results)] if isinstance(results, bytes) else results
 
 
-def failure_of(needed):
+def failure_of(needed, call):
     """Why a call fails that needs these outcomes, or None."""
     for status, payload, _, _ in needed:
         if status in (ERROR, RETRY, UPSTREAM):
-            return (UPSTREAM, payload, {}, 0.0)
+            return (UPSTREAM, _through(payload, call), {}, 0.0)
         if status == FAILED:
             return (FAILED, payload, {}, 0.0)
     return None
+
+
+def _through(failure, call):
+    """The same failure, come through one more call, which is the last that it tells."""
+    error, calls, cut = msgpack.unpackb(failure)
+    if len(calls) == CALLS_MAX:
+        calls, cut = calls[:-1], cut + 1
+    return msgpack.packb([error, [*calls, calling.shown(call)], cut])
 
 
 def is_worth_a_try(result):

@@ -1,24 +1,20 @@
 """Calls of Python functions, by programs that are not Python.
 
-Such a call begins with `MARK`, which no call of the program's own functions does. Values are frames as the program
+Values are frames as the program
 writes them: a byte that tells the version, then MessagePack, in which numbers of one type lie raw in an extension.
 Those are NumPy arrays here, where there is NumPy, and an array of more dimensions is a map of its shape and numbers.
 """
 
 import importlib
-import struct
 import time
 import traceback
 
 import msgpack
 
-from . import outcome
+from . import calling, outcome
 
-# In the place of a frame's length, of which none is so long.
-MARK = b"\xff\xff\xff\xff"
 # The version of frames.
 VERSION = b"\x01"
-LENGTHS = struct.Struct("<II")
 # The types of extensions, and what is in them: NumPy's names for it.
 NUMBERS = {1: "u1", 2: "i1", 3: "<u2", 4: "<i2", 5: "<u4", 6: "<i4", 7: "<u8", 8: "<i8", 11: "<f4", 12: "<f8", 13: "?"}
 # What is longer lies in pieces, whose types have `PIECE` added.
@@ -32,15 +28,11 @@ class Piece(bytes):
     """Some of the numbers of a long array."""
 
 
-def is_one(call):
-    return bytes(call[:4]) == MARK
-
-
 def run(call, values):
     """Makes the call, with the values that it needs, and gives its outcome."""
     began = time.monotonic()
     try:
-        target, as_array, arguments = _unpack(call[len(MARK) :], values)
+        target, as_array, arguments = _unpack(call, values)
         result = _encode(_find(target)(*arguments), as_array)
     except Exception as error:
         lines = "".join(traceback.format_exception(type(error), error, error.__traceback__)).splitlines()
@@ -58,10 +50,7 @@ def _find(target):
 
 def _unpack(call, values):
     """The target, whether an array is wanted, and the arguments."""
-    _, head_bytes = LENGTHS.unpack_from(call)
-    body = memoryview(call)[LENGTHS.size :]
-    head = msgpack.unpackb(body[1:head_bytes], strict_map_key=False)
-    body = body[head_bytes:]
+    head, body = calling.opened(call)
     needs = [bytes(need) for need in head["needs"]]
     arguments = []
     for argument in head["arguments"]:

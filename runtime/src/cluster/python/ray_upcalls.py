@@ -157,7 +157,7 @@ class Hearer:
                 del self.lines[caller]
 
     def _pass(self, caller, arrival):
-        refused = arrival.failure or outcome.failure_of(arrival.needed)
+        refused = arrival.failure or outcome.failure_of(arrival.needed, arrival.call)
         if refused is not None:
             self.answer(arrival.id, refused)
             return

@@ -1,6 +1,6 @@
 """A call on its way to the cluster."""
 
-from . import python
+from . import calling
 
 
 # What calls ask for that go to the cluster by themselves.
@@ -18,7 +18,7 @@ class Task:
         # Names the function, for what is learnt of it.
         self.function = function
         # Function, arguments and options, for the worker; nobody else looks into it.
-        self.call = python.MARK + call if options.get("python") else call
+        self.call = calling.MARK + call if options.get("python") else call
         # Ids of the objects whose values the call needs, in its order.
         self.needs = needs
         # Ids of the objects that are refs inside of its arguments.

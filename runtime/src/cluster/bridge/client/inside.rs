@@ -10,9 +10,10 @@
 use uuid::Uuid;
 
 use super::{Client, Import, State};
-use crate::cluster::bridge::{CLIENT, message};
+use crate::cluster::bridge::parcel::Parcel;
+use crate::cluster::bridge::{CLIENT, failure, message};
 use crate::cluster::coder;
-use crate::error::Result;
+use crate::error::{Failed, Result};
 use crate::local::cell::AnyRef;
 use crate::local::{ids, waiting};
 use crate::wire::Held;
@@ -49,6 +50,7 @@ impl Drop for Unread {
 }
 
 /// What is inside of a value that goes out.
+#[derive(Default)]
 pub(in crate::cluster::bridge) struct Inside {
     pub(in crate::cluster::bridge) ids: Vec<message::Id>,
     /// Those of handles, to be kept until the value was sent.
@@ -135,10 +137,16 @@ impl Client {
         waiting::wait_for_good(any)?;
         let sender = self.sender()?;
         let mut value = sender.parcel();
-        let mut held = coder::encode(any, &mut value)?;
+        let (status, value, mut held) = match coder::encode(any, &mut value) {
+            Ok(held) => (0, value, held),
+            Err(why) if any.is_failed() => {
+                (1, Parcel::from(failure::encode(&Failed::from(&why), None)?), Vec::new())
+            }
+            Err(why) => return Err(why),
+        };
         let inside = self.export_held(&mut held)?;
         self.lock().imports.entry(id).or_default().count += 1;
-        sender.send_with(4, &("put", message::id(id), &inside.ids), value);
+        sender.send_with(5, &("put", message::id(id), status, &inside.ids), value);
         drop(inside);
         Ok(())
     }

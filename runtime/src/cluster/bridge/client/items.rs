@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Client, Import, Wait, failure};
+use super::{Client, Import, Wait};
 use crate::cluster::Reply;
 use crate::cluster::argument::What;
 use crate::cluster::bridge::actor::Place;
+use crate::cluster::bridge::failure;
 use crate::cluster::bridge::message::{self, News, Told};
 use crate::cluster::turn::Ticket;
 use crate::cluster::upstream::{Pending, Upstream};
@@ -62,7 +63,7 @@ impl Client {
         let unread = self.deliver(carries);
         let outcome = match outcome {
             Told::Value(bytes) => Ok(bytes.to_vec()),
-            Told::Error { encoded, .. } => Err(failure(&encoded, None)),
+            Told::Error { encoded, .. } => Err(failure::decode(&encoded, None)),
             Told::Failed { kind, text } => Err(Failed::from(&Error::new(kind, text))),
             Told::Lost { .. } | Told::Remote => {
                 Err(Failed::from(&message::garbled("an item that is none")))

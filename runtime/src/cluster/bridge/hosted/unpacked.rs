@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::cluster::argument::{Argument, unfit};
 use crate::cluster::bridge::call::{self, CallHead, OfActor};
+use crate::cluster::bridge::failure::Through;
 use crate::cluster::bridge::kept::Kept;
 use crate::cluster::bridge::message::Run;
 use crate::cluster::bridge::views::Value;
@@ -18,6 +19,7 @@ use crate::wire;
 
 /// A call, ready to be run.
 pub(super) struct Unpacked {
+    pub(super) call: Through,
     /// None: the actor that lives here is to end.
     pub(super) registered: Option<&'static Registered>,
     pub(super) arguments: Vec<Argument>,
@@ -74,6 +76,7 @@ pub(super) fn unpack(run: Run, kept: &Kept) -> Result<Unpacked> {
     let values: Vec<_> = values.into_iter().map(Arc::new).collect();
     let (head, start) = CallHead::open(&call)?;
     let mut inline = Inline { call, start, longer: None };
+    let call = Through::from(&head);
     let ends = head.of_actor.is_some() && head.function.is_empty();
     let registered = (!ends).then(|| registry::find(&head.function)).transpose()?;
     let value_with = |id: &Uuid| call::value_of(id, &head.needs, &values).map(Arc::clone);
@@ -128,5 +131,5 @@ pub(super) fn unpack(run: Run, kept: &Kept) -> Result<Unpacked> {
         place: head.place,
         time_limit: options.as_ref().and_then(|options| options.timeout),
     });
-    Ok(Unpacked { registered, arguments, inline, objects, borrowed, about, of_actor })
+    Ok(Unpacked { call, registered, arguments, inline, objects, borrowed, about, of_actor })
 }

@@ -53,6 +53,14 @@ class Tasks:
         b = self.submit("add", 1, needs=[a])
         c = self.submit("add", 1, needs=[b])
         self.assertEqual(self.get(c), (4, b"root"))
+        self.assertEqual(self.driver.calls, ["fail", "add", "add"])
+
+    def test_upstream_from_afar(self):
+        last = self.submit("fail", "root")
+        for _ in range(20):
+            last = self.submit("add", 1, needs=[last])
+        self.assertEqual(self.get(last), (4, b"root"))
+        self.assertEqual(self.driver.calls, ["fail"] + 15 * ["add"])
 
     def test_crash(self):
         id = self.submit("die", "of this")
@@ -77,7 +85,7 @@ class Tasks:
     def test_put(self):
         id = os.urandom(16)
         value = msgpack.packb(b"x" * 500_000)
-        self.send(["put", id, [], value])
+        self.send(["put", id, 0, [], value])
         self.assertEqual(self.get(id), (0, b"x" * 500_000))
         self.assertEqual(self.get(self.submit("length", needs=[id])), (0, 500_000))
 

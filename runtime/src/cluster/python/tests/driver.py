@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import msgpack
+import speech
 
 FOLDER = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(FOLDER.parent))
@@ -67,7 +68,7 @@ class Driver:
 
     def task(self, name, *arguments, needs=(), carries=(), options=None):
         id = os.urandom(16)
-        call = msgpack.packb([name, list(arguments)])
+        call = speech.call(name, list(arguments))
         return [id, name, call, list(needs), list(carries), options or {}]
 
     def submit(self, name, *arguments, **more):
@@ -91,6 +92,8 @@ class Driver:
         if status == 2:
             self.writer.send(["fetch", id])
             status, carries, payload = self.wait(id, "fetched")
+        if status in (1, 4):
+            payload, self.calls = speech.failed(payload)
         return (status, msgpack.unpackb(payload) if status == 0 else payload)
 
     def end(self):

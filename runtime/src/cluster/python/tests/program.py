@@ -1,6 +1,6 @@
 """A program in worker mode, for the tests: it speaks the worker's frames and knows a few functions.
 
-A call is its function's name and arguments in MessagePack; the values that it needs come behind those.
+The values that a call needs come behind its arguments.
 """
 
 import os
@@ -10,10 +10,11 @@ import threading
 import time
 
 import msgpack
+import speech
 
 FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.dirname(FOLDER))
-from python import blocks, frames
+from python import blocks, calling, frames
 
 numbers = map(int, os.environ["MOBULA_WORKER"].partition(":")[2].split(","))
 channel = socket.socket(fileno=next(numbers))
@@ -49,7 +50,7 @@ def ask(message, name):
 def nested(x):
     """Submits `add(x, 1)` to the cluster, and gives the double of it."""
     id = os.urandom(16)
-    call = msgpack.packb(["add", [x, 1]])
+    call = speech.call("add", [x, 1])
     writer.send(["submit", [[id, "add", call, [], [], {}]]])
     news = ask(["blocked", [id], False], "done")
     writer.send(["unblocked"])
@@ -86,7 +87,7 @@ def wait_for_cancel():
 def put_and_return():
     """Puts a value, and gives a ref to it."""
     id = os.urandom(16)
-    ask(["put", id, [], msgpack.packb("kept")], "done")
+    ask(["put", id, 0, [], msgpack.packb("kept")], "done")
     return id, [id]
 
 
@@ -134,8 +135,9 @@ while True:
     if message[0] != "run":
         continue
     _, id, attempt, call, values, carries = message
-    name, arguments = msgpack.unpackb(call)
-    arguments += [msgpack.unpackb(value) for value in values]
+    head, arguments = calling.opened(call)
+    name = head["function"]
+    arguments = msgpack.unpackb(arguments) + [msgpack.unpackb(value) for value in values]
     try:
         carried, freed = [], []
         if name == "put_and_return":
@@ -150,4 +152,4 @@ while True:
             result = FUNCTIONS[name](*arguments)
         writer.send(["done", id, 0, carried, freed, msgpack.packb(result)])
     except Failed as failed:
-        writer.send(["done", id, 1, [], [], str(failed).encode()])
+        writer.send(["done", id, 1, [], [], speech.failure(name, str(failed))])

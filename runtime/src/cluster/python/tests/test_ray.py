@@ -27,7 +27,7 @@ class OnRay(Tasks, Running, Nested, Carried, Streams, unittest.TestCase):
         self.send(["lend", actor])
         a = self.submit("let_go", carries=[actor])
         self.send(["lend", actor])
-        self.send(["put", stored, [actor], b"\xc0"])
+        self.send(["put", stored, 0, [actor], b"\xc0"])
         self.send(["free", [[actor, 2]]])
         self.assertEqual(self.get(a), (0, None))
         # It is inside of what is stored, and of what that is inside of.
