@@ -230,13 +230,11 @@ class Bridge:
 
     def on_more(self, id, count):
         held = self.objects.get(id)
-        if held is None:
-            # A stream that was refused has ended already.
-            return
-        if hasattr(held.handle, "more"):
+        if held is not None and hasattr(held.handle, "more"):
             held.handle.more(count)
-        else:
+        elif held is not None and held.sent is not None:
             self.engine.go_on(held.sent, id)
+        # A stream that was refused has ended already.
 
     def on_put(self, id, status, carries, payload):
         try:
