@@ -553,6 +553,10 @@ pub(crate) fn python(engine: Engine) -> mobula::Result<()> {
     for part in ["`math:sqrt` (called at", "ValueError: ", file!(), "through `shifted`"] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
+    // What Python has for a text may be none elsewhere.
+    let raises = ("raise ValueError('no \\ud800')",);
+    let error = mobula::get(python("builtins:exec").remote::<()>(raises)).unwrap_err();
+    assert!(error.kind() == ErrorKind::Task && error.to_string().contains("no \\ud800"), "{error}");
     let error = mobula::get(python("math:nothing").remote::<f64>(())).unwrap_err();
     assert!(error.to_string().contains("AttributeError"), "{error}");
     let error = mobula::get(python("math").remote::<f64>(())).unwrap_err();

@@ -386,6 +386,9 @@ class Bridge:
         except OSError:
             # As in `_tell_all`.
             return True
+        except frames.Unfit:
+            # It tells so.
+            return False
 
     def _say(self, name, item):
         with self.telling:
@@ -419,13 +422,38 @@ class Bridge:
             name, item = self.news.get()
         count = len(batch)
         if batch:
-            self.writer.send(["done", batch])
+            self._send_done(batch)
         if name not in ("done", None):
-            self.writer.send([name, *item])
+            self._send_fitting(name, item)
             count += 1
         with self.telling:
             self.untold -= count
         return name is not None
+
+    def _send_done(self, batch):
+        try:
+            self.writer.send(["done", batch])
+        except frames.Unfit as error:
+            if len(batch) == 1:
+                self.writer.send(["done", [_unfit(batch[0], error)]])
+                return
+            for item in batch:
+                self._send_done([item])
+
+    def _send_fitting(self, name, item):
+        try:
+            self.writer.send([name, *item])
+        except frames.Unfit as error:
+            if name == "upcall":
+                self.engine.answer(item[1], outcome.failed("Engine", str(error)))
+            else:
+                self.writer.send([name, *_unfit(item, error)])
+
+
+def _unfit(item, error):
+    """What is told of an object instead of what does not fit into a message."""
+    status, payload, *_ = outcome.failed("Engine", str(error))
+    return [*item[:-3], status, [], payload]
 
 
 def _close(handle):

@@ -129,8 +129,9 @@ class Ipyparallel:
         self.cluster = cluster
         self.job = job
         # Engines that come later have not got this package.
-        self.view = client.load_balanced_view(targets=client.ids)
-        self.cpus = float(len(client.ids))
+        self.engines = client.ids
+        self.view = client.load_balanced_view()
+        self.cpus = float(len(self.engines))
         # What is to be asked of the client, which is one thread's.
         self.wishes = queue.SimpleQueue()
         # The tasks that were sent and have not ended.
@@ -178,8 +179,12 @@ class Ipyparallel:
             for task, slots in zip(sent.group, needed)
         ]
         retries = sent.group[0].options.get("max_retries", 0)
+        alive = [engine for engine in self.client.ids if engine in self.engines]
+        if not alive:
+            self._ended(sent, slots, [outcome.failed("Engine", "no engine is left")] * len(slots))
+            return
         try:
-            with self.view.temp_flags(retries=retries):
+            with self.view.temp_flags(retries=retries, targets=alive):
                 result = self.view.apply_async(run, self.job, calls, retries)
         except Exception as error:
             self._ended(sent, slots, [self.failure(error)] * len(slots))

@@ -25,6 +25,10 @@ class Closed(Exception):
     """The other side closed the stream, between frames or within one."""
 
 
+class Unfit(Exception):
+    """A message that no frame can hold."""
+
+
 def _no_view(kind, place):
     raise ValueError("an extension where no memory is shared")
 
@@ -91,10 +95,17 @@ class Reader:
 
 
 def encode(message):
-    """A message with its length, as parts to be written one after the other.
+    """A message with its length, as parts to be written one after the other. Raises Unfit where it cannot be one.
 
     Where the last element is large bytes, it is a part of its own, which is not copied.
     """
+    try:
+        return _encoded(message)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise Unfit(f"it does not fit into a message: {error}") from error
+
+
+def _encoded(message):
     last = message[-1]
     if isinstance(last, BYTES) and len(last) >= LARGE_BYTES:
         packer = msgpack.Packer(autoreset=False)

@@ -33,11 +33,16 @@ CALLS_MAX = 16
 
 
 def failed(kind, text):
-    return (FAILED, [kind, text], {}, 0.0)
+    return (FAILED, [kind, _sent(text)], {}, 0.0)
 
 
 def lost(begun, text):
-    return (LOST, [begun, text], {}, 0.0)
+    return (LOST, [begun, _sent(text)], {}, 0.0)
+
+
+def _sent(text):
+    """The text as it can be sent: Python's may have in them what is no character, as of names of files."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def cannot(engine, what):
