@@ -453,6 +453,42 @@ impl Sign {
     }
 }
 
+/// Gives how many processes its own and its child's are.
+#[remote]
+fn with_a_child() -> mobula::Result<[u32; 2]> {
+    Ok([std::process::id(), mobula::get(pid::remote())?])
+}
+
+/// Waits for the first of its children, the second of which goes on until then.
+#[remote]
+fn waits_for_the_first(path: String) -> mobula::Result<u64> {
+    let children = [square::remote(3), runs_while_there_is::remote(path.clone())];
+    let first = mobula::get(&children[0])?;
+    Sign(path).wait();
+    Ok(first + mobula::get(&children[1])?)
+}
+
+#[test]
+fn who_waits_runs_what_he_waits_for_and_no_more() {
+    let sign = Sign::new("no-more");
+    for cpus in [1, 2] {
+        let runtime = runtime(cpus);
+        let _entered = runtime.enter();
+        let children = [square::remote(3), runs_while_there_is::remote(sign.0.clone())];
+        assert_eq!(mobula::get(&children[0]).unwrap(), 9);
+        sign.wait();
+        assert_eq!(mobula::get(&children[1]).unwrap(), 1);
+        if cpus > 1 {
+            let waits = waits_for_the_first::remote(sign.0.clone());
+            assert_eq!(mobula::get(waits).unwrap(), 10);
+        }
+        // So few wait at once, each in a process.
+        let parents: Vec<_> = (0..40).map(|_| with_a_child::remote()).collect();
+        let pids: BTreeSet<u32> = mobula::get(parents).unwrap().into_iter().flatten().collect();
+        assert!(pids.len() <= 10, "{} processes for {cpus} CPUs", pids.len());
+    }
+}
+
 #[test]
 fn what_waits_for_a_child_is_killed() {
     // The child begins when its parent waits.

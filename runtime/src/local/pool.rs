@@ -474,6 +474,7 @@ impl Pool {
     /// One thread's life: wait for a CPU, run what there is, give it back.
     fn work(&self, first: Box<Cpu>) {
         let seat = Seat::here();
+        IS_WORKER.set(true);
         let mut next = Some(first);
         while let Some(cpu) = next {
             current::set_cpu(cpu);
@@ -607,6 +608,15 @@ impl Pool {
         drop(desk);
         seat.wait().expect("a returning thread is never dismissed")
     }
+}
+
+thread_local! {
+    static IS_WORKER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether what this thread runs comes from the pool's queues: it helps nobody who waits for one thing.
+pub(crate) fn is_at_work() -> bool {
+    IS_WORKER.get() && current::task().is_none()
 }
 
 /// Runs `run` with enough stack, however deep we are in tasks on top of tasks.

@@ -262,11 +262,14 @@ struct Feed<'a> {
     next: VecDeque<Box<dyn Parcel>>,
     /// How long a task takes, as far as we know.
     pace: Option<Duration>,
+    /// Whether this thread is to do no more than it was asked for, because somebody waits on it for that.
+    alone: bool,
 }
 
 impl<'a> Feed<'a> {
     fn new(processes: &'a Processes, local: Arc<Local>) -> Self {
-        Self { processes, local, flights: VecDeque::new(), next: VecDeque::new(), pace: None }
+        let (flights, next, pace) = (VecDeque::new(), VecDeque::new(), None);
+        Self { processes, local, flights, next, pace, alone: !pool::is_at_work() }
     }
 
     /// Runs this task, and those after it that are sent ahead.
@@ -343,7 +346,7 @@ impl<'a> Feed<'a> {
             }
         };
         // Refilled when half is done, so that many go in one frame.
-        if self.flights.len() > ahead / 2 {
+        if self.alone || self.flights.len() > ahead / 2 {
             return;
         }
         while self.flights.len() <= ahead {
