@@ -386,7 +386,26 @@ pub(crate) fn placements(_: Engine) -> mobula::Result<()> {
         let error = mobula::get(group.ready()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Infeasible, "{error}");
         assert!(error.to_string().contains(why), "{why} is not in {error}");
+        for placed in [placed((&group).into()), placed(group.bundle(0))] {
+            let error = mobula::get(placed).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Infeasible, "{error}");
+            assert!(error.to_string().contains(why), "{why} is not in {error}");
+        }
     }
+    // What is placed there before anybody knows.
+    let never = PlacementGroup::pack([cpu(), cpu(), cpu()]);
+    let error = mobula::get(placed((&never).into())).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Infeasible, "{error}");
+    for amount in [-1.0, -0.5, f64::NAN, f64::INFINITY, 1e-9] {
+        let group = PlacementGroup::pack([cpu().resource("gpu", amount)]);
+        for refused in
+            [mobula::get(group.ready()).err(), mobula::get(placed((&group).into())).err()]
+        {
+            assert_eq!(refused.map(|why| why.kind()), Some(ErrorKind::Config));
+        }
+    }
+    let nothing = PlacementGroup::pack([Bundle::new().num_cpus(0)]);
+    assert_eq!(mobula::get(nothing.ready()).unwrap_err().kind(), ErrorKind::Value);
     Ok(())
 }
 
@@ -553,10 +572,21 @@ pub(crate) fn python(engine: Engine) -> mobula::Result<()> {
     for part in ["`math:sqrt` (called at", "ValueError: ", file!(), "through `shifted`"] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
-    // What Python has for a text may be none elsewhere.
-    let raises = ("raise ValueError('no \\ud800')",);
-    let error = mobula::get(python("builtins:exec").remote::<()>(raises)).unwrap_err();
-    assert!(error.kind() == ErrorKind::Task && error.to_string().contains("no \\ud800"), "{error}");
+    // What Python has for a text may be none elsewhere, and not all it raises are what it calls exceptions.
+    for (code, text) in [
+        ("raise ValueError('no \\ud800')", "ValueError: no \\ud800"),
+        ("raise SystemExit(7)", "SystemExit: 7"),
+        (
+            "class Odd(Exception):\n def __str__(self): 1 / 0\nraise Odd",
+            "Odd: (its text cannot be had",
+        ),
+        ("raise ValueError('long' * 1_000_000)", "longlong"),
+    ] {
+        let error = mobula::get(python("builtins:exec").remote::<()>((code,))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Task, "{error}");
+        let told = error.to_string();
+        assert!(told.contains(text) && told.len() < 100_000, "{told:.500}");
+    }
     let error = mobula::get(python("math:nothing").remote::<f64>(())).unwrap_err();
     assert!(error.to_string().contains("AttributeError"), "{error}");
     let error = mobula::get(python("math").remote::<f64>(())).unwrap_err();

@@ -98,6 +98,7 @@ impl Options {
         cpus(self.num_cpus)?;
         amounts(&self.resources)?;
         self.retries()?;
+        self.placement.as_ref().map_or(Ok(()), Placement::check)?;
         let declared = declared.and_then(|declared| declared.retry_if.as_ref());
         let retries_as_declared = match (&self.retry_if, declared) {
             (None, _) => false,

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::api::crossing;
 use crate::api::object::ObjectRef;
+use crate::api::options;
 use crate::api::port::Way;
 use crate::cluster;
 use crate::cluster::argument::{Asked, unfit};
@@ -143,9 +144,15 @@ impl PlacementGroup {
         Self { id: coder::id_of(ready.any()), ready: ready.into() }
     }
 
-    fn ask(reservation: Reservation, call: Call) -> Result<Ref<()>> {
-        if reservation.bundles.iter().any(BTreeMap::is_empty) || reservation.bundles.is_empty() {
-            let message = "a placement group is made of bundles, and a bundle of resources";
+    fn ask(mut reservation: Reservation, call: Call) -> Result<Ref<()>> {
+        let Reservation { bundles, .. } = &mut reservation;
+        for bundle in &mut *bundles {
+            let given: Vec<_> = std::mem::take(bundle).into_iter().collect();
+            let amounts = options::amounts(&given)?.into_iter();
+            bundle.extend(amounts.map(|(name, amount)| (name, amount.as_f64())));
+        }
+        if bundles.iter().any(BTreeMap::is_empty) || bundles.is_empty() {
+            let message = "a placement group is made of bundles, and a bundle of resources, more than 0 of one";
             return Err(Error::new(ErrorKind::Value, message));
         }
         let place = default::with_current(current::next_place);

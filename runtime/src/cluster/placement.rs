@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::error::Result;
+use crate::local::ids;
+
 /// Where on a cluster a task is to run, or an actor to live; the option `placement`, for the engine `ray`. Others refuse
 /// it. Below, what is said of a task holds for an actor.
 ///
@@ -71,6 +74,13 @@ impl Placement {
     /// Whether it goes with a group of resources.
     pub(crate) fn is_in_group(&self) -> bool {
         matches!(self.0, Kind::Group { .. })
+    }
+
+    /// # Errors
+    /// Why there is no such group, as far as this process knows.
+    pub(crate) fn check(&self) -> Result<()> {
+        let Kind::Group { id, .. } = &self.0 else { return Ok(()) };
+        ids::find(*id).and_then(|group| group.failure()).map_or(Ok(()), Err)
     }
 
     /// In a group of resources, in the bundle of that number or in whichever has room.

@@ -143,6 +143,7 @@ impl ActorConfig {
             return Ok(None);
         };
         cluster::way_to_ray(what)?;
+        self.placement.as_ref().map_or(Ok(()), Placement::check)?;
         let detached = self.detached.then(|| Detached {
             name: self.name.clone().unwrap_or_default(),
             namespace: self.namespace.clone().unwrap_or_default(),

@@ -593,8 +593,12 @@ def _placement(options, bridge):
     if kind == "labels":
         return {"label_selector": what}
     held = bridge.objects.get(what["id"])
-    if held is None or not isinstance(held.handle, Group):
-        raise LookupError("the placement group is gone, or could not be made")
+    if held is None:
+        raise LookupError("the placement group is gone")
+    if not isinstance(held.handle, Group):
+        # That is why it could not be made, which was put here.
+        meta, index, _ = held.handle
+        raise Failure(outcome.unpacked(ray.get(meta))[index])
     group, bundle = held.handle.group, what["bundle"]
     text = placing.refusal_by_group(options, group.bundle_specs, bundle)
     if text is not None:

@@ -20,8 +20,9 @@ NUMBERS = {1: "u1", 2: "i1", 3: "<u2", 4: "<i2", 5: "<u4", 6: "<i4", 7: "<u8", 8
 # What is longer lies in pieces, whose types have `PIECE` added.
 PIECE = 64
 PIECE_BYTES_MAX = 1 << 30
-# The most lines of an error.
+# The most lines of an error's traceback, and the most characters of each and of its text.
 LINES_MAX = 30
+TEXT_MAX = 2000
 
 
 class Piece(bytes):
@@ -34,10 +35,21 @@ def run(call, values):
     try:
         target, as_array, arguments = _unpack(call, values)
         result = _encode(_find(target)(*arguments), as_array)
-    except Exception as error:
+    except KeyboardInterrupt:
+        # The engine's way to cancel it.
+        raise
+    except BaseException as error:
         lines = "".join(traceback.format_exception(type(error), error, error.__traceback__)).splitlines()
-        return outcome.failed("Task", f"{type(error).__name__}: {error}\n" + "\n".join(lines[-LINES_MAX:]))
+        text = [f"{type(error).__name__}: {_text_of(error)}", *lines[-LINES_MAX:]]
+        return outcome.failed("Task", "\n".join(line[:TEXT_MAX] for line in text))
     return (outcome.VALUE, result, {}, time.monotonic() - began)
+
+
+def _text_of(error):
+    try:
+        return str(error)
+    except Exception as why:
+        return f"(its text cannot be had: {type(why).__name__})"
 
 
 def _find(target):
