@@ -27,7 +27,7 @@ use crate::error::{Error, ErrorKind, Result, as_failed};
 use crate::function::{Call, Function};
 use crate::local::arguments::Refs;
 use crate::local::caller::Origin;
-use crate::local::cell::Ref;
+use crate::local::cell::{Elsewhere, Ref};
 use crate::local::counted::{Counted, Weak};
 pub use crate::local::life::{ActorEnd, Construct};
 use crate::local::life::{Life, Terms};
@@ -395,7 +395,7 @@ impl<A: Actor> ActorCell<A> {
         &self,
         arguments: Arguments<M::Params>,
         origin: impl FnOnce(&Arc<Local>) -> Origin,
-        stands_at: Option<Arc<str>>,
+        elsewhere: Option<Elsewhere>,
         call: Call,
     ) -> Result<Ref<M::Output>> {
         let note = M::crossing().ok_or_else(far::stays::<A>)?.way.note;
@@ -407,7 +407,7 @@ impl<A: Actor> ActorCell<A> {
                 let resolve = move |_| Ok(Arc::clone(&arguments));
                 let body = away::body::<M>(handle.strand().is_concurrent());
                 let job = HostedCall::new(resolve, body);
-                let called = handle.strand().call_from(origin, stands_at, job, awaiting, call);
+                let called = handle.strand().call_from(origin, elsewhere, job, awaiting, call);
                 note(called.any());
                 return Ok(called);
             }
@@ -421,14 +421,14 @@ impl<A: Actor> ActorCell<A> {
                 Access::Shared(actor) => actor.call::<M>(&arguments),
             };
             let job = Method::<Away<A>, _, true>::new(body);
-            strand.call_from(origin, stands_at, job, awaiting, call)
+            strand.call_from(origin, elsewhere, job, awaiting, call)
         } else {
             let body = move |actor: Access<'_, Away<A>>, _: bool| match actor {
                 Access::Alone(actor) => actor.call::<M>(&arguments),
                 Access::Shared(_) => unreachable!("the method has `&mut self`"),
             };
             let job = Method::<Away<A>, _, false>::new(body);
-            strand.call_from(origin, stands_at, job, awaiting, call)
+            strand.call_from(origin, elsewhere, job, awaiting, call)
         };
         note(called.any());
         Ok(called)

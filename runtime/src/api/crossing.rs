@@ -27,7 +27,7 @@ use crate::cluster::worker::task::{self, Ended, Here, Start};
 use crate::cluster::{self, Answer, Cargo, Parcel, coder};
 use crate::error::{Error, ErrorKind, Failed, Result};
 use crate::function::{Call, Function};
-use crate::local::cell::{AnyRef, Job, Promise, Ref};
+use crate::local::cell::{AnyRef, Elsewhere, Job, Promise, Ref};
 use crate::local::current::{self, Task};
 use crate::local::job::{AsTask, ComputeWith};
 use crate::local::place::Place;
@@ -172,21 +172,21 @@ pub(crate) fn submit<F: RemoteFn>(
     submitted.unwrap_or_else(|error| refused(error, call, |_| Place::ROOT)).into()
 }
 
-/// In the driver: makes the task; `stands_at`: where it was called in another process.
+/// In the driver: makes the task, which may be called `elsewhere`.
 fn submit_abroad<F: RemoteFn>(
     arguments: Arguments<F::Params>,
     crossing: Crossing<F>,
     options: Option<Options>,
     call: Call,
     place: Place,
-    stands_at: Option<Arc<str>>,
+    elsewhere: Option<Elsewhere>,
 ) -> Result<Ref<F::Output>> {
     let note = crossing.way.note;
     let awaiting = arguments.awaited();
     let load = Load { arguments, crossing };
     let task = match (F::body(), options.as_ref().map(claim).transpose()?.flatten()) {
         (Body::Compute(_), None) => {
-            submit_task_at(Sent(load), awaiting, call, None, |_| place, stands_at)
+            submit_task_at(Sent(load), awaiting, call, None, |_| place, elsewhere)
         }
         (Body::Await(_), Some(claim)) if claim.request().asks_for_cpus() => {
             return Err(Error::new(ErrorKind::Engine, crate::api::remote::ASYNC_WITH_CPUS));
@@ -202,7 +202,7 @@ fn submit_abroad<F: RemoteFn>(
             // The arguments stay until the last try is over: packing only reads them.
             let work = move |_| load.call(&local);
             let job = ComputeWith { work, claim: Arc::clone(&claim), attempt: 1 };
-            submit_task_at(job, awaiting, call, Some(claim), |_| place, stands_at)
+            submit_task_at(job, awaiting, call, Some(claim), |_| place, elsewhere)
         }
     };
     note(task.any());
@@ -291,8 +291,9 @@ fn forward<F: RemoteFn>(forwarded: Forwarded) -> AnyRef {
     let arguments = Arguments::Forwarded(arguments, keep);
     let submitted = match F::crossing() {
         Some(crossing) => {
-            let stands_at = Some(Arc::clone(&stands_at));
-            submit_abroad::<F>(arguments, crossing, options, call, place, stands_at)
+            // Whoever runs it may ask for its id before this thread goes on.
+            let elsewhere = Some(Elsewhere { id: Some(id), at: Arc::clone(&stands_at) });
+            submit_abroad::<F>(arguments, crossing, options, call, place, elsewhere)
         }
         None => Err(cluster::stays("it is local")),
     };

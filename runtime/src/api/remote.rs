@@ -22,7 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::function::{Call, Function, Hop};
 use crate::local::arguments::{self, Awaited, Then};
 use crate::local::caller::Origin;
-use crate::local::cell::{AnyRef, Job, Ref};
+use crate::local::cell::{AnyRef, Elsewhere, Job, Ref};
 use crate::local::job::{Await, Compute, ComputeWith};
 use crate::local::place::Place;
 use crate::local::queue::Entry;
@@ -219,23 +219,23 @@ pub(crate) fn submit_task<T: Send + Sync + 'static>(
     task
 }
 
-/// As `submit_task`, for a call that stands at that place in another process.
+/// As `submit_task`, for a call that was made elsewhere.
 pub(crate) fn submit_task_at<T: Send + Sync + 'static>(
     job: impl Job<T>,
     awaiting: Awaiting,
     call: Call,
     claim: Option<Arc<Claim>>,
     place: impl FnOnce(&Arc<Local>) -> Place,
-    stands_at: Option<Arc<str>>,
+    elsewhere: Option<Elsewhere>,
 ) -> Ref<T> {
-    let Some(stands_at) = stands_at else {
+    let Some(elsewhere) = elsewhere else {
         return submit_task(job, awaiting, call, claim, place);
     };
     let (task, entry) = default::with_current(|local| {
         let origin = Origin { family: current::family(), place: place(local) };
         Ref::task(job, false, local.home(), origin, call)
     });
-    let _ = task.any().extra().stands_at.set(stands_at);
+    task.any().extra().note_elsewhere(elsewhere);
     submit_later(task.any(), entry, awaiting, claim);
     task
 }

@@ -207,6 +207,15 @@ impl Header {
     }
 }
 
+/// What is known of a call that was made in another process.
+#[derive(Clone)]
+pub(crate) struct Elsewhere {
+    /// The id that its result has there, if it is to be that of the task, too.
+    pub(crate) id: Option<uuid::Uuid>,
+    /// Where it stands.
+    pub(crate) at: Arc<str>,
+}
+
 /// The rarely needed part of a cell.
 #[derive(Default)]
 pub(crate) struct Extra {
@@ -225,6 +234,14 @@ pub(crate) struct Extra {
     stored: std::sync::OnceLock<Stored>,
     /// How that is made again if it is lost.
     lineage: std::sync::OnceLock<Lineage>,
+}
+
+impl Extra {
+    /// Before the call can begin: then it may be asked for its id.
+    pub(crate) fn note_elsewhere(&self, Elsewhere { id, at }: Elsewhere) {
+        let _ = id.map(|id| self.id.set(id));
+        let _ = self.stands_at.set(at);
+    }
 }
 
 /// Encodes the value of a complete cell, and gives what has to live as long as the bytes do.

@@ -27,7 +27,7 @@ use crate::function::{Call, Hop};
 use crate::local::actors::{Identity, Living, Reading, Watcher};
 use crate::local::arguments::{Awaited, Refs, Then};
 use crate::local::caller::Origin;
-use crate::local::cell::{AnyRef, Header, Job, Promise, Ref};
+use crate::local::cell::{AnyRef, Elsewhere, Header, Job, Promise, Ref};
 use crate::local::counted::{Counted, Weak};
 use crate::local::held_back::{HeldBack, Pass};
 use crate::local::life::{ActorEnd, Life, Terms};
@@ -424,12 +424,11 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         self.call_from(current::origin, None, job, arguments, call)
     }
 
-    /// As `call`; `origin`: what the call has from its caller, which may be in another process, where it then
-    /// `stands_at` that place.
+    /// As `call`; `origin`: what the call has from its caller, which may be `elsewhere`.
     pub(crate) fn call_from<V: Send + Sync + 'static, J: Job<V> + CallOf<Self>>(
         &self,
         origin: impl FnOnce(&Arc<Local>) -> Origin,
-        stands_at: Option<Arc<str>>,
+        elsewhere: Option<Elsewhere>,
         job: J,
         arguments: Refs,
         call: Call,
@@ -437,14 +436,14 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         if (self.asked.is_some() || self.rare.get().is_some())
             && let Err(error) = self.admit(call)
         {
-            return self.refuse(error, call, stands_at.as_ref());
+            return self.refuse(error, call, elsewhere.as_ref().map(|elsewhere| &elsewhere.at));
         }
         // What is put back for another try is not ready: it waits for its entry.
         let ready = T::IN_ORDER && !A::AWAY && self.max_task_retries() == 0;
         let origin = origin(&self.local);
         let (result, entry) = Ref::task(job, ready, self.exposed(), origin, call);
-        if let Some(stands_at) = stands_at {
-            let _ = result.any().extra().stands_at.set(stands_at);
+        if let Some(elsewhere) = elsewhere {
+            result.any().extra().note_elsewhere(elsewhere);
         }
         note::submitted(&self.local, result.any(), self.number);
         let passed = match self.rare.get() {
@@ -508,7 +507,7 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         self.asked.as_ref()?.room.as_ref()
     }
 
-    /// A call that fails before it begins; `stands_at` as for `call_from`.
+    /// A call that fails before it begins; `stands_at`: where, in another process.
     pub(crate) fn refuse<V: Send + Sync + 'static>(
         &self,
         error: Error,

@@ -29,7 +29,7 @@ use crate::cluster::upstream::{self, Upstream};
 use crate::error::{Error, Result};
 use crate::function::{Call, Hop};
 use crate::local::caller::Origin;
-use crate::local::cell::{AnyRef, Ref};
+use crate::local::cell::{AnyRef, Elsewhere, Ref};
 use crate::local::place::Place;
 use crate::local::{current, default, waiting};
 
@@ -226,7 +226,9 @@ pub(super) fn forward<M: ActorMethod>(forwarded: Forwarded) -> AnyRef {
         ForwardedArgument::take_first(&mut arguments).and_then(|handle: ActorHandle<M::Actor>| {
             let arguments = Arguments::Forwarded(arguments, keep);
             let origin = Origin { family: current::family(), place };
-            handle.cell().call_away::<M>(arguments, |_| origin, Some(Arc::clone(&stands_at)), call)
+            // Where it runs may be asked for its id before this thread goes on.
+            let elsewhere = Elsewhere { id: Some(id), at: Arc::clone(&stands_at) };
+            handle.cell().call_away::<M>(arguments, |_| origin, Some(elsewhere), call)
         });
     let called = called.unwrap_or_else(|error| {
         let refused = Ref::complete(Err(error.through(hop)), call);

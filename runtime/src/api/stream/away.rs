@@ -31,7 +31,7 @@ use crate::cluster::{self, Answer, Cargo, Source, coder};
 use crate::config::Engine;
 use crate::error::{Error, ErrorKind, Failed, Result};
 use crate::function::{Call, Hop};
-use crate::local::cell::{AnyRef, Promise, Ref};
+use crate::local::cell::{AnyRef, Elsewhere, Promise, Ref};
 use crate::local::current::{self, Task};
 use crate::local::job::AsTask;
 use crate::local::place::Place;
@@ -135,7 +135,8 @@ fn begin<F: StreamFn>(
     let awaiting = arguments.awaited();
     let make = move || Ok(producer::<F>(arguments, outlet));
     let job = Produce::new(make, false, Arc::clone(&shared), Arc::clone(&claim));
-    let task = submit_task_at(job, awaiting, call, Some(claim), place, stands_at);
+    let elsewhere = stands_at.map(|at| Elsewhere { id: None, at });
+    let task = submit_task_at(job, awaiting, call, Some(claim), place, elsewhere);
     Ok(ObjectStream::new(shared, task))
 }
 

@@ -37,7 +37,7 @@ use crate::cluster::worker::task::{Ended, Replier, Start};
 use crate::error::{Error, Result};
 use crate::function::{Call, Hop};
 use crate::local::caller::Origin;
-use crate::local::cell::AnyRef;
+use crate::local::cell::{AnyRef, Elsewhere};
 use crate::local::strand::{Access, Body as MethodBody, Borrowing, HostedCall, Method};
 use crate::local::stream::{self, Outlet};
 use crate::local::{Local, current};
@@ -82,8 +82,8 @@ type Shared<M> = Arc<Mutex<Arguments<<M as ActorStream>::Params>>>;
 /// What the producer of an actor that waits is made from.
 type Ends<M> = (Shared<M>, Arc<Outlet<<M as ActorStream>::Item>>);
 
-/// In the driver: calls a method that streams; `origin` and `stands_at` as for
-/// [`Strand::call_from`](crate::local::strand::Strand::call_from).
+/// In the driver: calls a method that streams; `origin` as for
+/// [`Strand::call_from`](crate::local::strand::Strand::call_from), `stands_at`: where the call is in another process.
 ///
 /// # Errors
 /// Why it cannot be.
@@ -98,6 +98,7 @@ pub(in crate::api::actor) fn begin<M: ActorStream>(
         return Err(far::stays::<M::Actor>());
     }
     let hop = Hop::from(call).at(stands_at.as_ref());
+    let elsewhere = stands_at.map(|at| Elsewhere { id: None, at });
     let awaiting = awaited_by_call(&arguments);
     match &cell.0 {
         Kind::Away(handle) => {
@@ -114,10 +115,10 @@ pub(in crate::api::actor) fn begin<M: ActorStream>(
             };
             let task = if matches!(M::body(), MethodBody::SharedLater(_)) {
                 let job = Method::<_, _, true>::once(body);
-                strand.call_from(origin, stands_at, job, awaiting, call)
+                strand.call_from(origin, elsewhere, job, awaiting, call)
             } else {
                 let job = Method::<_, _, false>::once(body);
-                strand.call_from(origin, stands_at, job, awaiting, call)
+                strand.call_from(origin, elsewhere, job, awaiting, call)
             };
             Ok(ObjectStream::new(shared, task))
         }
@@ -128,7 +129,7 @@ pub(in crate::api::actor) fn begin<M: ActorStream>(
             let resolve = move |_| Ok(Ends::<M>::clone(&ends));
             let body = body::<M>(strand.is_concurrent());
             let job = HostedCall::once(resolve, body);
-            let task = strand.call_from(origin, stands_at, job, awaiting, call);
+            let task = strand.call_from(origin, elsewhere, job, awaiting, call);
             Ok(ObjectStream::new(shared, task))
         }
         Kind::Refused(error) => Err(error.clone()),
