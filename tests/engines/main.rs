@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 mod actor_streams;
 mod actors;
+mod children;
 mod handles;
 mod passed_on;
 mod queued;
@@ -76,6 +77,7 @@ const PIECES: &[Piece] = &[
     ("`placement`, `PlacementGroup`", tasks::placements),
     ("`context()`", tasks::contexts),
     ("`cancel` of what runs", tasks::cancels),
+    ("`cancel(..).children(false)`", children::spared),
     ("`cancel(..).force()`", tasks::kills),
     ("`f::map`", tasks::maps),
     ("events", tasks::events),
@@ -87,6 +89,7 @@ const PIECES: &[Piece] = &[
     ("actors: restarts, `checkpoint`, `max_task_retries`", actors::actor_restarts),
     ("actors: calls that wait when one before them crashes", queued::crashes),
     ("actors: calls that wait when the actor ends, or are cancelled", queued::ends),
+    ("actors: `cancel(..).children(false)`", children::spared_by_actors),
     (
         "actors: a call that waits for what comes of those before it",
         queued::waits_for_what_comes_of_another,

@@ -299,7 +299,7 @@ pub(crate) fn retry_delays(_: Engine) -> mobula::Result<()> {
 }
 
 #[remote]
-fn until_stopped() -> mobula::Result<u64> {
+pub(crate) fn until_stopped() -> mobula::Result<u64> {
     loop {
         mobula::check_cancelled()?;
         std::hint::spin_loop();
@@ -464,7 +464,7 @@ pub(crate) fn cancels(engine: Engine) -> mobula::Result<()> {
 }
 
 #[remote]
-fn never_listens() -> u64 {
+pub(crate) fn never_listens() -> u64 {
     loop {
         std::thread::park();
     }
@@ -485,7 +485,7 @@ pub(crate) fn kills(engine: Engine) -> mobula::Result<()> {
         let error = mobula::cancel(&Counter::remote(1).add(1)).force().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Engine);
     }
-    Ok(())
+    children::killed(engine)
 }
 
 pub(crate) fn maps(_: Engine) -> mobula::Result<()> {

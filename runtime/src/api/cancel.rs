@@ -44,8 +44,7 @@ pub struct Cancel<'a> {
 }
 
 impl Cancel<'_> {
-    /// Whether what the task has submitted is cancelled too, and what that has, and so on. Default: yes. On the engines
-    /// `ray` and `dask` it always is.
+    /// Whether what the task has submitted is cancelled too, and what that has, and so on. Default: yes.
     pub fn children(mut self, children: bool) -> Self {
         self.children = children;
         self
@@ -58,20 +57,21 @@ impl Cancel<'_> {
 
     /// Cancels at once, and where the task runs kills its process, so that it ends whether it listens or not.
     /// Its ref then fails with [`Cancelled`](crate::ErrorKind::Cancelled), whatever its `max_retries`. Tells
-    /// whether there was a process to kill; what has not begun never will, as with [`now`](Self::now). On `processes` tasks
-    /// that it has submitted are killed, too, unless [`children`](Self::children) are spared; calls of actors are only
-    /// asked to stop. On `ray` they go as Ray's own `cancel` has it.
+    /// whether there was a process to kill; what has not begun never will, as with [`now`](Self::now). Tasks that it has
+    /// submitted are killed, too, unless [`children`](Self::children) are spared, which on `ray` they cannot be: there they
+    /// end with the process that has submitted them. Calls of actors that it has made are asked to stop; on `ray` they go
+    /// on.
     ///
     /// # Errors
-    /// `Engine`, where tasks run in this process, and for calls of actors on the engine `ray`: it can only be cancelled
-    /// without `force`, and is not.
+    /// `Engine`, where tasks run in this process, on `dask` and `ipyparallel`, and on `ray` for calls of actors and with
+    /// `children(false)`: it can only be cancelled without `force`, and is not.
     pub fn force(mut self) -> Result<bool> {
         let Some(task) = self.task.take() else { return Ok(false) };
         let local = default::current();
         let mut killed = false;
         for task in task.producers().unwrap_or(std::slice::from_ref(task)) {
             // It says whether it can before anything is done.
-            local.can_kill(task)?;
+            local.can_kill(task, self.children)?;
             killed |= cancelling::force(task, self.children, &local);
         }
         Ok(killed)

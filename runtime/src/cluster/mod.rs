@@ -213,8 +213,8 @@ pub(crate) trait Host: Send + Sync {
     fn source(&self, cargo: &dyn Cargo, task: &Task) -> Result<Box<dyn Source + '_>>;
     /// Nobody waits for the call any more: it is to stop.
     fn give_up(&self, sent: u64);
-    /// Asks a call to stop that somebody waits for.
-    fn cancel(&self, _sent: u64) {}
+    /// Asks a call to stop that somebody waits for, and maybe what it has submitted.
+    fn cancel(&self, _sent: u64, _children: bool) {}
     /// Asks all calls to stop that were sent and have not begun.
     fn take_back(&self) {}
     /// Dropped from now on, the actor goes on without this program, if it is one of those that can.

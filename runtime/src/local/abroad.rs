@@ -41,6 +41,8 @@ pub(crate) trait Home: Send + Sync {
     fn look(&self, any: &AnyRef);
     /// Cancels a task that was submitted from here.
     fn cancel(&self, any: &AnyRef, children: bool, force: bool);
+    /// Whether it is known to be a call of an actor that others run.
+    fn is_of_actor(&self, any: &AnyRef) -> bool;
     /// The id of the task that this process runs, as its caller knows it.
     fn task_id(&self, task: &AnyRef) -> Option<Uuid>;
     /// The last ref of this process to the object of that id is gone.

@@ -299,6 +299,23 @@ impl<T, F: Future<Output = Result<T>>> Future for AsTask<F> {
     }
 }
 
+/// What somebody who passes it on was told of a task's being asked to stop, which may come again, for its children.
+#[derive(Default)]
+pub(crate) struct Stops(Option<bool>);
+
+impl Stops {
+    /// If there is news, whether the children of the task, which runs, are to stop, too.
+    pub(crate) fn news(&mut self, task: &Task) -> Option<bool> {
+        // SAFETY: the task runs.
+        let children = unsafe { task.running.cancels_children() };
+        // SAFETY: as above.
+        let stops = (children || unsafe { task.running.is_cancelled() }).then_some(children);
+        let is_news = stops > self.0;
+        self.0 = stops.max(self.0);
+        stops.filter(|_| is_news)
+    }
+}
+
 /// How a task at an await is woken when it, or the task that submitted it, is cancelled; or one that runs in
 /// another process.
 pub(crate) struct Wakes {

@@ -231,23 +231,36 @@ impl Local {
         self.outside.get().map(|outside| &**outside)
     }
 
+    /// Whether the process that runs the task may be killed, and those that run its `children` with it, or not.
+    ///
     /// # Errors
-    /// `Engine`, where tasks run in this process, which is not to be killed.
-    pub(crate) fn can_kill(&self, task: &AnyRef) -> Result<()> {
+    /// `Engine`, where it may not.
+    pub(crate) fn can_kill(&self, task: &AnyRef, children: bool) -> Result<()> {
         // Homes of actors are even, and what is made elsewhere has none.
-        let is_of_actor = task.home() != 0 && task.home().is_multiple_of(2);
-        if self.settings.engine == Engine::Ray && is_of_actor {
-            let message = "`force` kills the process that runs a task, and on the engine `ray` that of an actor is left \
-                           alone: cancel its call without `force`, or end the actor by `mobula::kill`";
-            return Err(Error::new(ErrorKind::Engine, message));
-        }
-        if !matches!(self.settings.engine, Engine::Processes | Engine::Ray) {
-            let message = "`force` kills the process that runs a task, and the engines `threads` and `inline` \
-                           run tasks in this one: use the engine `processes`, or let the task look at \
-                           `check_cancelled`";
-            return Err(Error::new(ErrorKind::Engine, message));
-        }
-        Ok(())
+        let is_of_actor = || {
+            let is_here = task.home() != 0 && task.home().is_multiple_of(2);
+            is_here || abroad::home().is_some_and(|home| home.is_of_actor(task))
+        };
+        let message = match self.settings.engine {
+            Engine::Ray if is_of_actor() => {
+                "`force` kills the process that runs a task, and on the engine `ray` that of an actor is left \
+                 alone: cancel its call without `force`, or end the actor by `mobula::kill`"
+            }
+            Engine::Ray if !children => {
+                "`force` with `children(false)` is more than the engine `ray` can do: what a task has submitted ends \
+                 with the process that runs the task, and `force` kills that; leave out `force`, or `children(false)`"
+            }
+            Engine::Ray | Engine::Processes => return Ok(()),
+            Engine::Threads | Engine::Inline => {
+                "`force` kills the process that runs a task, and the engines `threads` and `inline` \
+                 run tasks in this one: use the engine `processes`, or let the task look at `check_cancelled`"
+            }
+            Engine::Dask | Engine::Ipyparallel => {
+                "`force` kills the process that runs a task, and on the engines `dask` and `ipyparallel` that may run \
+                 others, too: leave out `force`, and let the task look at `check_cancelled`"
+            }
+        };
+        Err(Error::new(ErrorKind::Engine, message))
     }
 
     /// Runs `then` when the future is done.

@@ -31,7 +31,7 @@ use crate::error::{Error, ErrorKind, Failed, Result};
 use crate::local::actors::Living;
 use crate::local::counted::{self, Counted};
 use crate::local::current::Task;
-use crate::local::job::Wakes;
+use crate::local::job::{Stops, Wakes};
 use crate::local::life::{self, ActorEnd, Lost};
 use crate::local::runtimes::{self, Owner};
 use crate::local::{Local, current, pool, waiting};
@@ -236,12 +236,11 @@ impl ActorHost {
     /// The same as the task that this thread runs: the call is asked to stop when that is.
     fn wait_as(&self, task: &Task, ticket: Ticket) -> Result<Progress> {
         let mut wakes = Wakes::new(task.running);
-        let mut was_told = false;
+        let mut told = Stops::default();
         let news = self.wait(ticket, |waker| {
             wakes.renew(waker);
-            if wakes.is_to_stop() && !was_told {
-                was_told = true;
-                self.cancel(ticket);
+            if let Some(children) = told.news(task) {
+                self.cancel(ticket, children);
             }
         });
         drop(wakes);
@@ -348,22 +347,22 @@ impl Host for ActorHost {
 
     fn give_up(&self, sent: u64) {
         if let Some(unseen) = self.place.calls.give_up(sent) {
-            self.cancel(sent);
+            self.cancel(sent, true);
             if unseen > 0 {
                 self.more(sent);
             }
         }
     }
 
-    fn cancel(&self, sent: u64) {
-        self.client.take_back(self.place.id, &[self.place.id_of(sent)], true);
+    fn cancel(&self, sent: u64, children: bool) {
+        self.client.take_back(self.place.id, &[self.place.id_of(sent)], true, children);
     }
 
     fn take_back(&self) {
         // From the last on, so that none begins when one before it does not.
         let sent = self.place.calls.tickets().into_iter().rev();
         let sent: Vec<_> = sent.map(|sent| self.place.id_of(sent)).collect();
-        self.client.take_back(self.place.id, &sent, false);
+        self.client.take_back(self.place.id, &sent, false, false);
     }
 
     fn leave(&self) {
@@ -400,7 +399,7 @@ impl Source for PlaceSource<'_> {
 
     fn stop(&mut self, task: &Task) {
         if !self.ended {
-            self.host.cancel(self.ticket);
+            self.host.cancel(self.ticket, true);
         }
         while !self.ended {
             // What it ends with nobody wants to know.

@@ -69,6 +69,8 @@ struct Import {
     lent: Unread,
     /// How often that call may be tried.
     tries_max: u32,
+    /// It is one of an actor, which the driver has.
+    of_actor: bool,
 }
 
 #[derive(Default)]
@@ -353,7 +355,7 @@ impl Client {
         let children = std::mem::take(&mut state.children);
         drop(state);
         for id in children {
-            self.send(&("cancel", message::id(id), false));
+            self.send(&("cancel", message::id(id), false, true));
         }
     }
 
@@ -377,9 +379,9 @@ impl Client {
         }
     }
 
-    /// Such a call is to stop.
-    pub(super) fn cancel_upcall(&self, id: Uuid) {
-        self.upcalls.cancel(id);
+    /// Such a call is to stop, and maybe its children.
+    pub(super) fn cancel_upcall(&self, id: Uuid, children: bool) {
+        self.upcalls.cancel(id, children);
     }
 
     /// Tells what came of it: the value, and the refs in it.
@@ -567,7 +569,7 @@ impl Client {
         }
         drop(state);
         if stops {
-            self.send(&("cancel", message::id(id), false));
+            self.send(&("cancel", message::id(id), false, true));
         }
         self.sweep();
         // If the other side ended in between, nobody would tell.
@@ -577,10 +579,11 @@ impl Client {
         Ok(())
     }
 
-    /// Asks calls of an actor to stop, wherever they are: those that have not begun, and if `begun` those that have.
-    pub(super) fn take_back(&self, place: Uuid, calls: &[Uuid], begun: bool) {
+    /// Asks calls of an actor to stop, wherever they are: those that have not begun, and if `begun` those that have, and
+    /// maybe the `children` of those.
+    pub(super) fn take_back(&self, place: Uuid, calls: &[Uuid], begun: bool, children: bool) {
         let calls: Vec<_> = calls.iter().copied().map(message::id).collect();
-        self.send(&("take_back", message::id(place), calls, begun));
+        self.send(&("take_back", message::id(place), calls, begun, children));
     }
 }
 

@@ -75,8 +75,8 @@ struct Now {
     /// If the call that runs gives a stream: whether another item is wanted, or none any more.
     wants_item: bool,
     stops: bool,
-    /// Calls that have come and not begun, each with whether it was asked to stop.
-    queued: HashMap<Uuid, bool>,
+    /// Calls that have come and not begun, each with whether it was asked to stop, and then whether with its children.
+    queued: HashMap<Uuid, Option<bool>>,
 }
 
 /// A call that is under way beside others.
@@ -103,18 +103,20 @@ impl Hosted {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks a call to stop, and what it has submitted. One that has ended is left alone.
-    fn cancel(&self, id: &Uuid) {
+    /// Asks a call to stop, and maybe what it has submitted. One that has ended is left alone.
+    fn cancel(&self, id: &Uuid, children: bool) {
         // The host of a task hears no answers but those of the calls that it runs, in their order.
         if self.running.restarts().is_some() && self.take_back(id) {
             return;
         }
         let mut now = self.now();
         if let Some(stops) = now.queued.get_mut(id) {
-            *stops = true;
+            *stops = (*stops).max(Some(children));
         } else if let Some((_, ticket)) = now.call.filter(|(running, _)| running == id) {
             // Under the lock, so that no other call has begun whose children would be hit.
-            self.cancel_children();
+            if children {
+                self.cancel_children();
+            }
             now.stops = true;
             drop(now);
             self.running.cancel(ticket);
@@ -358,13 +360,13 @@ fn hear(
         match message {
             Incoming::Run(run) => {
                 let unread = hosted.client.deliver(run.carries.clone());
-                hosted.now().queued.insert(run.id, false);
+                hosted.now().queued.insert(run.id, None);
                 // Only the end of the process ends the thread that takes them.
                 let _ = calls.send((run, unread));
             }
             Incoming::Done(news) => hosted.client.told(news),
             Incoming::Fetched(news) => hosted.client.told(vec![news]),
-            Incoming::Cancel(id) => hosted.cancel(&id),
+            Incoming::Cancel(id, children) => hosted.cancel(&id, children),
             Incoming::TakeBack(id) => {
                 hosted.take_back(&id);
             }
@@ -418,17 +420,20 @@ fn run_all(
 fn begin(hosted: &Hosted, id: Uuid) -> Option<(Ticket, bool)> {
     let (ticket, stops) = {
         let mut now = hosted.now();
-        now.stops = now.queued.remove(&id)?;
+        let stops = now.queued.remove(&id)?;
+        now.stops = stops.is_some();
         now.last_ticket += 1;
         hosted.running.begin(now.last_ticket);
         (now.call, now.known_as) = (Some((id, now.last_ticket)), id);
-        (now.last_ticket, now.stops)
+        (now.last_ticket, stops)
     };
-    if stops {
-        hosted.cancel_children();
+    if let Some(children) = stops {
+        if children {
+            hosted.cancel_children();
+        }
         hosted.running.cancel(ticket);
     }
-    Some((ticket, stops))
+    Some((ticket, stops.is_some()))
 }
 
 /// Why a call does not begin that was asked to stop.

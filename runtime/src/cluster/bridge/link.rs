@@ -77,13 +77,13 @@ mod tests {
     #[test]
     fn messages_come_whole_and_in_order_and_a_cut_one_is_an_error() {
         let mut bytes = news();
-        bytes.extend(framed(&message::encode(&("cancel", message::id(Uuid::from_u128(9))))));
+        bytes.extend(framed(&message::encode(&("cancel", message::id(Uuid::from_u128(9)), false))));
         let mut reader = Reader::new(&bytes[..], None);
         let outcome = Told::Value(Value::Own(b"value".to_vec()));
         let id = Uuid::from_u128(7);
         let told = Incoming::Done(vec![News { id, carries: vec![id], outcome }]);
         assert_eq!(reader.next().unwrap(), Some(told));
-        assert_eq!(reader.next().unwrap(), Some(Incoming::Cancel(Uuid::from_u128(9))));
+        assert_eq!(reader.next().unwrap(), Some(Incoming::Cancel(Uuid::from_u128(9), false)));
         assert_eq!(reader.next().unwrap(), None);
         for length in 1..news().len() {
             let error = Reader::new(&bytes[..length], None).next().unwrap_err();

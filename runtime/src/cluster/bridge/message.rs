@@ -231,7 +231,8 @@ pub(super) enum Incoming {
     Run(Run),
     /// A call of an actor of ours, or a wish that concerns one, from whoever goes by this id on the cluster.
     Upcall(Uuid, Run),
-    Cancel(Uuid),
+    /// That call is to stop, and maybe what it has submitted.
+    Cancel(Uuid, bool),
     /// That call is to stop if it has not begun.
     TakeBack(Uuid),
     /// An item of a stream.
@@ -424,8 +425,8 @@ impl Incoming {
                 Self::Upcall(uuid(caller), run)
             }
             "cancel" => {
-                let (_, id): (&str, _) = read(bytes)?;
-                Self::Cancel(uuid(id))
+                let (_, id, children): (&str, _, _) = read(bytes)?;
+                Self::Cancel(uuid(id), children)
             }
             "take_back" => {
                 let (_, id): (&str, _) = read(bytes)?;

@@ -137,7 +137,7 @@ fn read(mut reader: Reader<impl std::io::Read>, client: &'static Client) -> Resu
             Incoming::Lost(actor, text) => client.lost(actor, &text),
             Incoming::Back(actor, count) => client.is_back(actor, count),
             Incoming::Upcall(caller, run) => client.upcall(caller, run),
-            Incoming::Cancel(id) => client.cancel_upcall(id),
+            Incoming::Cancel(id, children) => client.cancel_upcall(id, children),
             _ => return Err(message::garbled("it came at the wrong time")),
         }
     }

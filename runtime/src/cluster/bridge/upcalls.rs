@@ -37,7 +37,8 @@ type Upcall = (Run, Unread);
 struct State {
     /// The calls that have come and were not made, by their callers. Each caller that is in it has a thread.
     lines: HashMap<Uuid, VecDeque<Upcall>>,
-    cancelled: VecDeque<Uuid>,
+    /// Each with whether its children are to stop, too.
+    cancelled: VecDeque<(Uuid, bool)>,
 }
 
 impl Upcalls {
@@ -86,11 +87,11 @@ impl Upcalls {
             Err(error) => return tell(client, id, Err(error)),
         };
         let mut state = self.lock();
-        let place = state.cancelled.iter().position(|cancelled| *cancelled == id);
-        let was_cancelled = place.is_some_and(|place| state.cancelled.remove(place).is_some());
+        let place = state.cancelled.iter().position(|(cancelled, _)| *cancelled == id);
+        let cancelled = place.and_then(|place| state.cancelled.remove(place));
         drop(state);
-        if was_cancelled {
-            cancel(&called);
+        if let Some((_, children)) = cancelled {
+            cancel(&called, children);
         }
         local.spawn_on_tokio(async move {
             let called = Completion::of(called).await;
@@ -98,25 +99,25 @@ impl Upcalls {
         });
     }
 
-    /// Asks a call to stop that somebody on the cluster has made; it may not have been made here.
-    pub(super) fn cancel(&self, id: Uuid) {
+    /// Asks a call to stop that somebody on the cluster has made, and maybe its children; it may not have been made here.
+    pub(super) fn cancel(&self, id: Uuid, children: bool) {
         let mut state = self.lock();
         let Some(call) = ids::find(id) else {
-            state.cancelled.push_back(id);
+            state.cancelled.push_back((id, children));
             if state.cancelled.len() > CANCELLED_MAX {
                 state.cancelled.pop_front();
             }
             return;
         };
         drop(state);
-        cancel(&call);
+        cancel(&call, children);
     }
 }
 
 /// Who waits for the next item of a stream waits for what produces it.
-fn cancel(call: &AnyRef) {
+fn cancel(call: &AnyRef, children: bool) {
     for task in call.producers().unwrap_or(slice::from_ref(call)) {
-        cancelling::cancel(task, false);
+        cancelling::cancel(task, children);
     }
 }
 

@@ -218,9 +218,9 @@ class Bridge:
             # As for what is cancelled.
             print(f"mobula: an actor was not given up on the cluster: {error}", file=sys.stderr)
 
-    def on_take_back(self, id, calls, begun):
+    def on_take_back(self, id, calls, begun, children):
         try:
-            self.engine.take_back(id, calls, begun)
+            self.engine.take_back(id, calls, begun, children)
         except Exception as error:
             # As for what is cancelled.
             print(f"mobula: calls were not taken back: {error}", file=sys.stderr)
@@ -272,14 +272,14 @@ class Bridge:
             else:
                 self.engine.watch(held.handle, lambda result, id=id: self.completed(id, result))
 
-    def on_cancel(self, id, force):
+    def on_cancel(self, id, force, children):
         self._needed_now([id])
         held = self.objects.get(id)
         try:
             if held is not None and held.sent is not None:
-                held.sent.cancel(id, force)
+                held.sent.cancel(id, force, children)
             elif held is not None:
-                self.engine.cancel(held.handle[0], [id], force)
+                self.engine.cancel(held.handle[0], [id], force, [] if children else [id])
         except Exception as error:
             # It was a wish; the task tells how it ends.
             print(f"mobula: a task was not cancelled: {error}", file=sys.stderr)
@@ -364,8 +364,8 @@ class Bridge:
             self.adopt(carried, handle)
         self._say("upcall", [caller, id, call, values, [*carries, *lent]])
 
-    def cancel_upcall(self, id):
-        self._say("cancel", [id])
+    def cancel_upcall(self, id, children):
+        self._say("cancel", [id, children])
 
     def fetched(self, id, result):
         self._say("fetched", self._adopted(id, result))

@@ -207,10 +207,14 @@ class Dask:
     def watch(self, handle, then):
         handle[0].add_done_callback(lambda future: then(self._state(future)))
 
-    def cancel(self, future, ids, force):
+    def cancel(self, future, ids, force, spared):
         """Asks the children that run it to stop, and cancels what has not begun."""
-        self.client.run(_cancel, ids, wait=False)
+        self.client.run(_cancel, ids, spared, wait=False)
         self.client.cancel([future], force=force)
+
+    def spared(self):
+        # Dask interrupts nothing.
+        return []
 
     def block(self, handles, any, seconds):
         """Gives the worker's thread to other tasks."""
@@ -260,9 +264,9 @@ def run(job, header, *flat):
     return list(results) if large else tuple(results)
 
 
-async def _cancel(ids):
+async def _cancel(ids, spared):
     """In a worker's event loop, which a child that does not read must not hold up."""
-    await asyncio.to_thread(host.cancel, ids)
+    await asyncio.to_thread(host.cancel, ids, spared)
 
 
 def _missing():

@@ -228,8 +228,8 @@ class Ipyparallel:
     def watch(self, handle, then):
         handle.when_full(lambda result: then(_news(result)))
 
-    def cancel(self, result, ids, force):
-        # What was not sent is cancelled when its turn comes.
+    def cancel(self, result, ids, force, spared):
+        # What was not sent is cancelled when its turn comes. There are no children: tasks submit nothing here.
         if result is not None:
             self.wishes.put((self._cancel, result))
 
@@ -318,6 +318,10 @@ class Alone:
 
     def failure(self, error):
         return outcome.cannot(*error.args)
+
+    def spared(self):
+        # What interrupts an engine ends it.
+        return []
 
     def block(self, handles, any, seconds):
         return True

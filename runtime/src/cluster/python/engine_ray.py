@@ -42,8 +42,7 @@ from ray.util.scheduling_strategies import (  # noqa: E402
     PlacementGroupSchedulingStrategy,
 )
 
-from . import ray_upcalls  # noqa: E402
-from .ray_cancelling import Cancelling  # noqa: E402
+from . import ray_cancelling, ray_upcalls  # noqa: E402
 from .ray_lending import Lending  # noqa: E402
 from .ray_refs import Failure, failed, first_lines, when_there  # noqa: E402
 from .ray_stream import Reading, Stream  # noqa: E402
@@ -152,7 +151,7 @@ class Ray:
         self.functions = {}
         # By the ids of the program's actors.
         self.actors = {}
-        self.cancelling = Cancelling()
+        self.cancelling = ray_cancelling.Cancelling()
         self.losing = Losing(_is_gone)
         self.lending = Lending()
         self.actor_class = None
@@ -396,10 +395,13 @@ class Ray:
             ray.cancel(hosted.end)
             hosted.actor.leaves.remote(hosted.caller)
 
-    def take_back(self, id, calls, begun):
+    def take_back(self, id, calls, begun, children):
         hosted = self.actors.get(id)
         if hosted is not None:
-            (hosted.actor.cancel if begun else hosted.actor.take_back).remote(calls)
+            if begun:
+                hosted.actor.cancel.remote(calls, children)
+            else:
+                hosted.actor.take_back.remote(calls)
 
     def _look_for(self, detached, sent):
         """Sees whether the actor of that name lives, and gives the handle of what is there if it does."""
@@ -488,9 +490,9 @@ class Ray:
         else:
             when_there(meta, lambda value: then(self.failure(value) if failed(value) else outcome.unpacked(value)[index]))
 
-    def cancel(self, task, ids, force):
+    def cancel(self, task, ids, force, spared):
         if isinstance(task, ray.actor.ActorHandle):
-            task.cancel.remote(ids)
+            task.cancel.remote(ids, spared)
             return
         if isinstance(task, Reading):
             task.read_on()
@@ -498,7 +500,11 @@ class Ray:
         if force:
             ray.cancel(task, force=True)
         else:
-            self.cancelling.add(task)
+            self.cancelling.add(task, spared)
+
+    def spared(self):
+        """Of the calls that run on this thread and are to stop, those whose children are to go on."""
+        return ray_cancelling.spared()
 
     def block(self, handles, any, seconds):
         """Ray gives the CPU of a worker that waits in its calls to others."""

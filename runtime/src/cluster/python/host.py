@@ -37,7 +37,7 @@ _lock = threading.Lock()
 # The calls that run here, by the ids of their results, for engines that cancel by id.
 _running = {}
 # Calls that were cancelled and do not run here: one of them may be on its way here, where the engine says who is
-# cancelled by another way than it sends calls. An ordered set.
+# cancelled by another way than it sends calls. In order, each with whether its children are to stop, too.
 _cancelled = collections.OrderedDict()
 
 
@@ -151,19 +151,20 @@ def _on_children(job, calls, content, bridge, interrupts):
     return outcomes
 
 
-def cancel(ids):
-    """Asks calls to stop that run in this process, or will."""
+def cancel(ids, spared):
+    """Asks calls to stop that run in this process, or will; `spared`: those of them whose children are to go on."""
+    wishes = [(bytes(id), id not in spared) for id in ids]
     with _lock:
-        children = [(id, _running.get(id)) for id in map(bytes, ids)]
-        for id, child in children:
+        running = [(*wish, _running.get(wish[0])) for wish in wishes]
+        for id, children, child in running:
             if child is None:
-                _cancelled[id] = None
+                _cancelled[id] = children
         while len(_cancelled) > CANCELLED_MAX:
             _cancelled.popitem(last=False)
-    for id, child in children:
+    for id, children, child in running:
         if child is not None:
             with contextlib.suppress(Died):
-                child.send(["cancel", id])
+                child.send(["cancel", id, children])
 
 
 class Interrupts:
@@ -175,7 +176,8 @@ class Interrupts:
     otherwise = signal.default_int_handler
 
     def __init__(self):
-        self.came = False
+        # How many have come.
+        self.came = 0
 
     def __enter__(self):
         if threading.get_ident() == threading.main_thread().ident:
@@ -193,7 +195,7 @@ class Interrupts:
 
 def _interrupted(*signal_and_frame):
     if Interrupts.now is not None:
-        Interrupts.now.came = True
+        Interrupts.now.came += 1
     else:
         Interrupts.otherwise(*signal_and_frame)
 
@@ -207,8 +209,10 @@ class Run:
         self.calls = calls
         self.outcomes = outcomes
         self.interrupts = interrupts
-        # Those that were, before they came here.
+        # Those that were, before they came here, each with whether its children were, too.
         self.cancelled = []
+        # How many interrupts it has heard.
+        self.heard = 0
         self.done = 0
         # How long the call has waited for others that runs.
         self.waited = 0.0
@@ -218,8 +222,8 @@ class Run:
         with _lock:
             for id, *_ in self.calls:
                 _running[id] = self.child
-                if _cancelled and _cancelled.pop(id, self) is None:
-                    self.cancelled.append(id)
+                if _cancelled and (children := _cancelled.pop(id, None)) is not None:
+                    self.cancelled.append((id, children))
         return self
 
     def __exit__(self, *_):
@@ -232,8 +236,8 @@ class Run:
             for carried, handle in carries.items():
                 self.bridge.adopt(carried, handle)
             self.child.send(["run", id, attempt, call, values, list(carries)])
-        for id in self.cancelled:
-            self.child.send(["cancel", id])
+        for wish in self.cancelled:
+            self.child.send(["cancel", *wish])
 
     def go(self):
         self._send()
@@ -288,13 +292,20 @@ class Run:
                 self.waited += time.monotonic() - began
         except KeyboardInterrupt:
             # What waits for the cluster may hear of it by itself.
-            self.interrupts.came = True
+            self.interrupts.came += 1
         message = self.child.receive()
-        if self.interrupts.came and self.deadline is None:
-            self.deadline = time.monotonic() + GRACE_SECONDS
-            for id, *_ in self.calls[self.done :]:
-                self.child.send(["cancel", id])
+        if self.interrupts.came > self.heard:
+            self._stop()
         # What the child has said is read first: it may have told its own calls to stop.
         if message is None and self.deadline is not None and time.monotonic() > self.deadline:
             raise Interrupted
         return message
+
+    def _stop(self):
+        """The engine asks the calls to stop; if it does so again, maybe with their children."""
+        self.heard = self.interrupts.came
+        if self.deadline is None:
+            self.deadline = time.monotonic() + GRACE_SECONDS
+        spared = self.bridge.engine.spared()
+        for id, *_ in self.calls[self.done :]:
+            self.child.send(["cancel", id, id not in spared])

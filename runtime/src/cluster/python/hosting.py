@@ -87,7 +87,15 @@ class Hosting:
                         self.calls[id].may_have_begun = len(runs) > 1
         return answers
 
-    def cancel(self, ids, message):
+    def cancel(self, ids, children):
+        """Asks calls to stop; `children`: and what they have submitted."""
+        self._stop(ids, "cancel", children)
+
+    def take_back(self, ids):
+        """Asks calls to stop that have not begun."""
+        self._stop(ids, "take_back")
+
+    def _stop(self, ids, message, *rest):
         """Asks calls to stop, by this message, in this order; they may be on their way here."""
         with self.lock:
             here = [id for id in ids if id in self.calls]
@@ -95,7 +103,7 @@ class Hosting:
             while len(self.cancelled) > host.CANCELLED_MAX:
                 self.cancelled.popitem(last=False)
         with contextlib.suppress(Died):
-            self.child.send(*([message, id] for id in here))
+            self.child.send(*([message, id, *rest] for id in here))
 
     def give_up(self, ids):
         """Whoever has made these calls has heard how they failed, and asks no more: they are to stop."""
@@ -103,7 +111,7 @@ class Hosting:
             for id in ids:
                 self.ends.pop(id, None)
             self.given_up.update(id for id in ids if id in self.calls)
-        self.cancel(ids, "cancel")
+        self.cancel(ids, True)
 
     def next(self, id):
         """Lets a call go on that gives a stream, whose item was taken, and gives the future of what comes of it next."""

@@ -40,7 +40,7 @@ class Reading:
 
     def close(self):
         if self.end is None:
-            self.engine.cancel(self, [self.id], False)
+            self.engine.cancel(self, [self.id], False, [])
 
     def _read(self):
         while self.end is None:

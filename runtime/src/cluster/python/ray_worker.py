@@ -156,11 +156,11 @@ class Host:
         """Who calls so calls no more."""
         self.orders.pop(caller, None)
 
-    def cancel(self, ids):
-        self.hosting.cancel(ids, "cancel")
+    def cancel(self, ids, children):
+        self.hosting.cancel(ids, children)
 
     def take_back(self, ids):
-        self.hosting.cancel(ids, "take_back")
+        self.hosting.take_back(ids)
 
     def give_up(self, ids):
         self.hosting.give_up(ids)

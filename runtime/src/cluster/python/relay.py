@@ -21,7 +21,7 @@ class Relay:
         self.waiting = asyncio.Queue()
         # The futures of the outcomes, by the ids of the calls.
         self.outcomes = {}
-        # Calls that are to stop, and have not come or are done. An ordered set.
+        # Calls that are to stop, and have not come or are done, in order: each with whether its children are to.
         self.cancelled = collections.OrderedDict()
 
     async def call(self, caller, number, id, call, *inside):
@@ -30,8 +30,9 @@ class Relay:
         try:
             self.outcomes[id] = asyncio.get_running_loop().create_future()
             self.waiting.put_nowait(("call", caller, id, bytes(call), *inside))
-            if self.cancelled.pop(id, self) is None:
-                self.cancel([id])
+            children = self.cancelled.pop(id, None)
+            if children is not None:
+                self.waiting.put_nowait(("cancel", id, children))
         finally:
             self.passes(caller, number)
         return await self.outcomes[id]
@@ -48,12 +49,13 @@ class Relay:
             del self.orders[caller]
             self.next[caller] = order.next
 
-    def cancel(self, ids):
+    def cancel(self, ids, spared):
         for id in ids:
+            children = id not in spared
             if id in self.outcomes:
-                self.waiting.put_nowait(("cancel", id))
+                self.waiting.put_nowait(("cancel", id, children))
                 continue
-            self.cancelled[id] = None
+            self.cancelled[id] = children
             if len(self.cancelled) > host.CANCELLED_MAX:
                 self.cancelled.popitem(last=False)
 

@@ -18,6 +18,8 @@ class Sent:
         # What the engine cancels by; the engine's to set.
         self.task = None
         self.cancelled = set()
+        # Those that take along what they have submitted.
+        self.with_children = set()
         self.has_ended = False
         self.ended_calls = 0
         self.wanted = True
@@ -50,12 +52,16 @@ class Sent:
         self.bridge.completed_all((task.id, result) for task, result in ended if task.id not in self.cancelled)
         self.bridge.went_on(line)
 
-    def cancel(self, id, force):
+    def cancel(self, id, force, children):
         """Cancels a call. The task goes on while other calls in it are wanted; then the result is for nobody."""
         with self.lock:
             if self.has_ended or id in self.cancelled:
                 return
             self.cancelled.add(id)
+            if children:
+                self.with_children.add(id)
+            ids = [task.id for task in self.group]
+            spared = [id for id in ids if id not in self.with_children]
             self.is_forced |= force
             self.wanted = len(self.cancelled) < len(self.group)
             task = self.task
@@ -63,6 +69,6 @@ class Sent:
                 # How it ended tells the engine: it may be done before it is asked.
                 self.cancelled.clear()
         if not self.wanted:
-            self.bridge.engine.cancel(task, [task.id for task in self.group], force)
+            self.bridge.engine.cancel(task, ids, force, spared)
         if len(self.group) > 1:
             self.bridge.completed(id, CANCELLED)

@@ -476,6 +476,11 @@ impl abroad::Home for Home {
         }
     }
 
+    fn is_of_actor(&self, _: &AnyRef) -> bool {
+        // The driver knows, and may kill those, too.
+        false
+    }
+
     fn task_id(&self, task: &AnyRef) -> Option<Uuid> {
         if let Some(Among { ticket, .. }) = among::here() {
             if !self.0.running.is_among(ticket, task) {

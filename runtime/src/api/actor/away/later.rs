@@ -32,7 +32,7 @@ use crate::cluster::{self, Host, Progress, Reply, error_of};
 use crate::error::Result;
 use crate::local::completion::Completion;
 use crate::local::current::{self, Own, Task};
-use crate::local::job::AsTask;
+use crate::local::job::{AsTask, Stops};
 use crate::local::life::Life;
 use crate::local::strand::{Body, Borrowing};
 use crate::local::stream::Outlet;
@@ -150,8 +150,8 @@ pub(super) struct UnderWay<'a> {
     /// Whether it goes on to its own end when it is cancelled.
     lasts: bool,
     ended: bool,
-    /// It was asked to stop.
-    told: bool,
+    /// What it was told of being asked to stop.
+    told: Stops,
     /// It gives a stream, and waits for word that its last item was taken.
     owes: bool,
 }
@@ -164,7 +164,14 @@ fn is_cancelled(task: &Task) -> bool {
 impl<'a> UnderWay<'a> {
     pub(super) fn new<A: Actor>(actor: &'a Away<A>, sent: u64) -> Self {
         let lasts = <Away<A> as Life>::LASTS;
-        UnderWay { host: &*actor.host, sent, lasts, ended: false, told: false, owes: false }
+        UnderWay {
+            host: &*actor.host,
+            sent,
+            lasts,
+            ended: false,
+            told: Stops::default(),
+            owes: false,
+        }
     }
 
     /// Of a call that gives a stream: the next item, and then its end.
@@ -200,9 +207,10 @@ impl<'a> UnderWay<'a> {
 
     /// Asks it to stop if the task was that it is, which this thread polls; one that does not last is dropped.
     fn pass_cancel_on(&mut self, task: &Task) {
-        if self.lasts && !self.told && is_cancelled(task) {
-            self.told = true;
-            self.host.cancel(self.sent);
+        if self.lasts
+            && let Some(children) = self.told.news(task)
+        {
+            self.host.cancel(self.sent, children);
         }
     }
 }

@@ -33,7 +33,8 @@ impl Upstream for Client {
             self.lock().streams.insert(id, items);
         }
         let tries_max = 1 + asks.max_retries.unwrap_or(0);
-        let import = Import { tries_max, ..Import::new(Wait::Cell(pending)) };
+        let of_actor = asks.of_actors.is_some();
+        let import = Import { tries_max, of_actor, ..Import::new(Wait::Cell(pending)) };
         let name = registered.name().to_owned();
         let head = Head { name, options, stands_at, place, of_actor: None };
         let sent = self.send_call(id, head, pack, asks, import);
@@ -102,12 +103,17 @@ impl abroad::Home for Client {
         self.subscribe(any);
     }
 
-    fn cancel(&self, any: &AnyRef, _: bool, force: bool) {
+    fn cancel(&self, any: &AnyRef, children: bool, force: bool) {
         let mut ids = Vec::new();
         self.imports_of(&[any], &mut ids);
         for id in ids {
-            self.send(&("cancel", message::id(id), force));
+            self.send(&("cancel", message::id(id), force, children));
         }
+    }
+
+    fn is_of_actor(&self, any: &AnyRef) -> bool {
+        let state = self.lock();
+        any.known_id().and_then(|id| state.imports.get(&id)).is_some_and(|import| import.of_actor)
     }
 
     fn task_id(&self, task: &AnyRef) -> Option<Uuid> {

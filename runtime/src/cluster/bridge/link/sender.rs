@@ -462,8 +462,8 @@ mod tests {
         (from, Sender::start(to, None).unwrap())
     }
 
-    fn cancel(number: usize) -> (&'static str, Id) {
-        ("cancel", message::id(Uuid::from_u128(number as u128)))
+    fn cancel(number: usize) -> (&'static str, Id, bool) {
+        ("cancel", message::id(Uuid::from_u128(number as u128)), true)
     }
 
     fn call(number: usize) -> Call {
@@ -500,7 +500,7 @@ mod tests {
         let room = rustix::io::ioctl_fionread(&from).unwrap();
         let mut bytes = vec![0; room as usize];
         from.read_exact(&mut bytes).unwrap();
-        assert_eq!(Reader::new(&bytes[..], None).next().unwrap(), Some(Incoming::Cancel(ID)));
+        assert_eq!(Reader::new(&bytes[..], None).next().unwrap(), Some(Incoming::Cancel(ID, true)));
     }
 
     /// Many more than a pipe takes, some of them long, from several threads: each thread's come whole and in its order.
@@ -516,7 +516,7 @@ mod tests {
                         let number = 2 * number + thread;
                         if number % 100 < 2 {
                             let long = Parcel::from(vec![1; 20_000]);
-                            let (_, id) = cancel(number);
+                            let (_, id, _) = cancel(number);
                             sender.send_with(5, &("fetched", id, 0, [id]), long);
                         } else {
                             sender.send(&cancel(number));
@@ -530,7 +530,7 @@ mod tests {
         let mut next = [0, 1];
         while let Some(message) = reader.next().unwrap() {
             let number = match message {
-                Incoming::Cancel(id) => id.as_u128() as usize,
+                Incoming::Cancel(id, _) => id.as_u128() as usize,
                 Incoming::Fetched(news) => news.id.as_u128() as usize,
                 other => panic!("{other:?}"),
             };

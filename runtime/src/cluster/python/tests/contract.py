@@ -77,7 +77,7 @@ class Tasks:
     def test_cancel_queued(self):
         busy = [self.submit("sleep", 1) for _ in range(2)]
         a = self.submit("sleep", 1000)
-        self.send(["cancel", a, False])
+        self.send(["cancel", a, False, True])
         self.fails(a, "Cancelled")
         for b in busy:
             self.assertEqual(self.get(b), (0, None))
@@ -117,11 +117,13 @@ class Running:
     """Calls that run are cancelled."""
 
     def test_cancel_running(self):
-        a = self.submit("wait_for_cancel")
-        time.sleep(1)
-        self.send(["cancel", a, False])
-        status, payload = self.get(a)
-        self.assertIn((status, payload[0]), [(1, b"c"[0]), (3, "Cancelled")])
+        for children in (True, False):
+            a = self.submit("wait_for_cancel")
+            time.sleep(1)
+            self.send(["cancel", a, False, children])
+            status, payload = self.get(a)
+            text = f"cancelled, children: {children}".encode()
+            self.assertIn((status, payload), [(1, text), (3, ["Cancelled", payload[1]])])
         # The CPU is free again.
         self.assertEqual([self.get(self.submit("add", i, 1)) for i in range(2)], [(0, 1), (0, 2)])
 
@@ -177,7 +179,7 @@ class Streams:
             self.driver.items(a, wanted)
             # By now it waits, or has not begun.
             time.sleep(1)
-            self.send(["cancel", a, False])
+            self.send(["cancel", a, False, True])
             status, payload = self.get(a)
             self.assertIn((status, payload), [(1, b"stopped"), (3, ["Cancelled", payload[1]])])
             self.assertLess(len(self.driver.items(a, 0)), 100)

@@ -81,7 +81,7 @@ def wait_for_cancel():
     while True:
         message = read()
         if message[0] == "cancel":
-            raise Failed("cancelled")
+            raise Failed(f"cancelled, children: {message[2]}")
 
 
 def put_and_return():

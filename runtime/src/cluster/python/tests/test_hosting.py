@@ -25,7 +25,7 @@ class Child:
 
     def send(self, *messages):
         for message in messages:
-            self.told.put(message[:2])
+            self.told.put(message[:2] if message[0] == "run" else message)
 
     def wait_for(self, seconds):
         assert seconds == 0
@@ -72,9 +72,17 @@ class Streams(unittest.TestCase):
     def test_a_call_that_was_given_up_is_asked_to_stop_and_leaves_nothing(self):
         self.begin()
         self.hosting.give_up([b"id"])
-        self.assertEqual(self.told(), ["cancel", b"id"])
+        self.assertEqual(self.told(), ["cancel", b"id", True])
         self.end()
         self.assertEqual((self.hosting.ends, self.hosting.given_up, self.hosting.calls), ({}, set(), {}))
+
+    def test_a_call_is_told_whether_its_children_are_to_stop_with_it(self):
+        self.begin()
+        for children in (False, True):
+            self.hosting.cancel([b"id"], children)
+            self.assertEqual(self.told(), ["cancel", b"id", children])
+        self.hosting.take_back([b"id"])
+        self.assertEqual(self.told(), ["take_back", b"id"])
 
     def test_a_call_that_was_given_up_when_it_had_ended_leaves_nothing(self):
         self.begin()

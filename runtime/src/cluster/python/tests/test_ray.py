@@ -16,7 +16,7 @@ class OnRay(Tasks, Running, Nested, Carried, Streams, unittest.TestCase):
         """A call that does not listen is killed."""
         a = self.submit("sleep", 1000)
         time.sleep(1)
-        self.send(["cancel", a, False])
+        self.send(["cancel", a, False, True])
         self.fails(a, "Cancelled")
 
     def test_num_cpus(self):
@@ -63,7 +63,7 @@ class OnRay(Tasks, Running, Nested, Carried, Streams, unittest.TestCase):
         for seconds in (0, 0.5):
             a = self.submit("count", 10**9, 1, options=options)
             one_of(a)
-            self.send(["take_back", actor, [a], True])
+            self.send(["take_back", actor, [a], True, True])
             time.sleep(seconds)
             self.send(["more", a, 1])
             self.assertEqual(self.get(a), (1, b"stopped"))
