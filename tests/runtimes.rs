@@ -1,5 +1,6 @@
 //! Runtimes: started, entered, side by side, shut down; what tasks know of themselves.
 
+use std::cell::RefCell;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 
@@ -48,6 +49,47 @@ fn runtimes_live_side_by_side() {
         a + b
     }
     assert_eq!(get(add::remote(theirs, children::remote())).unwrap(), 20);
+}
+
+/// How many CPUs the runtime has that calls of this thread go to, up to three.
+fn cpus() -> Option<usize> {
+    (1..=3).rev().find(|cpus| get(one::options().num_cpus(*cpus as f64).remote()).is_ok())
+}
+
+#[test]
+fn guards_drop_in_any_order() {
+    let runtimes = [1, 2, 3].map(|cpus| Runtime::new(Config::new().num_cpus(cpus)).unwrap());
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let _last_of_all = runtimes[1].enter();
+        let mut guards = runtimes.each_ref().map(|runtime| Some(runtime.enter()));
+        for dropped in order {
+            guards[dropped] = None;
+            let left = guards.iter().rposition(Option::is_some).map_or(2, |last| last + 1);
+            assert_eq!(cpus(), Some(left), "{order:?}, {dropped}");
+        }
+        // What is entered now is no concern of those that are gone.
+        let _entered = runtimes[2].enter();
+        assert_eq!(cpus(), Some(3));
+    }
+}
+
+#[test]
+fn a_guard_that_outlives_its_task_is_of_the_task_alone() {
+    thread_local! {
+        static LEFT: RefCell<Vec<mobula::EnterGuard<'static>>> = const { RefCell::new(Vec::new()) };
+    }
+    #[remote(local)]
+    async fn leaves_a_guard() {
+        let other = Runtime::new(Config::new().num_cpus(3)).unwrap();
+        LEFT.with_borrow_mut(|left| left.push(Box::leak(Box::new(other)).enter()));
+    }
+    let runtime = Runtime::new(Config::new().num_cpus(2).engine(Engine::Inline)).unwrap();
+    let entered = runtime.enter();
+    get(leaves_a_guard::remote()).unwrap();
+    assert_eq!(cpus(), Some(2));
+    LEFT.take();
+    assert_eq!(cpus(), Some(2));
+    drop(entered);
 }
 
 #[test]

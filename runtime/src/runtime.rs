@@ -53,9 +53,10 @@ impl Runtime {
         Ok(Self { local: Local::new(settings), process_wide: false })
     }
 
-    /// Makes this the runtime of the current thread's calls, until the guard drops.
+    /// Makes this the runtime of the current thread's calls, until the guard drops. Where several guards are there, the
+    /// runtime that was entered last is current, in whatever order they drop.
     pub fn enter(&self) -> EnterGuard<'_> {
-        EnterGuard { _entered: current::enter(Arc::clone(&self.local)), _runtime: self }
+        EnterGuard { _visited: current::visit(Arc::clone(&self.local)), _runtime: self }
     }
 
     /// How many tasks compute at the same time.
@@ -172,7 +173,7 @@ impl fmt::Debug for Runtime {
 /// Keeps a runtime current on one thread.
 #[must_use = "the runtime is current until this guard drops"]
 pub struct EnterGuard<'a> {
-    _entered: current::Entered,
+    _visited: current::Visited,
     _runtime: &'a Runtime,
 }
 

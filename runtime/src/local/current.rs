@@ -1,6 +1,7 @@
 //! What a thread is doing: which CPU it holds, which runtime its calls go to, which task it runs.
 
 use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -25,6 +26,8 @@ struct Here {
     cpu: Cell<Option<NonNull<Cpu>>>,
     /// The runtime that it has entered; `ENTERED` keeps it alive.
     entered: Cell<*const Local>,
+    /// How many visits there were that have numbers.
+    visits: Cell<u64>,
     share: Cell<Option<Millis>>,
     frame: Cell<*const Frame>,
     on_tokio: Cell<bool>,
@@ -46,21 +49,56 @@ thread_local! {
         Here {
             cpu: Cell::new(None),
             entered: Cell::new(ptr::null()),
+            visits: Cell::new(0),
             share: Cell::new(None),
             frame: Cell::new(ptr::null()),
             on_tokio: Cell::new(false),
         }
     };
-    static ENTERED: KeepEntered = const { KeepEntered(RefCell::new(None)) };
+    static ENTERED: KeepEntered = const { KeepEntered(RefCell::new(Vec::new())) };
 }
 
-/// Owns the runtime that `Here::entered` points to.
-struct KeepEntered(RefCell<Option<Arc<Local>>>);
+/// The runtimes that this thread has entered and not left, the last one at the end. It owns what `Here::entered` points
+/// to, which is that one.
+struct KeepEntered(RefCell<Vec<Visit>>);
+
+struct Visit {
+    /// Gone when it was left before what came after it.
+    local: Option<Arc<Local>>,
+    /// Tells it from those that were in its place; 0: nobody asks.
+    number: u64,
+}
 
 impl KeepEntered {
-    fn replace(&self, local: Option<Arc<Local>>) -> Option<Arc<Local>> {
-        HERE.with(|here| here.entered.set(local.as_ref().map_or(ptr::null(), Arc::as_ptr)));
-        self.0.replace(local)
+    /// Gives the place of the visit.
+    fn enter(&self, local: Arc<Local>, number: u64) -> usize {
+        let mut visits = self.0.borrow_mut();
+        HERE.with(|here| here.entered.set(Arc::as_ptr(&local)));
+        visits.push(Visit { local: Some(local), number });
+        visits.len() - 1
+    }
+
+    /// Leaves the last one, if it is at this place or came after. What was left is the caller's to drop.
+    fn leave_above(&self, place: usize) -> Option<Visit> {
+        let mut visits = self.0.borrow_mut();
+        let left = if visits.len() > place { visits.pop() } else { None };
+        Self::show_last(&mut visits);
+        left
+    }
+
+    /// Leaves the one of that number, wherever it is, if it is there still.
+    fn leave(&self, number: u64) -> Option<Arc<Local>> {
+        let mut visits = self.0.borrow_mut();
+        // What came after it stays in its place.
+        let left = visits.iter_mut().rfind(|visit| visit.number == number)?.local.take();
+        Self::show_last(&mut visits);
+        left
+    }
+
+    fn show_last(visits: &mut Vec<Visit>) {
+        while visits.pop_if(|visit| visit.local.is_none()).is_some() {}
+        let last = visits.last().and_then(|visit| visit.local.as_ref());
+        HERE.with(|here| here.entered.set(last.map_or(ptr::null(), Arc::as_ptr)));
     }
 }
 
@@ -115,8 +153,8 @@ impl Task {
 
 /// Whether this thread is at work for the runtime at `home`.
 pub(crate) fn is_in_task_of(home: usize) -> bool {
-    let entered = ENTERED
-        .with(|entered| entered.0.borrow().as_ref().is_some_and(|local| local.home() == home));
+    let is_it = |visit: &Visit| visit.local.as_ref().is_some_and(|local| local.home() == home);
+    let entered = ENTERED.with(|entered| entered.0.borrow().last().is_some_and(is_it));
     with_cpu(|cpu| cpu.is_some_and(|cpu| cpu.is_of(home))) || (entered && task().is_some())
 }
 
@@ -231,26 +269,47 @@ pub(crate) fn is_on_tokio() -> bool {
 
 /// Makes `local` the runtime of this thread, until it ends.
 pub(super) fn enter_for_ever(local: Arc<Local>) {
-    ENTERED.with(|entered| drop(entered.replace(Some(local))));
+    ENTERED.with(|entered| entered.enter(local, 0));
 }
 
-/// Makes `local` the runtime of this thread, until the guard drops.
+/// Makes `local` the runtime of this thread, until the guard drops. Guards of this kind go in the reverse of their order.
 pub(crate) fn enter(local: Arc<Local>) -> Entered {
-    Entered(ENTERED.with(|entered| entered.replace(Some(local))), std::marker::PhantomData)
+    Entered(ENTERED.with(|entered| entered.enter(local, 0)), PhantomData)
 }
 
-/// Gives the thread back to the runtime it had before.
-pub(crate) struct Entered(Option<Arc<Local>>, std::marker::PhantomData<*const ()>);
+/// Gives the thread back to the runtime it had before, whatever was entered meanwhile and not left.
+pub(crate) struct Entered(usize, PhantomData<*const ()>);
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        let before = self.0.take();
-        drop(ENTERED.with(|entered| entered.replace(before)));
+        while let Some(left) = ENTERED.with(|entered| entered.leave_above(self.0)) {
+            drop(left);
+        }
+    }
+}
+
+/// As `enter`, for guards that may go in any order.
+pub(crate) fn visit(local: Arc<Local>) -> Visited {
+    let number = HERE.with(|here| {
+        here.visits.set(here.visits.get() + 1);
+        here.visits.get()
+    });
+    ENTERED.with(|entered| entered.enter(local, number));
+    Visited(number, PhantomData)
+}
+
+/// Takes its own runtime from the thread, and no other.
+pub(crate) struct Visited(u64, PhantomData<*const ()>);
+
+impl Drop for Visited {
+    fn drop(&mut self) {
+        // Where the thread ends, it has left all of them.
+        drop(ENTERED.try_with(|entered| entered.leave(self.0)));
     }
 }
 
 /// Where the runtime is that this thread has entered; null: there is none. It is kept alive until the
-/// thread enters another.
+/// thread leaves it.
 #[inline]
 pub(super) fn entered() -> *const Local {
     HERE.with(|here| here.entered.get())
