@@ -3,7 +3,7 @@
 
 mod memory;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ impl Engine {
 pub struct Config {
     num_cpus: Option<usize>,
     engine: Option<Engine>,
-    resources: BTreeMap<String, f64>,
+    resources: Vec<(String, f64)>,
     events: Option<bool>,
     event_buffer: Option<usize>,
     seed: Option<u64>,
@@ -202,9 +202,9 @@ impl Config {
     }
 
     /// How much there is of a resource that tasks can ask for, such as `("gpu", 2.0)`, in steps of
-    /// 0.001. Default: `MOBULA_RESOURCES`, written `gpu=2,licence=0.5`, else none.
+    /// 0.001; each is given once. Default: `MOBULA_RESOURCES`, written `gpu=2,licence=0.5`, else none.
     pub fn resource(mut self, name: impl Into<String>, amount: impl Into<f64>) -> Self {
-        self.resources.insert(name.into(), amount.into());
+        self.resources.push((name.into(), amount.into()));
         self
     }
 
@@ -289,6 +289,8 @@ impl Config {
     /// - for Dask: `tcp://host:port`, or the path of a scheduler file;
     /// - for ipyparallel: a profile, or the path of a connection file;
     /// - for each: `local`, a cluster on this machine, with `num_cpus`, that ends with the runtime.
+    ///
+    /// The other engines join none, so with them it is an error; `MOBULA_ADDRESS` may be there all the same.
     pub fn address(mut self, address: impl Into<String>) -> Self {
         self.address = Some(address.into());
         self
@@ -336,6 +338,13 @@ impl Config {
         let block_warning = self.resolve_block_warning(environment("MOBULA_BLOCK_WARNING"))?;
         let store = self.resolve_store(&environment)?;
         let track_objects = resolve_flag(self.track_objects, "MOBULA_TRACK_OBJECTS", &environment)?;
+        if let Some(address) = self.address.as_ref().filter(|_| !engine.is_cluster()) {
+            let allowed = format!(
+                "none with the engine `{}`: only ray, dask and ipyparallel have one",
+                engine.name()
+            );
+            return Err(invalid("address", address, &allowed));
+        }
         let address = self.address.clone().or_else(|| environment("MOBULA_ADDRESS"));
         let namespace = self.namespace.clone().or_else(|| environment("MOBULA_NAMESPACE"));
         let spin = SPIN;
@@ -435,16 +444,27 @@ impl Config {
         {
             let amount = part.split_once('=').and_then(|(name, amount)| {
                 let amount = Millis::from_f64(amount.trim().parse().ok()?)?;
-                Some((name.trim().to_owned(), amount))
+                Some((name.trim().to_owned(), amount)).filter(|(name, _)| !name.is_empty())
             });
             let allowed = "a list such as gpu=2,licence=0.5, in steps of 0.001";
-            amounts.extend([amount.ok_or_else(|| invalid("MOBULA_RESOURCES", part, allowed))?]);
+            let (name, amount) =
+                amount.ok_or_else(|| invalid("MOBULA_RESOURCES", part, allowed))?;
+            if amounts.insert(name, amount).is_some() {
+                return Err(invalid("MOBULA_RESOURCES", part, "each resource once"));
+            }
         }
-        for (name, &amount) in &self.resources {
+        let mut given = BTreeSet::new();
+        for (name, amount) in &self.resources {
+            if name.trim().is_empty() {
+                return Err(invalid("resource", name, "a name that is not empty"));
+            }
             let setting = format!("resource {name:?}");
-            let millis = Millis::from_f64(amount).ok_or_else(|| {
+            let millis = Millis::from_f64(*amount).ok_or_else(|| {
                 invalid(&setting, &amount.to_string(), "a number from 0 in steps of 0.001")
             })?;
+            if !given.insert(name) {
+                return Err(invalid(&setting, &amount.to_string(), "one amount, and has two"));
+            }
             amounts.insert(name.clone(), millis);
         }
         Ok(amounts)
@@ -609,13 +629,38 @@ mod tests {
             ("MOBULA_STORE_FULL_AFTER", "soon"),
             ("MOBULA_STORE_FULL_AFTER", "-1"),
             ("MOBULA_TRACK_OBJECTS", "perhaps"),
+            ("MOBULA_RESOURCES", "=2"),
+            ("MOBULA_RESOURCES", "gpu=1,gpu=2"),
         ] {
             let error = resolve(Config::new(), &[(variable, value)]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config);
             let text = error.to_string();
+            let value = value.rsplit(',').next().unwrap();
             assert!(text.contains(variable) && text.contains(value), "{text}");
         }
-        let error = resolve(Config::new().num_cpus(0), &[]).unwrap_err();
-        assert!(error.to_string().contains("num_cpus"), "{error}");
+        for (config, setting) in [
+            (Config::new().num_cpus(0), "num_cpus"),
+            (Config::new().resource("", 1.0), "resource"),
+            (Config::new().resource("gpu", 1.0).resource("gpu", 1.0), "resource \"gpu\""),
+            (Config::new().address("auto"), "address"),
+            (Config::new().address("auto").engine(Engine::Processes), "`processes`"),
+        ] {
+            let error = resolve(config, &[]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config);
+            assert!(error.to_string().contains(setting), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_the_environment_says_may_be_overruled_or_of_no_use() {
+        let code = Config::new().resource("gpu", 2.0);
+        let settings = resolve(code, &[("MOBULA_RESOURCES", "gpu=1,licence=0.5")]).unwrap();
+        let amounts = settings.resources.iter().map(|(name, amount)| (&name[..], amount.as_f64()));
+        assert!(amounts.eq([("gpu", 2.0), ("licence", 0.5)]));
+        let settings = resolve(Config::new(), &[("MOBULA_ADDRESS", "auto")]).unwrap();
+        assert_eq!(settings.engine, Engine::Threads);
+        let variables = [("MOBULA_ENGINE", "ray")];
+        let settings = resolve(Config::new().address("local"), &variables).unwrap();
+        assert_eq!(settings.address.as_deref(), Some("local"));
     }
 }
