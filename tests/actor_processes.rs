@@ -1,7 +1,10 @@
 //! Actors in processes of their own: what a crash does and does not do, and what is left behind.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex};
+use std::time::Duration;
 
 use mobula::ActorEnd;
 use mobula::prelude::*;
@@ -563,4 +566,45 @@ fn readers_know_who_they_are_and_what_they_store() {
         assert_eq!(get(stored).unwrap(), n);
         assert_eq!(sums[99_999], 99_999.0 + n as f64);
     }
+}
+
+struct Slow;
+
+#[remote]
+impl Slow {
+    pub fn new() -> Self {
+        Self
+    }
+
+    pub async fn holds_its_thread(&self, path: String) {
+        while std::fs::exists(&path).unwrap() {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// Plays the driver for the test below, in a process of its own.
+#[test]
+fn plays_the_driver() {
+    let Ok(path) = std::env::var("MOBULA_TEST_PATH") else { return };
+    let config = Config::new().num_cpus(1).engine(Engine::Processes);
+    let runtime = Runtime::new(config.block_warning(Duration::from_millis(1))).unwrap();
+    let _entered = runtime.enter();
+    mobula::get(Slow::remote().holds_its_thread(path)).unwrap();
+}
+
+#[test]
+fn a_method_that_holds_its_thread_is_named_by_its_process() {
+    let path = std::env::temp_dir().join(format!("mobula-holds-{}", std::process::id()));
+    std::fs::write(&path, "").unwrap();
+    let mut driver = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "plays_the_driver", "--nocapture", "--test-threads", "1"])
+        .env("MOBULA_TEST_PATH", &path)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(driver.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let named = lines.any(|line| line.contains("`Slow::holds_its_thread` has held its thread"));
+    std::fs::remove_file(path).unwrap();
+    assert!(named && driver.wait().unwrap().success());
 }

@@ -140,8 +140,9 @@ impl Runtime {
         }
     }
 
-    /// The methods of async actors that have kept their thread, and so all other async actors there, for longer
-    /// than [`Config::block_warning`] allows: the first hundred.
+    /// The methods of async actors in this process that have kept their thread, and so all other async actors there, for
+    /// longer than [`Config::block_warning`] allows: the first hundred. Other processes name them on their standard error
+    /// stream only.
     pub fn blocking(&self) -> Vec<Blocking> {
         self.local.blockings().get()
     }

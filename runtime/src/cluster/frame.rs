@@ -50,7 +50,7 @@ pub(crate) type Outcome = std::result::Result<Part, Failed>;
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToWorker {
     /// The first of all.
-    Welcome { num_cpus: usize },
+    Welcome { num_cpus: usize, block_warning: Duration },
     /// Run this, unless the turn says that it was taken back.
     Task(Box<TaskHead>),
     /// An object that tasks will borrow; `once`: the next one, and none after that.

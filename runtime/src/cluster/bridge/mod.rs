@@ -109,6 +109,7 @@ pub(super) fn join(settings: &mut Settings, from_init: bool) -> Result<()> {
         address: settings.address.as_deref(),
         namespace: settings.namespace.as_deref(),
         num_cpus: settings.num_cpus,
+        block_warning: settings.block_warning,
         resources: settings
             .resources
             .iter()

@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cluster::bridge::blocks::{self, Blocks};
 use crate::cluster::bridge::link::{Reader, Sender};
@@ -63,6 +64,7 @@ pub(super) struct Cluster<'a> {
     pub(super) namespace: Option<&'a str>,
     /// What the cluster has if it is this program's own.
     pub(super) num_cpus: usize,
+    pub(super) block_warning: Duration,
     pub(super) resources: BTreeMap<&'a str, f64>,
     /// When this program, started by a host, begins to serve.
     pub(super) serves: &'a str,
@@ -124,7 +126,7 @@ impl Sidecar {
                 arguments: env::args_os()
                     .map(|argument| Cow::Owned(argument.to_string_lossy().into_owned()))
                     .collect(),
-                environment: environment(cluster.engine),
+                environment: environment(cluster),
                 serves: cluster.serves,
                 actors: registry::has_actors(),
                 blocks: numbers,
@@ -192,11 +194,12 @@ fn failed(why: impl std::fmt::Display) -> Error {
 }
 
 /// What this program is to find in its environment on the cluster: our own settings.
-fn environment(engine: &str) -> BTreeMap<String, String> {
-    let mut ours: BTreeMap<_, _> =
-        env::vars().filter(|(name, _)| name.starts_with("MOBULA_")).collect();
-    ours.insert("MOBULA_ENGINE".to_owned(), engine.to_owned());
-    ours
+fn environment(cluster: &Cluster<'_>) -> BTreeMap<String, String> {
+    let block_warning = cluster.block_warning.as_secs_f64().to_string();
+    let settings =
+        [("MOBULA_ENGINE", cluster.engine.to_owned()), ("MOBULA_BLOCK_WARNING", block_warning)];
+    let ours = env::vars().filter(|(name, _)| name.starts_with("MOBULA_"));
+    ours.chain(settings.map(|(name, value)| (name.to_owned(), value))).collect()
 }
 
 /// The package's name, which holds a digest of its text, so that different versions do not meet.

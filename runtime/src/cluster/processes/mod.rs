@@ -54,6 +54,7 @@ pub(crate) struct Processes {
     local: Weak<Local>,
     serves: Serves,
     num_cpus: usize,
+    block_warning: Duration,
     /// None: workers print where the driver does.
     output: Option<Arc<Output>>,
     workers: Mutex<Workers>,
@@ -75,6 +76,7 @@ impl Processes {
             local: Arc::downgrade(local),
             serves: if local.is_from_main() { Serves::FromInit } else { Serves::BeforeMain },
             num_cpus: settings.num_cpus,
+            block_warning: settings.block_warning,
             output: (settings.worker_output == WorkerOutput::Prefixed).then(Arc::default),
             workers: Mutex::default(),
             closed: AtomicBool::new(false),
@@ -96,7 +98,9 @@ impl Processes {
         if let Some(process) = idle {
             return Ok(process);
         }
-        let start = || Process::start(self.serves, self.num_cpus, self.output.as_ref()).transpose();
+        let Self { serves, num_cpus, block_warning, output, .. } = self;
+        let start =
+            || Process::start(*serves, *num_cpus, *block_warning, output.as_ref()).transpose();
         let started = std::iter::repeat_with(start).take(DEATHS_BEFORE_BEGIN_MAX).flatten().next();
         let process = started.unwrap_or_else(|| Err(never_began()))?;
         let mut workers = self.workers();

@@ -223,6 +223,7 @@ impl Process {
     pub(crate) fn start(
         serves: Serves,
         num_cpus: usize,
+        block_warning: Duration,
         output: Option<&Arc<Output>>,
     ) -> Result<Option<Self>> {
         let failed = |why: &dyn std::fmt::Display| {
@@ -280,7 +281,7 @@ impl Process {
             last_lines,
             printers,
         };
-        let _ = process.outgoing.send(&ToWorker::Welcome { num_cpus }, &[])?;
+        let _ = process.outgoing.send(&ToWorker::Welcome { num_cpus, block_warning }, &[])?;
         match process.incoming.receive::<ToDriver>(Some(START_MAX)).map(|frame| frame.head) {
             Ok(ToDriver::Ready) => Ok(Some(process)),
             Ok(_) => Err(failed(&"it said something else than that it serves")),

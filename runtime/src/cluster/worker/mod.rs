@@ -172,7 +172,7 @@ fn hear(urgent: UnixStream, connection: &'static Connection) {
 /// Where the calls of an actor go on that wait, once there was one.
 static ARBITER: OnceLock<Arc<Home>> = OnceLock::new();
 
-pub(in crate::cluster) fn arbiter() -> &'static Home {
+pub(crate) fn arbiter() -> &'static Home {
     ARBITER.get_or_init(|| default::current().arbiters().pick())
 }
 
@@ -281,10 +281,11 @@ impl Worker {
     }
 
     fn welcome(&self) -> Result<()> {
-        let (ToWorker::Welcome { num_cpus }, _) = self.connection.receive()? else {
+        let (ToWorker::Welcome { num_cpus, block_warning }, _) = self.connection.receive()? else {
             return Err(frame::garbled("it is no welcome"));
         };
         let config = Config::new().num_cpus(num_cpus).engine(Engine::Processes);
+        let config = config.block_warning(block_warning);
         let settings = config.resolve(|name| std::env::var(name).ok())?;
         // The process-wide runtime, for good.
         std::mem::forget(default::start(settings)?);

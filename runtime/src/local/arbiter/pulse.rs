@@ -97,7 +97,7 @@ pub(super) async fn watch(homes: Vec<Arc<Home>>, local: Weak<Local>) {
 #[derive(Default)]
 pub(crate) struct Blockings(Mutex<Vec<Blocking>>);
 
-/// A method of an async actor that kept its thread from all other actors there. Shown with the place that it
+/// A method of an async actor in this process that kept its thread from all other actors there. Shown with the place that it
 /// was called from.
 #[derive(Clone, Copy, Debug)]
 pub struct Blocking(Call);

@@ -17,7 +17,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use super::{Away, Load, Outcome, Seed, Step, is_found, task};
 use crate::api::actor::{Actor, ActorCrossing, ActorMethod, Construct, MethodCrossing};
@@ -26,8 +26,8 @@ use crate::api::parameter::Params;
 use crate::api::port::Way;
 use crate::cluster::argument::{Argument, Packing, unfit};
 use crate::cluster::registry::Registered;
-use crate::cluster::worker::state;
 use crate::cluster::worker::task::{Here, Replier, Start};
+use crate::cluster::worker::{self, state};
 use crate::cluster::{self, Host, Progress, Reply, error_of};
 use crate::error::Result;
 use crate::local::completion::Completion;
@@ -342,9 +342,14 @@ fn go_on<T: 'static>(
     replier: Replier,
     Outcome { encode, registered, failure }: Outcome<T>,
 ) {
+    let call = here.task.call;
     let mut running = AsTask::new(here.task, default::current(), Box::pin(future));
     actix::spawn(async move {
-        let result = poll_fn(|context| Pin::new(&mut running).poll(context)).await;
+        let poll = |context: &mut Context<'_>| {
+            let _polled = worker::arbiter().pulse().poll(call);
+            Pin::new(&mut running).poll(context)
+        };
+        let result = poll_fn(poll).await;
         let crashed = !running.has_returned();
         // It knows the task, which ends with `here`.
         drop(running);
