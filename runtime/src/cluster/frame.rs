@@ -132,7 +132,7 @@ pub(crate) enum ToDriver {
     /// A task wants to know its id.
     TaskId,
     /// The answer to `EndActor`.
-    ActorEnded { let_go: Vec<(Uuid, u32)> },
+    ActorEnded,
     /// The actor whose call it is ends itself.
     ExitActor,
     /// An object that a task stored.

@@ -428,37 +428,20 @@ impl Drop for ActorHost {
             Some(process) => process.outgoing.send(&ToWorker::EndActor, &[]).is_ok(),
             None => false,
         };
-        let ended = match listener {
+        match listener {
             // It hears what comes of it, or that the process is gone.
             Some(listener) => listener.join(),
-            None => {
-                sent && lock(&self.shared.process).as_mut().is_some_and(|process| hear_end(process))
-            }
-        };
-        let process = lock(&self.shared.process).take();
-        if ended
-            && let Some(process) = process
-            && let Some(local) = self.shared.local.upgrade()
-            && let Some(processes) = Processes::of(&local)
-        {
-            processes.take_in(process);
+            None if sent => lock(&self.shared.process).as_mut().into_iter().for_each(hear_end),
+            None => {}
         }
+        // It ends with its actor, and what that has left in statics and the like.
+        drop(lock(&self.shared.process).take());
     }
 }
 
-/// Waits until the worker has dropped the actor's state. False: it is of no use any more.
-fn hear_end(process: &mut Process) -> bool {
-    loop {
-        match process.receive(None).map(|frame| frame.head) {
-            Ok(ToDriver::ActorEnded { let_go }) => {
-                process.let_go = let_go;
-                return true;
-            }
-            // What the state's drop asks for beside that is asked for by nobody any more.
-            Ok(ToDriver::Release { ids }) => {
-                ids.into_iter().for_each(|(id, count)| process.release(id, count));
-            }
-            _ => return false,
-        }
-    }
+/// Waits until the worker has dropped the actor's state, or is gone. What that asks for is asked for by nobody any more.
+fn hear_end(process: &mut Box<Process>) {
+    while let Ok(frame) = process.receive(None)
+        && !matches!(frame.head, ToDriver::ActorEnded)
+    {}
 }

@@ -31,7 +31,7 @@ use crate::local::{Local, cancelling, ids};
 
 /// The thread that listens to an actor's process.
 pub(super) struct Listener {
-    thread: JoinHandle<bool>,
+    thread: JoinHandle<()>,
     /// Whether the calls compute, each made by a thread that waits for it (`beside.rs`).
     compute: bool,
 }
@@ -64,10 +64,8 @@ impl Listener {
                 let mut fds = [PollFd::new(&stream, PollFlags::IN)];
                 // An error is no reason to look less.
                 let _ = rustix::event::poll(&mut fds, None);
-                match hear(&shared, &actor, &mut by) {
-                    Heard::More => {}
-                    Heard::End => return true,
-                    Heard::Gone => return false,
+                if !hear(&shared, &actor, &mut by) {
+                    return;
                 }
             }
         };
@@ -79,26 +77,21 @@ impl Listener {
         self.compute
     }
 
-    /// Waits until the actor has ended over there. False: its process is of no use any more.
-    pub(super) fn join(self) -> bool {
-        self.thread.join().unwrap_or(false)
+    /// Waits until the actor has ended over there, or its process has.
+    pub(super) fn join(self) {
+        // What panicked there was told.
+        let _ = self.thread.join();
     }
 }
 
-enum Heard {
-    More,
-    End,
-    Gone,
-}
-
-/// Hears what there is to hear; `by`: whose question comes next, where that is known.
-fn hear(shared: &Shared, actor: &counted::Weak<dyn Living>, by: &mut Option<Ticket>) -> Heard {
+/// Hears what there is to hear; `by`: whose question comes next, where that is known. False: nothing comes any more.
+fn hear(shared: &Shared, actor: &counted::Weak<dyn Living>, by: &mut Option<Ticket>) -> bool {
     let mut place = lock(&shared.process);
-    let Some(process) = place.as_mut() else { return Heard::Gone };
+    let Some(process) = place.as_mut() else { return false };
     let why = loop {
         let Frame { head, body } = match process.receive(Some(Duration::ZERO)) {
             Ok(frame) => frame,
-            Err(NoFrame::Late) => return Heard::More,
+            Err(NoFrame::Late) => return true,
             Err(NoFrame::Gone) => {
                 let how = process.ended().how;
                 break process::crashed(process.control.pid, &how);
@@ -138,10 +131,7 @@ fn hear(shared: &Shared, actor: &counted::Weak<dyn Living>, by: &mut Option<Tick
                 }
                 Ok(())
             }
-            ToDriver::ActorEnded { let_go } => {
-                process.let_go = let_go;
-                return Heard::End;
-            }
+            ToDriver::ActorEnded => return false,
             ToDriver::ExitActor => {
                 if let Some(actor) = actor.upgrade() {
                     actor.end_at_once(ActorEnd::Exited);
@@ -170,7 +160,7 @@ fn hear(shared: &Shared, actor: &counted::Weak<dyn Living>, by: &mut Option<Tick
     if let Some(actor) = actor.upgrade() {
         actor.look();
     }
-    Heard::Gone
+    false
 }
 
 /// Does what a call asks for that a thread has made, which waits for that, or for the call.

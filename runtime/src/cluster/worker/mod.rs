@@ -299,11 +299,9 @@ impl Worker {
         let connection = self.connection;
         let tell = move || {
             let _ = std::io::stdout().flush();
-            connection.sweep();
-            let let_go = connection.take_let_go();
-            connection.send(&ToDriver::ActorEnded { let_go }, &[]);
+            connection.send(&ToDriver::ActorEnded, &[]);
         };
-        // Calls for which nobody waits any more are about to stop. After that the process is for others.
+        // Calls for which nobody waits any more are about to stop, and to drop what they have.
         end_state(move || connection.running().after_all(tell));
     }
 
