@@ -290,7 +290,7 @@ impl Config {
     /// - for ipyparallel: a profile, or the path of a connection file;
     /// - for each: `local`, a cluster on this machine, with `num_cpus`, that ends with the runtime.
     ///
-    /// The other engines join none, so with them it is an error; `MOBULA_ADDRESS` may be there all the same.
+    /// The other engines join none and do not look at it, so that the engine may be chosen when the program is started.
     pub fn address(mut self, address: impl Into<String>) -> Self {
         self.address = Some(address.into());
         self
@@ -338,13 +338,6 @@ impl Config {
         let block_warning = self.resolve_block_warning(environment("MOBULA_BLOCK_WARNING"))?;
         let store = self.resolve_store(&environment)?;
         let track_objects = resolve_flag(self.track_objects, "MOBULA_TRACK_OBJECTS", &environment)?;
-        if let Some(address) = self.address.as_ref().filter(|_| !engine.is_cluster()) {
-            let allowed = format!(
-                "none with the engine `{}`: only ray, dask and ipyparallel have one",
-                engine.name()
-            );
-            return Err(invalid("address", address, &allowed));
-        }
         let address = self.address.clone().or_else(|| environment("MOBULA_ADDRESS"));
         let namespace = self.namespace.clone().or_else(|| environment("MOBULA_NAMESPACE"));
         let spin = SPIN;
@@ -642,8 +635,6 @@ mod tests {
             (Config::new().num_cpus(0), "num_cpus"),
             (Config::new().resource("", 1.0), "resource"),
             (Config::new().resource("gpu", 1.0).resource("gpu", 1.0), "resource \"gpu\""),
-            (Config::new().address("auto"), "address"),
-            (Config::new().address("auto").engine(Engine::Processes), "`processes`"),
         ] {
             let error = resolve(config, &[]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config);
@@ -657,8 +648,10 @@ mod tests {
         let settings = resolve(code, &[("MOBULA_RESOURCES", "gpu=1,licence=0.5")]).unwrap();
         let amounts = settings.resources.iter().map(|(name, amount)| (&name[..], amount.as_f64()));
         assert!(amounts.eq([("gpu", 2.0), ("licence", 0.5)]));
-        let settings = resolve(Config::new(), &[("MOBULA_ADDRESS", "auto")]).unwrap();
-        assert_eq!(settings.engine, Engine::Threads);
+        for config in [Config::new(), Config::new().address("auto")] {
+            let settings = resolve(config, &[("MOBULA_ADDRESS", "auto")]).unwrap();
+            assert_eq!(settings.engine, Engine::Threads);
+        }
         let variables = [("MOBULA_ENGINE", "ray")];
         let settings = resolve(Config::new().address("local"), &variables).unwrap();
         assert_eq!(settings.address.as_deref(), Some("local"));
