@@ -1,7 +1,8 @@
 //! Rayon inside of tasks: as many threads as the task has CPUs.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Barrier};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread::{self, ThreadId};
 
 use mobula::prelude::*;
@@ -153,4 +154,130 @@ fn in_worker_processes_it_is_the_same() {
         get((0..20).map(|_| mixed::remote(1000)).collect::<Vec<_>>()).unwrap()
     };
     assert_eq!(drawn_by(Engine::Processes), drawn_by(Engine::Threads));
+}
+
+#[remote]
+fn plain(x: u64) -> u64 {
+    x
+}
+
+/// Calls and waits on every thread that it has, each time for a task that wants so many CPUs and computes in parallel.
+#[remote]
+fn calls_inside(items: u64, cpus: f64) -> mobula::Result<u64> {
+    let called = (0..items).into_par_iter().map(|item| {
+        let sum = get(child::options().num_cpus(cpus).remote(item))?;
+        Ok(sum - item.saturating_sub(1) * item / 2 + get(plain::remote(item))?)
+    });
+    called.sum()
+}
+
+/// Whatever those want that are called, and on however many CPUs it is waited for them.
+fn call_inside(engine: Engine) {
+    for cpus in [2, 4] {
+        let config = Config::new().num_cpus(cpus).engine(engine);
+        // Not the process-wide one: calls go there from all threads of a task.
+        let runtime = Runtime::new(config).unwrap();
+        let _entered = runtime.enter();
+        for granted in [1.0, 2.0, cpus as f64] {
+            for wanted in [1.0, 0.0, 0.5, 2.0, cpus as f64] {
+                let call = || calls_inside::options().num_cpus(granted).remote(12, wanted);
+                let refs: Vec<_> = (0..3).map(|_| call()).collect();
+                assert_eq!(get(refs).unwrap(), [66; 3], "{granted} CPUs wait for {wanted}");
+            }
+        }
+    }
+}
+
+#[test]
+fn calls_inside_of_parallel_iterators_are_waited_for() {
+    call_inside(Engine::Threads);
+}
+
+#[test]
+fn so_they_are_in_worker_processes() {
+    call_inside(Engine::Processes);
+}
+
+/// Whether it has CPUs before and after, and what its two parts give.
+#[remote(num_cpus = 3)]
+fn waits_with_one_thread() -> (bool, Vec<usize>, bool) {
+    let before = mobula::context().worker();
+    let (tell, told) = sync_channel(1);
+    let told = Mutex::new(told);
+    let parts = (0..2_usize).into_par_iter().with_max_len(1).map(|part| {
+        if part == 0 {
+            // It has not ended when what the other calls has.
+            return told.lock().unwrap().recv().unwrap();
+        }
+        let all = get(counts::options().num_cpus(3).remote()).unwrap().0;
+        tell.send(all).unwrap();
+        all
+    });
+    let parts = parts.collect();
+    (before.is_some(), parts, mobula::context().worker().is_some())
+}
+
+#[test]
+fn where_one_thread_waits_all_cpus_are_for_others() {
+    for engine in [Engine::Threads, Engine::Processes] {
+        let runtime = Runtime::new(Config::new().num_cpus(3).engine(engine)).unwrap();
+        let _entered = runtime.enter();
+        for _ in 0..10 {
+            assert_eq!(get(waits_with_one_thread::remote()).unwrap(), (true, vec![3, 3], true));
+        }
+    }
+}
+
+#[test]
+fn a_panic_beside_a_wait_is_the_tasks_error() {
+    #[remote(num_cpus = 2)]
+    fn fails() {
+        let both = Barrier::new(2);
+        (0..2_u32).into_par_iter().with_max_len(1).for_each(|part| {
+            both.wait();
+            let got = get(plain::options().num_cpus(2).remote(u64::from(part))).unwrap();
+            assert_eq!(got, 0, "the second fails");
+        });
+    }
+    let runtime = runtime(2);
+    let _entered = runtime.enter();
+    for _ in 0..20 {
+        let error = get(fails::remote()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Panic);
+        assert!(error.to_string().contains("the second fails"), "{error}");
+    }
+    assert_eq!(get(counts::options().num_cpus(2).remote()).unwrap().0, 2);
+}
+
+/// Tells, and gives what it is told.
+type Talk = (Sender<()>, Receiver<u64>);
+static TALK: Mutex<Option<Talk>> = Mutex::new(None);
+
+#[test]
+fn a_runtime_ends_when_the_waits_of_a_tasks_threads_have() {
+    #[remote]
+    fn talks() -> u64 {
+        let (tell, told) = TALK.lock().unwrap().take().unwrap();
+        tell.send(()).unwrap();
+        told.recv().unwrap()
+    }
+    #[remote(num_cpus = 2)]
+    fn waits() -> mobula::Result<Vec<u64>> {
+        let awaited = talks::remote();
+        (0..2_u32).into_par_iter().with_max_len(1).map(|_| get(&awaited)).collect()
+    }
+    let runtime = runtime(2);
+    let (tell, has_begun) = channel();
+    let (end, told) = channel();
+    *TALK.lock().unwrap() = Some((tell, told));
+    let waits = {
+        let _entered = runtime.enter();
+        waits::remote()
+    };
+    // It has a CPU, which the waits have laid down.
+    has_begun.recv().unwrap();
+    let ending = thread::spawn(move || runtime.shutdown());
+    end.send(7).unwrap();
+    assert_eq!(get(waits).unwrap(), [7, 7]);
+    drop(ending.join().unwrap());
 }

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::local::cell::AnyRef;
 use crate::local::job::TimeLimit;
 use crate::local::runtimes::{self, Owner};
-use crate::local::{abroad, cancelling, current, ids, pool};
+use crate::local::{abroad, cancelling, current, ids};
 use crate::millis::Millis;
 
 /// A task, or a call of an actor, as it sees itself.
@@ -50,8 +50,7 @@ pub fn context() -> Context {
         attempt: task.attempt,
         limit: task.limit,
     });
-    let cpu = current::with_cpu(|cpu| cpu.map(pool::Cpu::index));
-    let worker = cpu.or_else(|| running.as_ref().and_then(|_| abroad::home()?.cpu()));
+    let worker = current::worker().or_else(|| running.as_ref().and_then(|_| abroad::home()?.cpu()));
     let restarts = running.as_ref().and_then(|_| abroad::home()?.restarts());
     Context { running, worker, restarts }
 }

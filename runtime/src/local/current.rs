@@ -12,8 +12,12 @@ use crate::local::caller::{Caller, Lent, Origin};
 use crate::local::cell::RunningTask;
 use crate::local::family::{Family, FamilyId};
 use crate::local::job::TimeLimit;
+#[cfg(feature = "rayon")]
+use crate::local::parallel::crew;
 use crate::local::place::Place;
 use crate::local::pool::Cpu;
+#[cfg(feature = "rayon")]
+use crate::local::pool::Cpus;
 use crate::local::queue::Entry;
 use crate::local::{Local, budget, default, outsider, panics, runtimes, waits};
 use crate::millis::Millis;
@@ -37,9 +41,14 @@ impl Here {
     /// Shows what this thread's CPU computes.
     #[inline]
     fn show(&self, frame: Option<&Frame>) {
-        if let Some(cpu) = self.cpu.get() {
+        let task = frame.map(Frame::task);
+        match self.cpu.get() {
             // SAFETY: as in `with_cpu`.
-            unsafe { cpu.as_ref() }.shown().set(frame.map(Frame::task));
+            Some(cpu) => unsafe { cpu.as_ref() }.shown().set(task),
+            #[cfg(feature = "rayon")]
+            None => crew::here().into_iter().for_each(|crew| crew.show(task)),
+            #[cfg(not(feature = "rayon"))]
+            None => {}
         }
     }
 }
@@ -188,6 +197,23 @@ pub(super) struct Held {
     share: Option<Millis>,
 }
 
+#[cfg(feature = "rayon")]
+impl Held {
+    pub(super) fn into_cpus(self) -> Cpus {
+        let further = self.cpu.as_ref().map(|cpu| cpu.take_further(cpu.further()));
+        self.cpu.into_iter().chain(further.into_iter().flatten()).collect()
+    }
+
+    pub(super) fn of_cpus(cpus: Cpus) -> Self {
+        let mut cpus = cpus.into_iter();
+        let cpu = cpus.next();
+        if let Some(cpu) = &cpu {
+            cpus.for_each(|further| cpu.add_further(further));
+        }
+        Self { cpu, share: None }
+    }
+}
+
 /// Takes what this thread computes with.
 #[cfg(feature = "rayon")]
 pub(super) fn take_held() -> Held {
@@ -227,9 +253,12 @@ pub(crate) fn with_cpu<R>(look: impl FnOnce(Option<&Cpu>) -> R) -> R {
     look(cpu.map(|cpu| unsafe { cpu.as_ref() }))
 }
 
-/// The index of the CPU that this thread holds.
+/// The index of the CPU that this thread computes on.
 pub(crate) fn worker() -> Option<usize> {
-    with_cpu(|cpu| cpu.map(Cpu::index))
+    let own = with_cpu(|cpu| cpu.map(Cpu::index));
+    #[cfg(feature = "rayon")]
+    let own = own.or_else(|| crew::here()?.worker());
+    own
 }
 
 /// The number, in the stream of events, of the task that this thread runs.

@@ -6,7 +6,8 @@
 //! * A fraction: a worker lends its CPU to as many such tasks as fit (`lending.rs`).
 //! * None: the task runs on a blocking thread, at once.
 //!
-//! A task that blocks gives all of it back until it goes on.
+//! A task that blocks gives all of it back until it goes on. One that computes on several threads of rayon does so when
+//! any of them blocks (`parallel/crew.rs`).
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -124,6 +125,17 @@ impl Drop for Wide {
     }
 }
 
+/// So many CPUs, for a thread that holds none.
+#[cfg(feature = "rayon")]
+pub(super) fn gather(local: &Arc<Local>, count: usize) -> pool::Cpus {
+    if count == 0 {
+        return Vec::new();
+    }
+    let grants = local.grants();
+    let _collecting = grants.collecting.lock().unwrap_or_else(PoisonError::into_inner);
+    (0..count).map(|_| local.pool().pick_up()).collect()
+}
+
 /// Adds `count` further CPUs to the one that this thread holds.
 pub(super) fn collect(local: &Arc<Local>, count: usize) {
     if count == 0 {
@@ -131,7 +143,7 @@ pub(super) fn collect(local: &Arc<Local>, count: usize) {
     }
     let grants = local.grants();
     let lock = || grants.collecting.lock().unwrap_or_else(PoisonError::into_inner);
-    // Whoever waits here has laid its CPU down, and whoever has the lock holds one: see above.
+    // Whoever waits here has laid its CPU down: see above.
     let _collecting = match grants.collecting.try_lock() {
         Ok(guard) => guard,
         Err(_) => pool::block(|_| lock()),

@@ -62,7 +62,7 @@ pub(crate) mod note;
 pub(crate) mod objects;
 mod outsider;
 pub(crate) mod panics;
-mod parallel;
+pub(crate) mod parallel;
 pub(crate) mod place;
 pub(crate) mod pool;
 mod prioritized;
@@ -418,6 +418,8 @@ impl Local {
         self.streams.stop_all();
         self.actors.end_all();
         let never_begun = self.pool.close();
+        #[cfg(feature = "rayon")]
+        self.grants.idle_pools().end();
         self.store.close();
         if let Some(outside) = self.outside.get() {
             outside.shut_down();

@@ -124,6 +124,10 @@ impl Cpu {
     }
 }
 
+/// Those that somebody computes with.
+#[cfg(feature = "rayon")]
+pub(super) type Cpus = Vec<Box<Cpu>>;
+
 /// What all threads of one runtime share.
 pub(crate) struct Pool {
     local: Weak<Local>,

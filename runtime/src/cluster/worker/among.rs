@@ -33,16 +33,15 @@ pub(super) fn here() -> Option<Among> {
 
 impl Among {
     /// Runs it on this thread.
-    pub(super) fn run(self, run: impl FnOnce()) {
-        struct Leave;
+    pub(super) fn run<R>(self, run: impl FnOnce() -> R) -> R {
+        struct Leave(Option<Among>);
         impl Drop for Leave {
             fn drop(&mut self) {
-                HERE.set(None);
+                HERE.set(self.0);
             }
         }
-        HERE.set(Some(self));
-        let _leave = Leave;
-        run();
+        let _leave = Leave(HERE.replace(Some(self)));
+        run()
     }
 }
 

@@ -20,7 +20,7 @@ use crate::cluster::frame::{
 use crate::cluster::turn::Ticket;
 use crate::cluster::upstream::{Departure, Pending, Upstream};
 use crate::cluster::worker::among::{self, Among, Questions};
-use crate::cluster::worker::granted;
+use crate::cluster::worker::granted::{self, Asked};
 use crate::cluster::worker::task::{self, Running};
 use crate::cluster::{coder, error_of};
 use crate::error::{Failed, Result};
@@ -179,13 +179,16 @@ impl Connection {
 
     /// Waits on the first thread until another item is wanted. False: no more are.
     pub(super) fn wait_for_more(&self, ticket: Ticket) -> bool {
-        loop {
-            let Ok((head, body)) = self.receive() else { super::end() };
-            match head {
-                ToWorker::More { ticket: of, wanted } if of == ticket => return wanted,
-                other => lock(&self.backlog).push_back((other, body)),
+        let asked = granted::ask(None, || {
+            loop {
+                let Ok((head, body)) = self.receive() else { super::end() };
+                match head {
+                    ToWorker::More { ticket: of, wanted } if of == ticket => return wanted,
+                    other => lock(&self.backlog).push_back((other, body)),
+                }
             }
-        }
+        });
+        matches!(asked, Asked::Answered(true))
     }
 
     /// Tells what came of a task.
@@ -379,6 +382,30 @@ impl Connection {
         }
     }
 
+    /// Asks for the id of the task that this process runs on the first thread, or that of a call that is one of several.
+    fn task_id(&self, task: &AnyRef) -> Option<Uuid> {
+        if let Some(Among { ticket, .. }) = among::here() {
+            if !self.running.is_among(ticket, task) {
+                return None;
+            }
+            return match self.questions.ask(ticket, || self.send(&ToDriver::TaskId, &[])) {
+                Some(Answered::TaskId(id)) => Some(id),
+                _ => super::end(),
+            };
+        }
+        if !self.running.is_it(task) {
+            return None;
+        }
+        self.send(&ToDriver::TaskId, &[]);
+        loop {
+            let Ok((head, body)) = self.receive() else { super::end() };
+            match head {
+                ToWorker::TaskId { id } => return Some(id),
+                other => lock(&self.backlog).push_back((other, body)),
+            }
+        }
+    }
+
     /// Waits for objects on the first thread, or on that of a call that is one of several.
     fn wait(&self, ids: Vec<Uuid>, any: bool, deadline: Option<Instant>) -> Result<(), Ended> {
         self.sweep_if_due();
@@ -442,11 +469,23 @@ impl abroad::Home for Home {
         if ids.is_empty() {
             return None;
         }
-        if !granted::is_first() && among::here().is_none() {
-            refs.iter().for_each(|any| self.subscribe(any));
-            return None;
+        let asked = granted::ask(deadline, || {
+            // Others of this call may have asked meanwhile.
+            let mut ids = Vec::new();
+            self.0.imports_of(refs, &mut ids);
+            if ids.is_empty() || (any && refs.iter().any(|any| any.is_complete())) {
+                return Ok(());
+            }
+            self.0.wait(ids, any, deadline)
+        });
+        match asked {
+            Asked::Answered(brought) => Some(brought),
+            Asked::TooLate => Some(Err(Ended::TimedOut)),
+            Asked::OfNone => {
+                refs.iter().for_each(|any| self.subscribe(any));
+                None
+            }
         }
-        Some(self.0.wait(ids, any, deadline))
     }
 
     fn subscribe(&self, any: &AnyRef) {
@@ -482,26 +521,9 @@ impl abroad::Home for Home {
     }
 
     fn task_id(&self, task: &AnyRef) -> Option<Uuid> {
-        if let Some(Among { ticket, .. }) = among::here() {
-            if !self.0.running.is_among(ticket, task) {
-                return None;
-            }
-            let asked = self.0.questions.ask(ticket, || self.0.send(&ToDriver::TaskId, &[]));
-            return match asked {
-                Some(Answered::TaskId(id)) => Some(id),
-                _ => super::end(),
-            };
-        }
-        if !self.0.running.is_it(task) || !granted::is_first() {
-            return None;
-        }
-        self.0.send(&ToDriver::TaskId, &[]);
-        loop {
-            let Ok((head, body)) = self.0.receive() else { super::end() };
-            match head {
-                ToWorker::TaskId { id } => return Some(id),
-                other => lock(&self.0.backlog).push_back((other, body)),
-            }
+        match granted::ask(None, || self.0.task_id(task)) {
+            Asked::Answered(id) => id,
+            Asked::TooLate | Asked::OfNone => None,
         }
     }
 

@@ -343,7 +343,7 @@ impl Worker {
             if beside {
                 let among = Among { ticket, cpu: about.worker };
                 granted::lend();
-                let run = move || among.run(|| begin(replier));
+                let run = move || granted::among(among, || begin(replier));
                 default::current().spawn_blocking(move || granted::beside(about.cpus, run));
             } else {
                 arbiter().run(move || begin(replier));

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+#[cfg(feature = "rayon")]
+use crate::local::parallel::crew;
 use crate::local::pool::seat::Seat;
 use crate::local::pool::{Cpu, Pool, with_stack};
 use crate::local::{Local, current, default, grant, lending, note};
@@ -36,11 +38,15 @@ pub(in crate::local) fn lay_down(cpu: Box<Cpu>) {
     local.pool().lay_down(cpu);
 }
 
-/// Lets `wait` sleep, by the nap it is given; meanwhile this thread's CPUs, or its part of one, are
-/// others'.
+/// Lets `wait` sleep, by the nap it is given; meanwhile this thread's CPUs, or its part of one, or its crew's
+/// CPUs, are others'.
 pub(crate) fn block<R>(wait: impl FnOnce(&Nap<'_>) -> R) -> R {
     let _blocked = note::Blocked::here();
     let Some(cpu) = current::take_cpu() else {
+        #[cfg(feature = "rayon")]
+        if let Some(crew) = crew::here() {
+            return crew.block(|| wait(&Nap(None)));
+        }
         return match current::share() {
             Some(part) => lending::block(&default::current(), part, || wait(&Nap(None))),
             None => wait(&Nap(None)),
