@@ -281,3 +281,32 @@ fn a_runtime_ends_when_the_waits_of_a_tasks_threads_have() {
     assert_eq!(get(waits).unwrap(), [7, 7]);
     drop(ending.join().unwrap());
 }
+
+#[test]
+fn a_wait_inside_that_cannot_end_is_a_deadlock() {
+    #[remote(resource("seat", 1.0))]
+    fn sits() {}
+    #[remote(num_cpus = 2, resource("seat", 1.0))]
+    fn has_the_seat(part_that_waits: u32) -> Vec<bool> {
+        let waits = |part| {
+            let kind = || get(sits::remote()).map_err(|error| error.kind());
+            part == part_that_waits && kind() == Err(ErrorKind::Deadlock)
+        };
+        let both = Barrier::new(2);
+        // Each on a thread of its own.
+        let parts = (0..2_u32).into_par_iter().with_max_len(1).map(|part| {
+            both.wait();
+            waits(part)
+        });
+        parts.collect()
+    }
+    for engine in [Engine::Threads, Engine::Processes] {
+        let config = Config::new().num_cpus(2).resource("seat", 1.0).engine(engine);
+        let runtime = Runtime::new(config).unwrap();
+        let _entered = runtime.enter();
+        for _ in 0..5 {
+            assert_eq!(get(has_the_seat::remote(0)).unwrap(), [true, false]);
+            assert_eq!(get(has_the_seat::remote(1)).unwrap(), [false, true]);
+        }
+    }
+}

@@ -188,7 +188,7 @@ impl Teller {
             Blocker::Nothing => any.failure().map_or(Standing::Ready, Standing::Failed),
             Blocker::Work => Standing::Running { worker: worker_of(any) },
             Blocker::Cpus(local) => cpus(&local),
-            Blocker::Asleep(thread) => self.asleep(thread, depth),
+            Blocker::Asleep(threads) => self.asleep(threads[0], depth),
             Blocker::Arguments(missing) => {
                 Standing::WaitingForArguments(self.causes(missing, depth))
             }

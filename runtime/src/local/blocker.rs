@@ -21,8 +21,8 @@ pub(crate) enum Blocker {
     Cpus(Arc<Local>),
     /// Somebody computes it, or awaits something for it.
     Work,
-    /// It lies on the stack of this thread, which sleeps.
-    Asleep(ThreadId),
+    /// It is kept by these threads, which sleep: by the one on whose stack it lies, or others of its crew.
+    Asleep(Vec<ThreadId>),
     /// These of its arguments are missing.
     Arguments(Vec<AnyRef>),
     /// It is a part of this task's result.
@@ -52,8 +52,8 @@ impl Blocker {
         if any.is_complete() {
             return Self::Nothing;
         }
-        if let Some(place) = waits.place(any.address()) {
-            return place.map_or(Self::Work, Self::Asleep);
+        if let Some(asleep) = waits.place(any.address()) {
+            return if asleep.is_empty() { Self::Work } else { Self::Asleep(asleep) };
         }
         if let Some([whole]) = any.producers() {
             return Self::Whole(whole.clone());
@@ -84,7 +84,7 @@ impl Blocker {
         }
         let turn = match on_arbiter {
             Some(number) => waits.arbiter(number),
-            None => waits.place(any.home()).flatten(),
+            None => waits.place(any.home()).and_then(|asleep| asleep.first().copied()),
         };
         let birth = actor.birth().filter(|birth| !birth.is_complete());
         let held_back = actor.missing_before(any.address());

@@ -434,6 +434,17 @@ pub(crate) fn task() -> Option<Task> {
     tasks().next()
 }
 
+/// Lets `look` see the task that cannot end before this thread goes on: the one that it runs, or of whose crew it is.
+pub(super) fn with_task_kept<R>(look: impl FnOnce(&Task) -> R) -> Option<R> {
+    if let Some(task) = task() {
+        return Some(look(&task));
+    }
+    #[cfg(feature = "rayon")]
+    return crew::here()?.with_task(look);
+    #[cfg(not(feature = "rayon"))]
+    None
+}
+
 /// The tasks on this thread's stack, the running one first.
 fn tasks() -> impl Iterator<Item = Task> {
     let mut frame = HERE.with(|here| here.frame.get());

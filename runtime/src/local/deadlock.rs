@@ -197,9 +197,10 @@ impl Search<'_> {
     ) {
         match blocker {
             Blocker::Nothing | Blocker::Cpus(_) | Blocker::Work => self.set_free(number),
-            Blocker::Asleep(thread) => {
-                let behind = self.node(Key::Wait(thread), Subject::Wait(thread));
-                self.need_all(number, Why::OnStack, vec![behind]);
+            Blocker::Asleep(threads) => {
+                let wait = |thread| self.node(Key::Wait(thread), Subject::Wait(thread));
+                let behind = threads.into_iter().map(wait).collect();
+                self.need_all(number, Why::OnStack, behind);
             }
             Blocker::Arguments(missing) => {
                 let behind = missing.into_iter().map(|any| self.cell(any)).collect();

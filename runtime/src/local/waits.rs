@@ -5,7 +5,8 @@
 //!
 //! * a wait is known by its thread, which waits for one cell or for any of a group;
 //! * a task that lies on the stack of a sleeping thread cannot go on before that thread does, and neither
-//!   can an actor whose method that is, nor any actor of an arbiter whose thread sleeps;
+//!   can an actor whose method that is, nor any actor of an arbiter whose thread sleeps; nor can a task end before
+//!   the threads of its crew, where it has one;
 //! * all else that keeps a cell is written where it happens, and `blocker.rs` reads it.
 //!
 //! A circle closes with its last wait, so each wait looks for itself. One thing can close a circle while
@@ -43,6 +44,8 @@ pub(crate) struct Waits {
     asleep: HashMap<ThreadId, Wait>,
     /// On which stack a task lies that has waited, by the addresses of its cell and of its actor.
     places: HashMap<usize, Place>,
+    /// The sleeping threads of a task's crew that do not run it, by the same addresses.
+    crews: HashMap<usize, Vec<ThreadId>>,
     /// The threads of the arbiters that have waited.
     arbiters: HashMap<usize, ThreadId>,
     /// The tasks, by their addresses, whose waits here are to end, because they do not run any more over there.
@@ -98,11 +101,15 @@ impl Wait {
 }
 
 impl Waits {
-    /// Where the task or the actor at this address is: None: not on a stack that we know; `Some(None)`: on one
-    /// that does not sleep.
-    pub(super) fn place(&self, address: usize) -> Option<Option<ThreadId>> {
-        let thread = self.places.get(&address)?.thread;
-        Some(self.asleep.contains_key(&thread).then_some(thread))
+    /// The sleeping threads that the task or the actor at this address is kept by. None: it is not on a stack that we know.
+    pub(super) fn place(&self, address: usize) -> Option<Vec<ThreadId>> {
+        let stack = self.places.get(&address).map(|place| place.thread);
+        let crew = self.crews.get(&address);
+        if stack.is_none() && crew.is_none() {
+            return None;
+        }
+        let asleep = stack.filter(|thread| self.asleep.contains_key(thread));
+        Some(asleep.into_iter().chain(crew.into_iter().flatten().copied()).collect())
     }
 
     /// The call that has the turn of the actor at this address, if it has ever waited.
@@ -127,9 +134,15 @@ impl Waits {
         }
     }
 
-    fn enter(&mut self, task: Task, awaited: Awaited, ends: bool) {
+    fn enter(&mut self, task: &Task, awaited: Awaited, ends: bool) {
         let thread = std::thread::current();
         let id = thread.id();
+        if current::task().is_none() {
+            self.crews.entry(task.running.address()).or_default().push(id);
+            if task.actor != 0 && !task.shared {
+                self.crews.entry(task.actor).or_default().push(id);
+            }
+        }
         current::make_known(|task| {
             let address = task.running.address();
             // SAFETY: the task is on this thread's stack.
@@ -148,13 +161,23 @@ impl Waits {
             awaited,
             ends,
             since: Instant::now(),
-            // SAFETY: the task is on this thread's stack.
+            // SAFETY: the task is running as long as somebody lets us see it.
             task: (task.running.address(), unsafe { task.running.hop() }),
             thread,
             verdict: None,
             look_again: false,
         };
         self.asleep.insert(id, wait);
+    }
+
+    /// The wait of this thread is over. It is the caller's to drop.
+    fn leave(&mut self) -> Option<Wait> {
+        let id = std::thread::current().id();
+        self.crews.retain(|_, threads| {
+            threads.retain(|thread| *thread != id);
+            !threads.is_empty()
+        });
+        self.asleep.remove(&id)
     }
 }
 
@@ -172,12 +195,13 @@ pub(super) fn forget(task: &Task) {
 pub(super) fn look_again(tasks: &[usize]) {
     let mut waits = waits();
     for task in tasks {
-        if let Some(Some(thread)) = waits.place(*task)
-            && let Some(wait) = waits.asleep.get_mut(&thread)
-            && !wait.ends
-            && !std::mem::replace(&mut wait.look_again, true)
-        {
-            wait.thread.unpark();
+        for thread in waits.place(*task).into_iter().flatten() {
+            if let Some(wait) = waits.asleep.get_mut(&thread)
+                && !wait.ends
+                && !std::mem::replace(&mut wait.look_again, true)
+            {
+                wait.thread.unpark();
+            }
         }
     }
 }
@@ -186,10 +210,10 @@ pub(super) fn look_again(tasks: &[usize]) {
 pub(crate) fn end_of_killed(task: usize) {
     let mut waits = waits();
     waits.killed.insert(task);
-    if let Some(Some(thread)) = waits.place(task)
-        && let Some(wait) = waits.asleep.get(&thread)
-    {
-        wait.thread.unpark();
+    for thread in waits.place(task).into_iter().flatten() {
+        if let Some(wait) = waits.asleep.get(&thread) {
+            wait.thread.unpark();
+        }
     }
 }
 
@@ -209,24 +233,24 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Watches a wait, which `ends` at a deadline or not. Only tasks are waited for, so a thread that runs none
-    /// keeps nobody waiting, and is not watched.
+    /// Watches a wait, which `ends` at a deadline or not. Only tasks are waited for, so a thread that keeps
+    /// none keeps nobody waiting, and is not watched.
     ///
     /// # Safety
     /// What is awaited outlives the watch, and is not changed meanwhile.
     pub(super) unsafe fn new(awaited: Awaited, ends: bool) -> Self {
         let begun = Instant::now();
-        let next = current::task().map(|_| begun + QUIET);
+        let next = current::with_task_kept(|_| begun + QUIET);
         Self { awaited, ends, begun, next, known: false }
     }
 
     /// The thread works for a while; then the wait begins anew to be quiet.
     pub(super) fn suspend(&mut self) {
         if std::mem::take(&mut self.known) {
-            let left = waits().asleep.remove(&std::thread::current().id());
+            let left = waits().leave();
             drop(left);
         }
-        self.next = current::task().map(|_| Instant::now() + QUIET);
+        self.next = current::with_task_kept(|_| Instant::now() + QUIET);
     }
 
     /// When to call `look` next, if there is no reason to before.
@@ -247,7 +271,8 @@ impl Watch {
         let mut waits = waits();
         let now = Instant::now();
         let id = std::thread::current().id();
-        if current::task().is_some_and(|task| waits.killed.contains(&task.running.address())) {
+        let is_killed = |task: &Task| waits.killed.contains(&task.running.address());
+        if current::with_task_kept(is_killed).unwrap_or(false) {
             return Err(cancelling::killed());
         }
         if let Some(wait) = waits.asleep.get_mut(&id).filter(|_| self.known) {
@@ -261,10 +286,8 @@ impl Watch {
         if self.next.is_none_or(|next| now < next) {
             return Ok(());
         }
-        if !std::mem::replace(&mut self.known, true)
-            && let Some(task) = current::task()
-        {
-            waits.enter(task, self.awaited, self.ends);
+        if !std::mem::replace(&mut self.known, true) {
+            current::with_task_kept(|task| waits.enter(task, self.awaited, self.ends));
         }
         // The longer it has lasted, the more work the search may be; so looking never costs more than a part
         // of the waiting.
@@ -301,7 +324,7 @@ fn look_around(
 impl Drop for Watch {
     fn drop(&mut self) {
         if self.known {
-            let left = waits().asleep.remove(&std::thread::current().id());
+            let left = waits().leave();
             drop(left);
         }
     }

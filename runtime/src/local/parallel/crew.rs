@@ -12,6 +12,7 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{self, ThreadId};
 
 use crate::local::current::{self, Held, Task};
 use crate::local::pool::{self, Cpus};
@@ -45,6 +46,8 @@ pub(crate) fn here() -> Option<Arc<Crew>> {
 
 pub(crate) struct Crew {
     local: Arc<Local>,
+    /// The thread that runs the task.
+    leader: ThreadId,
     /// How many CPUs it has when none of it waits.
     count: usize,
     hold: Mutex<Hold>,
@@ -57,12 +60,12 @@ struct Hold {
     cpus: Cpus,
     /// Threads that wait, or collect the CPUs after that.
     waiting: usize,
-    /// What the task does that has the crew: shown with its first CPU.
+    /// The task that has the crew: shown with its first CPU.
     task: Option<Task>,
     over: bool,
 }
 
-// SAFETY: of a `Task` its words are read, not what they lead to, but by `Shown::set` while it runs.
+// SAFETY: what a `Task` leads to is there until its leader has taken it from here, which it does by the lock.
 unsafe impl Send for Hold {}
 
 impl Crew {
@@ -76,7 +79,13 @@ impl Crew {
         let cpus = held.into_cpus();
         let count = cpus.len();
         let hold = Mutex::new(Hold { cpus, ..Hold::default() });
-        let crew = Arc::new(Self { local: Arc::clone(local), count, hold, asks: OnceLock::new() });
+        let crew = Arc::new(Self {
+            local: Arc::clone(local),
+            leader: thread::current().id(),
+            count,
+            hold,
+            asks: OnceLock::new(),
+        });
         *berth.lock() = Some(Arc::clone(&crew));
         let result = if count > 0 { budget::with(count, run) } else { run() };
         *berth.lock() = None;
@@ -151,8 +160,16 @@ impl Crew {
         self.lock().cpus.first().map(|cpu| cpu.index())
     }
 
-    /// Shows what it computes.
+    /// Lets `look` see the task that has the crew, which is there as long as that takes.
+    pub(crate) fn with_task<R>(&self, look: impl FnOnce(&Task) -> R) -> Option<R> {
+        self.lock().task.as_ref().map(look)
+    }
+
+    /// The leader's task from now on: shows that it is computed.
     pub(crate) fn show(&self, task: Option<&Task>) {
+        if thread::current().id() != self.leader {
+            return;
+        }
         let mut hold = self.lock();
         hold.task = task.copied();
         hold.show(task);
