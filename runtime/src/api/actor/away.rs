@@ -205,9 +205,9 @@ pub(super) fn calls_wait<A: Actor>(local: &Local) -> bool {
 /// An actor's state, in the process that made it.
 pub(crate) struct Away<A: Actor> {
     host: Box<dyn Host>,
-    /// Calls that wait are sent one after the other,
+    /// Calls that wait are sent one after the other: they go in order.
     sending: tokio::sync::Mutex<()>,
-    /// unless the actor is to end.
+    /// Whether the actor is to end: then what waits to be sent does not wait any more.
     ending: tokio::sync::watch::Sender<bool>,
     actor: PhantomData<fn() -> A>,
 }
