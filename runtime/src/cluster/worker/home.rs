@@ -470,11 +470,13 @@ impl abroad::Home for Home {
             return None;
         }
         let asked = granted::ask(deadline, || {
-            // Others of this call may have asked meanwhile.
-            let mut ids = Vec::new();
-            self.0.imports_of(refs, &mut ids);
-            if ids.is_empty() || (any && refs.iter().any(|any| any.is_complete())) {
-                return Ok(());
+            if cfg!(feature = "rayon") {
+                // Others of this call may have asked meanwhile.
+                ids.clear();
+                self.0.imports_of(refs, &mut ids);
+                if ids.is_empty() || (any && refs.iter().any(|any| any.is_complete())) {
+                    return Ok(());
+                }
             }
             self.0.wait(ids, any, deadline)
         });
