@@ -468,6 +468,32 @@ fn waits_for_the_first(path: String) -> mobula::Result<u64> {
     Ok(first + mobula::get(&children[1])?)
 }
 
+#[remote]
+fn takes_away(path: String) -> u64 {
+    Sign(path).wait();
+    1
+}
+
+/// Waits for children of which one goes on until the other has run.
+#[remote]
+fn waits_for_both(path: String, mut squares: u64) -> mobula::Result<u64> {
+    let both = [takes_away::remote(path.clone()), runs_while_there_is::remote(path)];
+    squares = mobula::get((0..squares).map(square::remote).collect::<Vec<_>>())?.iter().sum();
+    Ok(squares + mobula::get(both)?.iter().sum::<u64>())
+}
+
+/// They are sent together, and what is behind the long one comes back.
+#[test]
+fn children_that_are_waited_for_together_run_side_by_side() {
+    let sign = Sign::new("both");
+    let runtime = runtime(2);
+    let _entered = runtime.enter();
+    for squares in [0, 1, 200] {
+        let sum: u64 = (0..squares).map(|x| x * x).sum();
+        assert_eq!(mobula::get(waits_for_both::remote(sign.0.clone(), squares)).unwrap(), sum + 2);
+    }
+}
+
 #[test]
 fn who_waits_runs_what_he_waits_for_and_no_more() {
     let sign = Sign::new("no-more");

@@ -10,8 +10,9 @@ import ray
 import actors
 import envelope
 import microbenchmark
+import nested
 
-WORKS = {**actors.ALL, **microbenchmark.ALL, **envelope.ALL}
+WORKS = {**actors.ALL, **microbenchmark.ALL, **envelope.ALL, **nested.ALL}
 
 
 class Engine:

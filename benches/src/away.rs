@@ -14,6 +14,11 @@ pub(crate) fn numbers(setting: &Setting) -> usize {
 fn empty() {}
 
 #[remote]
+fn spawns(children: usize) -> mobula::Result<()> {
+    mobula::get((0..children).map(|_| empty::remote()).collect::<Vec<_>>()).map(drop)
+}
+
+#[remote]
 fn last(values: &[f64]) -> f64 {
     values.last().copied().unwrap_or_default()
 }
@@ -41,6 +46,13 @@ impl Counter {
 pub(crate) fn batch(tasks: usize) -> Result<()> {
     let refs: Vec<ObjectRef<()>> = (0..tasks).map(|_| empty::remote()).collect();
     mobula::get(refs)?;
+    Ok(())
+}
+
+/// Tasks that have 100 empty ones each for children, so many in all.
+pub(crate) fn nested(children: usize) -> Result<()> {
+    const EACH: usize = 100;
+    mobula::get((0..children / EACH).map(|_| spawns::remote(EACH)).collect::<Vec<_>>())?;
     Ok(())
 }
 

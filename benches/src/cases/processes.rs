@@ -28,6 +28,12 @@ pub(crate) const GROUP: Group = Group {
             contenders: roundtrip,
         },
         Case {
+            name: "processes_nested",
+            about: "tasks that spawn 100 empty tasks each, and get them: a child",
+            unit: Unit::NanosPerOp,
+            contenders: nested,
+        },
+        Case {
             name: "processes_array_there",
             about: "an array of 100 MB as an argument (10 MB where it is quick)",
             unit: Unit::SecondsPerGigabyte,
@@ -88,6 +94,13 @@ fn roundtrip(setting: &Setting) -> Result<Vec<Contender>> {
     let trips = setting.size(TRIPS, QUICK);
     let mut all = vec![on_mobula(setting.cpus, trips, move || away::round_trips(trips))?];
     all.extend(on_python(setting, ALL, "roundtrip"));
+    Ok(all)
+}
+
+fn nested(setting: &Setting) -> Result<Vec<Contender>> {
+    let children = setting.size(TASKS / 4, QUICK);
+    let mut all = vec![on_mobula(setting.cpus, children, move || away::nested(children))?];
+    all.extend(on_python(setting, &["ray"], "nested"));
     Ok(all)
 }
 

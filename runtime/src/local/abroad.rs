@@ -13,10 +13,13 @@ use uuid::Uuid;
 use crate::error::Result;
 use crate::local::cell::AnyRef;
 use crate::local::family::FamilyId;
+use crate::local::queue::Entry;
 use crate::local::waiting::Ended;
 
 /// Where the tasks of a runtime run, if that is not in this process.
 pub(crate) trait Outside: Send + Sync {
+    /// Runs tasks that this thread waits for, of which `next` gives the entries.
+    fn run_all(&self, next: &mut dyn FnMut() -> Option<Entry>);
     /// Kills whatever runs the task, and what runs tasks of these families. False: nothing runs the task.
     fn kill(&self, task: &AnyRef, families: &[FamilyId]) -> bool;
     /// Ends all of it. Nothing runs there any more.

@@ -10,6 +10,7 @@ use crate::local::cell::{AnyRef, Outcome};
 use crate::local::counted::Counted;
 use crate::local::group::GroupWait;
 use crate::local::pool::Nap;
+use crate::local::queue::Entry;
 use crate::local::waiters::{Node, Waiter};
 use crate::local::waits::{Awaited, Watch};
 use crate::local::{Local, abroad, current, default, pool};
@@ -203,14 +204,34 @@ fn help_all(refs: &[&AnyRef], next: &mut First) {
     let looked_at = if current::task().is_some() { refs.len() } else { LOOKED_AT };
     let mut last = refs.iter().rev().take(looked_at);
     let Some(local) = last.find_map(|any| home_of(any)) else { return };
+    let has_cpu = current::with_cpu(|cpu| cpu.is_some());
+    if has_cpu {
+        help_abroad(&local, refs, next);
+    }
     let mut run = |any: &AnyRef| {
         next.pending(refs).is_some() && (!any.is_claimable_at(local.home()) || help_at(&local, any))
     };
-    if current::with_cpu(|cpu| cpu.is_some()) {
+    if has_cpu {
         let _ = refs.iter().rev().all(|any| run(any));
     } else {
         let _ = refs.iter().all(|any| run(any));
     }
+}
+
+/// The same for those that run in other processes, where several go together.
+fn help_abroad(local: &Arc<Local>, refs: &[&AnyRef], next: &mut First) {
+    let Some(outside) = local.outside_if_any() else { return };
+    let mut rest = refs.iter().rev().filter(|any| any.is_claimable_at(local.home()));
+    let own = |any: &AnyRef| {
+        let wanted = |entry: &Entry| any.is_entry(entry) && entry.is_sent();
+        current::with_cpu(|cpu| cpu?.pop_wanted(wanted))
+    };
+    let mut more = || {
+        let mut waited_for = rest.by_ref().take_while(|_| next.pending(refs).is_some());
+        waited_for.find_map(|any| own(any))
+    };
+    let run = || outside.run_all(&mut more);
+    let _ = pool::with_a_cpu(local, || pool::with_stack(run));
 }
 
 /// In a task, runs what has not begun, until a member has completed.

@@ -27,6 +27,7 @@ use crate::local::abroad::Outside;
 use crate::local::cell::AnyRef;
 use crate::local::current::{self, Own, Task};
 use crate::local::family::FamilyId;
+use crate::local::queue::Entry;
 use crate::local::{Local, pool};
 
 mod beside;
@@ -171,6 +172,14 @@ impl Outside for Processes {
         all.iter().filter(|control| kill(control)).count() > 0
     }
 
+    fn run_all(&self, next: &mut dyn FnMut() -> Option<Entry>) {
+        let Some(first) = collect_next(next) else { return };
+        match self.local.upgrade() {
+            Some(local) => Feed::new(self, local, next).run(first),
+            None => first.failed(pool::shut_down_before("it ran")),
+        }
+    }
+
     fn shut_down(&self) {
         self.closed.store(true, Ordering::Relaxed);
         let idle = std::mem::take(&mut self.workers().idle);
@@ -206,10 +215,14 @@ impl Engine for Processes {
 
     fn run(&self, parcel: Box<dyn Parcel>) {
         let Some(parcel) = collect(parcel) else { return };
-        match self.local.upgrade() {
-            Some(local) => Feed::new(self, local).run(parcel),
-            None => parcel.failed(pool::shut_down_before("it ran")),
-        }
+        let Some(local) = self.local.upgrade() else {
+            return parcel.failed(pool::shut_down_before("it ran"));
+        };
+        // Who waits on this thread waits for this task, and for none that is behind it in the queues.
+        let goes_on = pool::is_at_work();
+        let own = Arc::clone(&local);
+        let mut next = || if goes_on { own.pool().next_to_send() } else { None };
+        Feed::new(self, local, &mut next).run(parcel);
     }
 }
 
@@ -236,10 +249,10 @@ fn collect(parcel: Box<dyn Parcel>) -> Option<Box<dyn Parcel>> {
     })
 }
 
-/// Takes the next task out of the queues to be sent ahead, if there is one that can be.
-fn collect_next(local: &Local) -> Option<Box<dyn Parcel>> {
+/// Takes the next task that can be sent from where `next` gives entries.
+fn collect_next(next: &mut dyn FnMut() -> Option<Entry>) -> Option<Box<dyn Parcel>> {
     loop {
-        let entry = local.pool().next_to_send()?;
+        let entry = next()?;
         let wanted = entry.pointer().as_ptr() as usize;
         COLLECTING.set(Some(Collecting { wanted, place: None }));
         // It puts itself aside, unless it was cancelled or begun meanwhile.
@@ -264,16 +277,20 @@ struct Feed<'a> {
     flights: VecDeque<Flight>,
     /// What this thread has begun and not sent.
     next: VecDeque<Box<dyn Parcel>>,
+    /// Where there may be more of that: gives the entries of tasks that this thread is to run.
+    more: &'a mut dyn FnMut() -> Option<Entry>,
     /// How long a task takes, as far as we know.
     pace: Option<Duration>,
-    /// Whether this thread is to do no more than it was asked for, because somebody waits on it for that.
-    alone: bool,
 }
 
 impl<'a> Feed<'a> {
-    fn new(processes: &'a Processes, local: Arc<Local>) -> Self {
+    fn new(
+        processes: &'a Processes,
+        local: Arc<Local>,
+        more: &'a mut dyn FnMut() -> Option<Entry>,
+    ) -> Self {
         let (flights, next, pace) = (VecDeque::new(), VecDeque::new(), None);
-        Self { processes, local, flights, next, pace, alone: !pool::is_at_work() }
+        Self { processes, local, flights, next, more, pace }
     }
 
     /// Runs this task, and those after it that are sent ahead.
@@ -350,11 +367,11 @@ impl<'a> Feed<'a> {
             }
         };
         // Refilled when half is done, so that many go in one frame.
-        if self.alone || self.flights.len() > ahead / 2 {
+        if self.flights.len() > ahead / 2 {
             return;
         }
         while self.flights.len() <= ahead {
-            let next = self.next.pop_front().or_else(|| collect_next(&self.local));
+            let next = self.next.pop_front().or_else(|| collect_next(self.more));
             let Some(parcel) = next else { return };
             let ahead = !self.flights.is_empty();
             if let Some(parcel) = self.send(process, parcel, ahead) {
