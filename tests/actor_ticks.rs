@@ -185,3 +185,31 @@ fn a_delivery_keeps_its_actor_and_can_be_cancelled() {
     assert_eq!(get(delivered).unwrap_err().kind(), ErrorKind::Cancelled);
     assert!(matches!(get(end).unwrap(), ActorEnd::Unreachable));
 }
+
+/// While the stream has nothing more to give. On `inline` whoever makes the delivery waits for its end.
+#[test]
+fn a_delivery_ends_by_its_calls_and_with_its_actor() {
+    for runtime in runtimes().take(3) {
+        let entered = runtime.enter();
+        let sum = Sum::remote();
+        let deliver = || {
+            let (items, stream) = futures::channel::mpsc::unbounded();
+            (items, mobula::deliver(stream, &sum, |sum, item| sum.add(item)))
+        };
+        let (items, delivered) = deliver();
+        items.unbounded_send(13).unwrap();
+        let error = get(delivered).unwrap_err();
+        assert!(error.to_string().contains("unlucky"), "{error}");
+        let (_items, idle) = deliver();
+        get(sum.stop()).unwrap();
+        assert_eq!(get(idle).unwrap_err().kind(), ErrorKind::ActorDied);
+        let (_items, late) = deliver();
+        assert_eq!(get(late).unwrap_err().kind(), ErrorKind::ActorDied);
+        let next = Sum::remote();
+        let (_items, stream) = futures::channel::mpsc::unbounded::<u64>();
+        let last = mobula::deliver(stream, &next, |sum, item| sum.add(item));
+        drop(entered);
+        drop(runtime);
+        assert_eq!(get(last).unwrap_err().kind(), ErrorKind::ShutDown);
+    }
+}

@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::panic::Location;
+use std::pin::{Pin, pin};
+use std::task::{Poll, ready};
 
 use futures_core::Stream;
 
-use crate::api::actor::{Actor, ActorHandle};
+use crate::api::actor::{Actor, ActorControl as _, ActorEnd, ActorHandle};
 use crate::api::object::ObjectRef;
 use crate::api::parameter::Awaiting;
 use crate::api::remote::submit_task;
@@ -25,8 +27,9 @@ static DELIVER: Function = Function::new("deliver", module_path!(), file!(), lin
 /// the stream has ended and all calls are done.
 ///
 /// Items are taken as the actor gets on: at most 32 calls are under way. The first call that fails ends the
-/// delivery, and the ref fails with its error; the calls made after it still run. [`cancel`](crate::cancel) of the
-/// ref ends it, too. Meanwhile the delivery holds a handle, so the actor lives at least as long.
+/// delivery, and the ref fails with its error; the calls made after it still run. So does the end of the actor, with
+/// [`ActorDied`](crate::ErrorKind::ActorDied), while the stream has no item to give. [`cancel`](crate::cancel) of the
+/// ref ends it, too. Meanwhile the delivery holds a handle, so the actor lives at least as long unless it is stopped.
 ///
 /// ```
 /// use mobula::prelude::*;
@@ -61,42 +64,66 @@ where
 {
     let actor = actor.clone();
     let mut delivery = Some((stream, actor, call));
+    let called_at = Location::caller();
     let make = move |_| {
         let (stream, actor, call) = delivery.take().expect("a delivery is made once");
-        Ok(deliver_all(stream, actor, call))
+        Ok(deliver_all(stream, actor, call, called_at))
     };
     let job = Await { make, local: default::current(), claim: None, attempt: 1 };
-    let call = Call { function: &DELIVER, called_at: Location::caller() };
+    let call = Call { function: &DELIVER, called_at };
     submit_task(job, Awaiting::default(), call, None, current::next_place).into()
 }
 
-async fn deliver_all<S, A, T, C>(stream: S, actor: ActorHandle<A>, mut call: C) -> Result<u64>
+async fn deliver_all<S, A, T, C>(
+    stream: S,
+    actor: ActorHandle<A>,
+    mut call: C,
+    at: &'static Location<'static>,
+) -> Result<u64>
 where
     S: Stream,
     A: Actor,
     T: Send + Sync + 'static,
     C: FnMut(&ActorHandle<A>, S::Item) -> ObjectRef<T>,
 {
-    let mut stream = Box::pin(stream);
-    let mut under_way: VecDeque<ObjectRef<T>> = VecDeque::new();
+    let mut stream = pin!(stream);
+    let mut end = pin!(actor.watch_from(at).into_future());
+    // Boxed, because they do not move while they wait.
+    let mut under_way: VecDeque<Pin<Box<Completion>>> = VecDeque::new();
     let mut delivered = 0;
-    while let Some(item) = poll_fn(|context| stream.as_mut().poll_next(context)).await {
-        under_way.push_back(call(&actor, item));
-        delivered += 1;
-        while let Some(first) = under_way.front()
-            && (first.any().is_complete() || under_way.len() >= UNDER_WAY_MAX)
-        {
-            end_of_first(&mut under_way).await?;
+    let mut is_over = false;
+    poll_fn(|context| {
+        loop {
+            while let Some(first) = under_way.front_mut()
+                && let Poll::Ready(done) = first.as_mut().poll(context)
+            {
+                under_way.pop_front();
+                if let Some(error) = done.failure() {
+                    return Poll::Ready(Err(error));
+                }
+            }
+            if is_over && under_way.is_empty() {
+                return Poll::Ready(Ok(delivered));
+            }
+            if is_over || under_way.len() == UNDER_WAY_MAX {
+                return Poll::Pending;
+            }
+            match stream.as_mut().poll_next(context) {
+                Poll::Ready(None) => is_over = true,
+                Poll::Ready(Some(item)) => {
+                    let called = call(&actor, item).into_any();
+                    under_way.push_back(Box::pin(Completion::of(called)));
+                    delivered += 1;
+                }
+                // Where calls are under way, they tell of the actor's end, too.
+                Poll::Pending if under_way.is_empty() => {
+                    let end = ready!(end.as_mut().poll(context));
+                    let error = |end: ActorEnd| end.to_error(A::function().name());
+                    return Poll::Ready(Err(end.map_or_else(|error| error, error)));
+                }
+                Poll::Pending => return Poll::Pending,
+            }
         }
-    }
-    while !under_way.is_empty() {
-        end_of_first(&mut under_way).await?;
-    }
-    Ok(delivered)
-}
-
-async fn end_of_first<T>(under_way: &mut VecDeque<ObjectRef<T>>) -> Result<()> {
-    let Some(first) = under_way.pop_front() else { return Ok(()) };
-    let done = Completion::of(first.into_any()).await;
-    done.failure().map_or(Ok(()), Err)
+    })
+    .await
 }
