@@ -157,3 +157,21 @@ fn get_or_create_makes_one_for_all() {
         assert_eq!(error.kind(), ErrorKind::Config);
     }
 }
+
+/// Whose last handle may go while another looks for the actor.
+#[test]
+fn get_or_create_always_gives_one() {
+    for runtime in runtimes() {
+        std::thread::scope(|scope| {
+            let churn = || {
+                let _entered = runtime.enter();
+                for _ in 0..500 {
+                    let counter = Counter::options().name("churn").get_or_create(0);
+                    assert!(get(counter.add(1)).unwrap() > 0);
+                }
+            };
+            let threads: Vec<_> = (0..3).map(|_| scope.spawn(churn)).collect();
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+        });
+    }
+}

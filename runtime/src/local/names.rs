@@ -172,18 +172,23 @@ impl Names {
         };
         // As in `find`.
         let kept = entry.get().actor.upgrade();
-        let claimed = if kept.as_ref().is_some_and(|actor| actor.is_callable()) {
+        let taken = || {
             let message = format!("the name {name} is taken by {}", entry.get().started());
-            let error = Error::new(ErrorKind::Config, message);
-            match entry.get().typed.downcast_ref::<W>().and_then(W::find) {
-                Some(handle) => Claimed::Taken(handle, error),
-                None => Claimed::Foreign(error),
+            Error::new(ErrorKind::Config, message)
+        };
+        let by_another = match entry.get().typed.downcast_ref::<W>() {
+            // Asked once: its last handle may go at any time.
+            Some(typed) => typed.find().map(|handle| Claimed::Taken(handle, taken())),
+            None => {
+                let lives = kept.as_ref().is_some_and(|actor| actor.is_callable());
+                lives.then(|| Claimed::Foreign(taken()))
             }
-        } else {
+        };
+        let claimed = by_another.unwrap_or_else(|| {
             let (weak, handle) = start();
             entry.insert(named(weak));
             Claimed::Started(handle)
-        };
+        });
         drop(entry);
         claimed
     }

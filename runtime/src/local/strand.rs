@@ -402,9 +402,10 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         self.asked.as_ref().is_some_and(|asked| asked.terms.is_concurrent())
     }
 
-    /// A handle, if the actor may still be called.
+    /// A handle, if the actor may still be called. None is made to be dropped: that may end the actor, and whoever looks
+    /// for one by its name has the lock of all names.
     pub(crate) fn callable(&self) -> Option<StrandHandle<A, T>> {
-        self.another_handle().filter(|handle| handle.0.is_callable())
+        self.is_callable().then(|| self.another_handle())?
     }
 
     /// None: the last is gone.
