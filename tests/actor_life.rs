@@ -21,6 +21,8 @@ struct Seen {
     tried: AtomicUsize,
     /// How many of the next constructors are to fail.
     to_fail: AtomicUsize,
+    /// What they were told of restarts.
+    restarts: Mutex<Vec<u32>>,
 }
 
 impl Seen {
@@ -47,6 +49,7 @@ impl Drop for Counter {
 #[remote(local)]
 impl Counter {
     pub fn new(start: u64, seen: Arc<Seen>) -> Result<Self, String> {
+        seen.restarts.lock().unwrap().push(mobula::context().restarts());
         let less = |left: usize| left.checked_sub(1);
         if seen.made.fetch_add(1, Ordering::SeqCst) > 0
             && seen.to_fail.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok()
@@ -142,6 +145,7 @@ fn a_crash_is_a_restart_from_the_constructor() {
         drop(counter);
         assert!(matches!(get(end).unwrap(), ActorEnd::Unreachable));
         assert_eq!((seen.made(), seen.dropped()), (3, 3));
+        assert_eq!(*seen.restarts.lock().unwrap(), [0, 1, 2]);
     }
 }
 
@@ -197,6 +201,7 @@ fn a_constructor_that_fails_at_a_restart_uses_up_another() {
         seen.to_fail.store(2, Ordering::SeqCst);
         get(counter.explode()).unwrap_err();
         assert_eq!(get((counter.value(), counter.restarts())).unwrap(), (7, 3));
+        assert_eq!(*seen.restarts.lock().unwrap(), [0, 1, 2, 3]);
         seen.to_fail.store(2, Ordering::SeqCst);
         get(counter.explode()).unwrap_err();
         let error = get(counter.value()).unwrap_err();

@@ -4,11 +4,17 @@ use std::cell::RefCell;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 
+use futures::channel::oneshot;
 use mobula::prelude::*;
 
 #[remote]
 fn one() -> u64 {
     1
+}
+
+#[remote]
+fn adds(one: u64) -> u64 {
+    one + 1
 }
 
 #[remote(local)]
@@ -113,6 +119,70 @@ fn shutdown_cancels_what_waits_and_joins_what_runs() {
     });
     assert_eq!(report.never_begun, 10);
     assert_eq!(get(held).unwrap(), 0, "its own calls are refused");
+}
+
+struct Busy;
+
+#[remote(local)]
+impl Busy {
+    pub fn new() -> Self {
+        Self
+    }
+
+    pub fn hold(&mut self, gate: Arc<Mutex<mpsc::Receiver<()>>>, started: mpsc::Sender<()>) {
+        let _ = started.send(());
+        let _ = gate.lock().unwrap().recv();
+    }
+
+    pub fn add(&self, one: u64) -> u64 {
+        one + 1
+    }
+}
+
+struct Waiting;
+
+#[remote(local)]
+impl Waiting {
+    pub fn new() -> Self {
+        Self
+    }
+
+    pub async fn hold(&mut self, gate: oneshot::Receiver<()>, started: mpsc::Sender<()>) {
+        let _ = started.send(());
+        let _ = gate.await;
+    }
+
+    pub async fn one(&self) -> u64 {
+        1
+    }
+}
+
+#[test]
+fn what_never_began_is_counted() {
+    let runtime = Runtime::new(Config::new().num_cpus(1)).unwrap();
+    let entered = runtime.enter();
+    let (open, gate) = mpsc::channel();
+    let (let_go, waits) = oneshot::channel();
+    let (started, running) = mpsc::channel();
+    let (busy, waiting) = (Busy::remote(), Waiting::remote());
+    let begun =
+        (busy.hold(Arc::new(Mutex::new(gate)), started.clone()), waiting.hold(waits, started));
+    assert_eq!((running.recv(), running.recv()), (Ok(()), Ok(())));
+    let queued = one::remote();
+    let calls = [busy.add(&queued), busy.add(1), waiting.one(), waiting.one()];
+    let refs: Vec<_> = (0..3).map(|_| adds::remote(&queued)).chain(calls).collect();
+    drop(entered);
+    let report = std::thread::scope(|scope| {
+        let shutdown = scope.spawn(|| runtime.shutdown());
+        assert_eq!(get(queued).unwrap_err().kind(), ErrorKind::ShutDown);
+        drop((open, let_go));
+        shutdown.join().unwrap()
+    });
+    get(begun).unwrap();
+    assert_eq!(report.never_begun, 1 + refs.len());
+    for never in refs {
+        assert_eq!(get(never).unwrap_err().kind(), ErrorKind::ShutDown);
+    }
 }
 
 #[test]

@@ -20,7 +20,7 @@ use crate::tick::{self, Tick};
 use crate::types::{self, ReplaceSelf};
 
 /// Method names that a handle uses for itself: a call of them would never reach the actor.
-const TAKEN: &[&str] = &["clone", "eq", "ne", "to_owned"];
+const TAKEN: &[&str] = &["clone", "eq", "into", "ne", "to_owned", "try_into"];
 
 /// Names that the expansion adds to the type.
 const ADDED: &[&str] = &["remote", "options"];

@@ -182,7 +182,7 @@ pub struct EnterGuard<'a> {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// How many tasks never began.
+    /// How many tasks, and calls of actors, never began.
     pub never_begun: usize,
     /// The most worker threads that there were at a time.
     pub most_threads: usize,

@@ -112,12 +112,17 @@ pub(crate) fn actor_ends(_: Engine) -> mobula::Result<()> {
     Ok(())
 }
 
-struct Shaky(u64);
+/// A sum, and how often it was made anew before.
+struct Shaky(u64, u32);
 
 #[remote]
 impl Shaky {
     pub fn new(start: u64) -> Self {
-        Self(start)
+        Self(start, mobula::context().restarts())
+    }
+
+    pub fn made(&self) -> u32 {
+        self.1
     }
 
     pub fn add(&mut self, by: u64) -> u64 {
@@ -146,7 +151,7 @@ pub(crate) fn actor_restarts(engine: Engine) -> mobula::Result<()> {
     let (before, crash, after) = (shaky.add(1), shaky.add(13), shaky.add(2));
     assert_eq!(mobula::get(before)?, 6);
     assert_eq!(mobula::get(crash).unwrap_err().kind(), ErrorKind::Panic);
-    assert_eq!(mobula::get(after)?, 7);
+    assert_eq!(mobula::get((after, shaky.made()))?, (7, 1));
     mobula::get(shaky.add(13)).unwrap_err();
     let error = mobula::get(shaky.add(1)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ActorDied);

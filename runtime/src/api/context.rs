@@ -102,7 +102,8 @@ impl Context {
             || self.running.as_ref().is_some_and(|running| running.actor.is_some())
     }
 
-    /// How often the actor whose call it is was made anew after a crash; 0 where it is no actor's.
+    /// How often the actor whose call it is was made anew after a crash; 0 where it is no actor's. A constructor that makes
+    /// it anew counts itself, and those before it that failed.
     pub fn restarts(&self) -> u32 {
         if let Some(restarts) = self.restarts {
             return restarts;

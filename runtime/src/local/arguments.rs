@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use smallvec::SmallVec;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::local::cell::{AnyRef, Header};
 use crate::local::queue::Entry;
 use crate::local::request::Claim;
@@ -248,6 +248,17 @@ fn queue(entry: Entry) {
     }
 }
 
+/// Fails a task, which is counted where that is because its runtime ends.
+fn abandon(entry: Entry, error: Error) {
+    // SAFETY: the entry is a task's, and keeps it.
+    let home = unsafe { Header::of(&entry) }.home();
+    let may_end = error.kind() == ErrorKind::ShutDown;
+    if entry.abandon(error) && may_end {
+        let ends = runtimes::find(home).filter(|local| local.pool().is_closed());
+        ends.inspect(|local| local.pool().count_never_begun());
+    }
+}
+
 /// Fails a task whose argument failed: that takes no CPU, so it need not wait for one. A chain of a
 /// million such tasks must not take a million stack frames either, so inner failures wait for the
 /// outermost.
@@ -266,7 +277,7 @@ pub(crate) fn fail(entry: Entry, error: Error) {
         }
     });
     while let Some((entry, error)) = next {
-        let _ = entry.abandon(error);
+        abandon(entry, error);
         next = WAITING.with_borrow_mut(|waiting| {
             let more = waiting.as_mut().and_then(Vec::pop);
             if more.is_none() {

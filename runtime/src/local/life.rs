@@ -45,13 +45,14 @@ pub enum ActorEnd {
     Killed,
     /// Its constructor failed, by this, or it could not be started as it was asked to.
     NotMade(#[serde(with = "as_failed")] Error),
-    /// A method panicked, or what makes the actor anew failed, and no restart was left.
+    /// A method panicked, or its constructor failed at a restart, and no restart was left; or `restore` failed, which has
+    /// used up what was saved.
     #[non_exhaustive]
     Crashed {
         /// The last failure.
         #[serde(with = "as_failed")]
         error: Error,
-        /// How often it had been made anew before.
+        /// How often it had been made anew before, or should have been.
         restarts: u32,
     },
     /// Its runtime was shut down.

@@ -520,7 +520,7 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         refused
     }
 
-    /// It was made anew, for the last time as number `count`.
+    /// It is made anew, as number `count`.
     fn count_restart(&self, count: u32) {
         if let Some(asked) = &self.asked {
             asked.restarts.store(count, Ordering::Relaxed);

@@ -17,6 +17,10 @@ impl Counter {
     pub fn clone(&self) -> Self {
         Self { value: self.value }
     }
+
+    pub fn into(&self) -> u64 {
+        self.value
+    }
 }
 
 fn main() {

@@ -55,8 +55,15 @@ impl Pool {
     }
 
     pub(super) fn abandon(&self, entry: Entry) {
-        let never_begun = entry.abandon(shut_down_before("it ran"));
-        self.desk().never_begun += usize::from(never_begun);
+        if entry.abandon(shut_down_before("it ran")) {
+            self.count_never_begun();
+        }
+    }
+
+    /// A task, or a call of an actor, has failed before it began, because the pool closes.
+    #[cold]
+    pub(crate) fn count_never_begun(&self) {
+        self.desk().never_begun += 1;
     }
 
     fn abandon_injected(&self) {

@@ -12,6 +12,7 @@ use crate::local::caller::Origin;
 use crate::local::cell::{Job, Promise, Ref};
 use crate::local::life::{ActorEnd, Life};
 use crate::local::note;
+use crate::local::queue::Entry;
 use crate::observe::EventKind;
 
 impl<A: Life, T: Kind<A>> Strand<A, T> {
@@ -94,8 +95,7 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         fence(Ordering::SeqCst);
         if self.rare.get().is_some() {
             let watchers = std::mem::take(&mut *self.watchers());
-            let end = self.end.get().expect("an actor that is over has an end");
-            watchers.into_iter().for_each(|tell| tell(end));
+            watchers.into_iter().for_each(|tell| tell(self.how_ended()));
         }
     }
 
@@ -108,7 +108,19 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
     /// Why the calls fail of an actor that has ended.
     #[cold]
     pub(super) fn why_ended(&self) -> Error {
-        self.end.get().expect("an actor that has ended has an end").to_error(self.name())
+        self.how_ended().to_error(self.name())
+    }
+
+    fn how_ended(&self) -> &ActorEnd {
+        self.end.get().expect("an actor that has ended has an end")
+    }
+
+    /// The actor has ended before the call's turn came.
+    #[cold]
+    pub(super) fn abandon_call(&self, entry: Entry) {
+        if entry.abandon(self.why_ended()) && matches!(self.how_ended(), ActorEnd::ShutDown) {
+            self.local.pool().count_never_begun();
+        }
     }
 
     /// How an actor ends to which no call can come any more.

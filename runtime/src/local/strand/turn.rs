@@ -240,6 +240,7 @@ impl<A: Life> Hold<A> {
         let Some(supervised) = &mut self.supervised else {
             unreachable!("an actor that is not to be made anew ends when it crashes")
         };
+        strand.count_restart(supervised.restarts.count());
         let had_saved = supervised.saved.is_some();
         let made = in_constructor(strand, &promise, || {
             let mut actor = make::<A>(A::copy_seed(&supervised.seed))?;
@@ -249,7 +250,6 @@ impl<A: Life> Hold<A> {
         promise.complete(Ok(()));
         match made {
             Ok(actor) => {
-                strand.count_restart(supervised.restarts.count());
                 supervised.changes = 0;
                 note::step(strand.number, EventKind::ActorRestarted);
                 *state = State::Alive(actor);
@@ -534,7 +534,7 @@ impl<A: Life> Strand<A> {
         }
         self.count_begun(next.len());
         match state {
-            State::Ended => drop(entry.abandon(self.why_ended())),
+            State::Ended => self.abandon_call(entry),
             _ => entry.execute(),
         }
         true

@@ -66,7 +66,7 @@ impl<A: Life> Hosted<A> {
                 room.leave();
             }
             match &turn.state {
-                State::Ended => drop(entry.abandon(self.why_ended())),
+                State::Ended => self.abandon_call(entry),
                 _ => entry.execute(),
             }
             // SAFETY: as above. What took the turn with it is a task of this very thread, and did not run yet.
@@ -193,7 +193,7 @@ impl<A: Life> Waits<A> {
             if let Some(room) = strand.room() {
                 room.leave();
             }
-            let _ = entry.abandon(strand.why_ended());
+            strand.abandon_call(entry);
         }
     }
 
@@ -228,6 +228,8 @@ impl<A: Life> Waits<A> {
     /// Makes the actor once more after a crash.
     fn begin_anew(&mut self, strand: &Hosted<A>) -> Prepared {
         self.state = State::Making { anew: true };
+        let restarts = self.supervised.as_ref().map(|supervised| supervised.restarts.count());
+        restarts.into_iter().for_each(|count| strand.count_restart(count));
         let promise = self.birth.begin(strand.call);
         self.make(strand, None, promise)
     }
@@ -305,7 +307,6 @@ impl<A: Life> Waits<A> {
         });
         match made {
             Ok(actor) => {
-                strand.count_restart(supervised.restarts.count());
                 supervised.changes = 0;
                 note::step(strand.number, EventKind::ActorRestarted);
                 self.state = State::Alive(StateCell::new(actor));
