@@ -15,6 +15,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::task::AbortHandle;
 
 use crate::cluster::calls::{self, Calls, News};
+use crate::cluster::channel::Frame;
 use crate::cluster::frame::{Ended, ToDriver, ToWorker};
 use crate::cluster::processes::beside::Callers;
 use crate::cluster::processes::listener::Listener;
@@ -184,6 +185,26 @@ impl Shared {
         if let Some(process) = &mut *lock(&self.process) {
             // What cannot be sent shows in what cannot be received.
             let _ = process.outgoing.send(message, &[]);
+        }
+    }
+
+    /// Waits until the worker has dropped the actor's state, or is gone, and does what that asks for, as the task that
+    /// this thread runs.
+    fn hear_end(&self) {
+        let Some(mut process) = lock(&self.process).take() else { return };
+        let task = current::task();
+        while let Ok(Frame { head, body }) = process.receive(None) {
+            let frame = Frame { head: (), body };
+            let done = match head {
+                ToDriver::ActorEnded => return,
+                ToDriver::Await { ids, any, timeout } => {
+                    serving::bring(&mut process, &ids, any, timeout)
+                }
+                request => serving::serve(&mut process, request, &frame, task.as_ref()),
+            };
+            if done.is_err() {
+                return;
+            }
         }
     }
 
@@ -431,17 +452,10 @@ impl Drop for ActorHost {
         match listener {
             // It hears what comes of it, or that the process is gone.
             Some(listener) => listener.join(),
-            None if sent => lock(&self.shared.process).as_mut().into_iter().for_each(hear_end),
+            None if sent => self.shared.hear_end(),
             None => {}
         }
         // It ends with its actor, and what that has left in statics and the like.
         drop(lock(&self.shared.process).take());
     }
-}
-
-/// Waits until the worker has dropped the actor's state, or is gone. What that asks for is asked for by nobody any more.
-fn hear_end(process: &mut Box<Process>) {
-    while let Ok(frame) = process.receive(None)
-        && !matches!(frame.head, ToDriver::ActorEnded)
-    {}
 }

@@ -312,7 +312,12 @@ fn store(
 }
 
 /// Waits for objects as the task, and sends their values.
-fn bring(process: &mut Process, ids: &[Uuid], any: bool, timeout: Option<Duration>) -> Result<()> {
+pub(super) fn bring(
+    process: &mut Process,
+    ids: &[Uuid],
+    any: bool,
+    timeout: Option<Duration>,
+) -> Result<()> {
     let refs: Vec<AnyRef> = ids
         .iter()
         .map(|id| find(process, *id).ok_or_else(|| no_such(*id)))

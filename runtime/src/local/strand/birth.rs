@@ -1,4 +1,5 @@
-//! The call of an actor's constructor: where it stands in the tree of calls, and who is told that it is done.
+//! The call of an actor's constructor: where it stands in the tree of calls, and who is told that it is done. As such a
+//! call its state is dropped, too.
 
 use crate::function::Call;
 use crate::local::caller::Origin;
@@ -28,6 +29,11 @@ impl Birth {
     /// The constructor's call, as the task that is to run now.
     pub(super) fn begin(&mut self, call: Call) -> Promise<()> {
         self.promise.take().unwrap_or_else(|| self.task(call, 0).1)
+    }
+
+    /// The call as which the state is dropped.
+    pub(super) fn ending(&self, call: Call) -> Promise<()> {
+        self.task(call, 0).1
     }
 
     /// The actor has ended: nobody need wait for it to begin.

@@ -4,15 +4,18 @@ use std::ptr;
 use std::sync::atomic::{Ordering, fence};
 use std::sync::{MutexGuard, PoisonError};
 
+use super::birth::Birth;
 use super::{Kind, Strand};
 use crate::error::Error;
 use crate::function::Call;
 use crate::local::actors::Watcher;
 use crate::local::caller::Origin;
 use crate::local::cell::{Job, Promise, Ref};
+use crate::local::current::{self, Task};
 use crate::local::life::{ActorEnd, Life};
 use crate::local::note;
 use crate::local::queue::Entry;
+use crate::millis::Millis;
 use crate::observe::EventKind;
 
 impl<A: Life, T: Kind<A>> Strand<A, T> {
@@ -129,6 +132,21 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
             0 => ActorEnd::Unreachable,
             _ => ActorEnd::Stopped,
         }
+    }
+
+    /// Drops what the actor was, as a task of the actor's: it may wait for others, who may wait for the actor.
+    pub(super) fn drop_as_task<S>(&self, birth: &Birth, cpus: Millis, state: S) {
+        if !std::mem::needs_drop::<S>() {
+            return;
+        }
+        let promise = birth.ending(self.call);
+        let task = Task::new(promise.task(), self.call, cpus, self.address());
+        // The hook has told what it panicked with, and there is nobody to tell it to.
+        let _ = current::in_task(task, || {
+            drop(state);
+            Ok(())
+        });
+        promise.complete(Ok(()));
     }
 
     /// The state is gone: tells everybody. The caller has the turn.

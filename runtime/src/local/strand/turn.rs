@@ -275,7 +275,8 @@ impl<A: Life> Hold<A> {
         let before = restarts.as_ref().map_or(0, |restarts| restarts.count());
         let again = may && restarts.is_some_and(|restarts| restarts.take(Instant::now()));
         if again {
-            panics::drop_quietly(std::mem::replace(state, State::Crashed));
+            let state = std::mem::replace(state, State::Crashed);
+            strand.drop_as_task(&self.birth, strand.cpus(), state);
         } else {
             self.end(state, strand, ActorEnd::Crashed { error: why, restarts: before });
         }
@@ -299,7 +300,8 @@ impl<A: Life> Hold<A> {
         if let State::Alive(actor) = &*state {
             actor.ends(how);
         }
-        panics::drop_quietly(std::mem::replace(state, State::Ended));
+        let state = std::mem::replace(state, State::Ended);
+        strand.drop_as_task(&self.birth, strand.cpus(), state);
         panics::drop_quietly(self.supervised.take());
         self.birth.give_up();
         strand.has_ended();

@@ -329,7 +329,8 @@ impl<A: Life> Waits<A> {
         let before = restarts.as_ref().map_or(0, |restarts| restarts.count());
         let again = may && restarts.is_some_and(|restarts| restarts.take(Instant::now()));
         if again {
-            panics::drop_quietly(mem::replace(&mut self.state, State::Crashed));
+            let state = mem::replace(&mut self.state, State::Crashed);
+            strand.drop_as_task(&self.birth, Millis::default(), state);
         } else {
             self.end(strand, ActorEnd::Crashed { error: why, restarts: before });
         }
@@ -354,7 +355,8 @@ impl<A: Life> Waits<A> {
             // SAFETY: as in `lost`.
             unsafe { state.shared() }.ends(how);
         }
-        panics::drop_quietly(mem::replace(&mut self.state, State::Ended));
+        let state = mem::replace(&mut self.state, State::Ended);
+        strand.drop_as_task(&self.birth, Millis::default(), state);
         panics::drop_quietly(self.supervised.take());
         self.birth.give_up();
         strand.has_ended();
