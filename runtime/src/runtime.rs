@@ -125,7 +125,8 @@ impl Runtime {
     }
 
     /// Ends the runtime: no new work is taken, work that has not begun fails with
-    /// [`ShutDown`](crate::ErrorKind::ShutDown), running work is waited for.
+    /// [`ShutDown`](crate::ErrorKind::ShutDown), running work is waited for. On a cluster
+    /// it is not: all that is not done fails.
     pub fn shutdown(self) -> ShutdownReport {
         let never_begun = self.end();
         let (named, unheeded_count) = self.local.unheeded().get();

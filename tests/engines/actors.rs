@@ -231,11 +231,14 @@ pub(crate) fn detached_actors(_: Engine) -> mobula::Result<()> {
     let address: String = mobula::get(mobula::python("builtins:eval").remote((address,)))?;
     let same = kept().get_or_create(50);
     let mut other = process::Command::new(std::env::current_exe().expect("this is a program"));
-    other.args(["actors::another_program", "--exact", "--nocapture"]).env(ADDRESS, address);
+    other.args(["actors::another_program", "--exact", "--nocapture"]).env(ADDRESS, &address);
     assert!(other.status().expect("it starts").success());
     assert_eq!(mobula::get(same.value())?, 13);
     let left = mobula::get_actor::<Gate>(mobula::ActorName::new("left").namespace("lab"))?;
     assert_eq!(mobula::get(left.passed())?, 0);
+
+    // It goes on where a program leaves it in the middle of a call, which waits for none.
+    left::by_another_program(&address)?;
 
     // It ends where somebody ends it.
     mobula::get(same.stop())?;

@@ -17,6 +17,7 @@ mod actor_streams;
 mod actors;
 mod children;
 mod handles;
+mod left;
 mod passed_on;
 mod queued;
 mod side_by_side;

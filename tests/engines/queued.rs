@@ -61,16 +61,21 @@ impl Door {
         Self(std::env::temp_dir().join(name))
     }
 
+    /// That of this path.
+    pub(crate) fn at(path: String) -> Self {
+        Self(path.into())
+    }
+
     pub(crate) fn path(&self) -> &str {
         self.0.to_str().expect("a folder for what is temporary has a plain name")
     }
 
-    fn open(&self) {
+    pub(crate) fn open(&self) {
         std::fs::write(&self.0, []).expect("a file can be made where temporary ones are");
     }
 
     /// Somebody else removes it.
-    fn open_for_good(self) {
+    pub(crate) fn open_for_good(self) {
         self.open();
         std::mem::forget(self);
     }
@@ -217,13 +222,13 @@ impl Link {
 
     pub fn asks(&mut self, door: String, hops: u64) -> mobula::Result<u64> {
         if hops == 0 {
-            Door(door.into()).open_for_good();
+            Door::at(door).open_for_good();
             return Ok(0);
         }
         let next = self.next.as_ref().expect("it was joined");
         let asked = next.asks(door.clone(), hops - 1);
         if hops == 1 {
-            Door(door.into()).open_for_good();
+            Door::at(door).open_for_good();
         }
         Ok(1 + mobula::get(asked)?)
     }

@@ -56,6 +56,8 @@ pub(crate) trait Home: Send + Sync {
     fn restarts(&self) -> Option<u32>;
     /// Ends the actor whose call this process runs, after that. False: it is none.
     fn exit_actor(&self) -> bool;
+    /// In a driver: its runtime ends, and nobody waits for what actors elsewhere have not done.
+    fn leave_actors(&self) {}
 }
 
 /// Whether calls can leave this process. Until the first runtime is there nobody knows.

@@ -417,6 +417,12 @@ impl Local {
         self.closing.notify_waiters();
         self.streams.stop_all();
         self.actors.end_all();
+        // The pool waits for the strands of actors, which are here; so nothing of theirs may be under way on a cluster.
+        if self.settings.engine.is_cluster()
+            && let Some(home) = abroad::home()
+        {
+            home.leave_actors();
+        }
         let never_begun = self.pool.close();
         #[cfg(feature = "rayon")]
         self.grants.idle_pools().end();

@@ -46,6 +46,9 @@ pub(super) struct Answered {
     pub(super) outcome: std::result::Result<ByteBuf, Failed>,
 }
 
+/// The ticket of the call that lets a place drop the state, which is none of the program's.
+pub(super) const ENDING: Ticket = Ticket::MAX;
+
 /// Where an actor lives.
 pub(super) struct Place {
     pub(super) id: Uuid,
@@ -57,6 +60,8 @@ pub(super) struct Place {
     is_made: AtomicBool,
     /// It is to end wherever it is, and whoever else has it.
     is_killed: AtomicBool,
+    /// The runtime has ended in the middle of its calls.
+    is_left: AtomicBool,
     lost: Mutex<Option<Error>>,
 }
 
@@ -119,8 +124,18 @@ impl Place {
         lock(&self.lost).get_or_insert_with(|| gone(text));
     }
 
+    /// The runtime ends, and nobody waits for what is under way there.
+    pub(super) fn leave(&self) {
+        self.is_left.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it does, and something is.
+    pub(super) fn is_left(&self) -> bool {
+        self.is_left.load(Ordering::Relaxed)
+    }
+
     /// The id by which the cluster knows a call.
-    fn id_of(&self, ticket: Ticket) -> Uuid {
+    pub(super) fn id_of(&self, ticket: Ticket) -> Uuid {
         Uuid::from_u128(self.id.as_u128().wrapping_add(u128::from(ticket)))
     }
 }
@@ -158,6 +173,7 @@ pub(super) fn start(
         last_ticket: AtomicU64::new(0),
         is_made: AtomicBool::new(false),
         is_killed: AtomicBool::new(false),
+        is_left: AtomicBool::new(false),
         lost: Mutex::default(),
     });
     client.host(&place, local, in_turn, asked)?;
@@ -208,7 +224,10 @@ impl ActorHost {
         id: Uuid,
         stands_at: String,
     ) -> Result<Ticket> {
-        let ticket = 1 + self.place.last_ticket.fetch_add(1, Ordering::Relaxed);
+        let ticket = match function {
+            Some(_) => 1 + self.place.last_ticket.fetch_add(1, Ordering::Relaxed),
+            None => ENDING,
+        };
         self.place.calls.add(ticket);
         let place = Arc::clone(&self.place);
         let call = ActorCall { place, ticket, of_actor: OfActor { about, id }, stands_at };
@@ -268,7 +287,7 @@ impl ActorHost {
         lock(&self.place.lost).is_some()
     }
 
-    /// Lets the place drop the state, and waits until it has.
+    /// Lets the place drop the state, and waits until it has, unless the runtime ends in the middle of its calls.
     fn end(&self) {
         let about = About {
             name: None,

@@ -7,6 +7,7 @@
 //!
 //! No lock is held while a value is decoded or dropped, which is the program's code.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
@@ -15,7 +16,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::cluster::argument::{Asked, Packing};
-use crate::cluster::bridge::actor::Place;
+use crate::cluster::bridge::actor::{ENDING, Place};
 use crate::cluster::bridge::call::{ActorCall, CallHead, Head, asks_of_actor};
 use crate::cluster::bridge::failure::{self, Through};
 use crate::cluster::bridge::link::Sender;
@@ -85,6 +86,8 @@ struct State {
     streams: HashMap<Uuid, Arc<dyn Items>>,
     /// The places of actors, for the news that one is gone.
     places: HashMap<Uuid, Weak<Place>>,
+    /// In a driver: its runtime ends, and calls of actors go out no more.
+    leaves: bool,
     /// Those that are there and nobody has asked for, and how many looks at them are due.
     unasked: Vec<Uuid>,
     /// In a program on the cluster: what the call that runs has submitted, and whether it was asked to stop.
@@ -125,6 +128,7 @@ impl Client {
         let mut state = self.lock();
         state.engine = engine;
         state.ended = None;
+        state.leaves = false;
         state.local = Weak::new();
         state.sender = Some(sender);
     }
@@ -147,6 +151,34 @@ impl Client {
             }
         }
         self.wake_all();
+    }
+
+    /// The runtime ends: calls of actors that are under way fail now, and none goes out any more. A place that is in the
+    /// middle of one is not asked to end either, which would come after that; any other one may still drop its state.
+    pub(super) fn leave_places(&self) {
+        let mut state = self.lock();
+        state.leaves = true;
+        let calls = state.imports.values().filter_map(|import| match &import.pending {
+            Some(Wait::Call(place, ticket)) => Some((Arc::clone(place), *ticket)),
+            _ => None,
+        });
+        let mut calls: Vec<_> = calls.collect();
+        // Under the lock: whoever asks a place to end sees this, or is among these calls.
+        calls.iter().filter(|(_, ticket)| *ticket != ENDING).for_each(|(place, _)| place.leave());
+        drop(state);
+        let why = pool::shut_down_before("it was done");
+        // From the last on, so that none begins when one before it does not.
+        calls.sort_unstable_by_key(|(place, ticket)| (place.id, Reverse(*ticket)));
+        for calls in calls.chunk_by(|(one, _), (other, _)| one.id == other.id) {
+            let place = &calls[0].0;
+            if !place.is_left() {
+                continue;
+            }
+            // A detached one goes on, and is not to do what has failed here.
+            let ids: Vec<_> = calls.iter().map(|(_, ticket)| place.id_of(*ticket)).collect();
+            self.take_back(place.id, &ids, false, false);
+            calls.iter().for_each(|(_, ticket)| place.failed(*ticket, Failed::from(&why)));
+        }
     }
 
     /// Wakes who waits for cells, some of which are complete now.
@@ -558,7 +590,15 @@ impl Client {
         crate::cluster::frame::write(&head, &body.take(), &mut call)?;
         call.close();
         let needs = objects.into_iter().map(|(_, any)| any).collect();
-        self.lock().imports.insert(id, Import { needs, lent, ..import });
+        let mut state = self.lock();
+        if state.leaves
+            && let Some(Wait::Call(place, ticket)) = &import.pending
+            && (*ticket != ENDING || place.is_left())
+        {
+            return Err(pool::shut_down_before("the call"));
+        }
+        state.imports.insert(id, Import { needs, lent, ..import });
+        drop(state);
         sender.call((message::id(id), name, call, need_ids, carries, asks));
         drop(held);
         // Only what was sent can be cancelled.

@@ -142,4 +142,8 @@ impl abroad::Home for Client {
     fn exit_actor(&self) -> bool {
         crate::cluster::bridge::hosted::exit_actor()
     }
+
+    fn leave_actors(&self) {
+        self.leave_places();
+    }
 }
