@@ -130,14 +130,12 @@ pub(crate) trait Kind<A: Life>: Sized + 'static {
 /// An actor.
 ///
 /// The order of the fields keeps apart what different threads write, as far as that needs no padding: first
-/// what callers and the turn both write, then what callers only read, then the turn's own. What is seldom looked at
-/// comes last: many actors are too many for the nearest cache, so each line counts that a call does not need.
+/// what callers and the turn both write, and what callers only read; in between what is seldom written, about as much as
+/// a line of cache holds; then the turn's own.
 #[repr(C)]
 pub(crate) struct Strand<A: Life, T: Kind<A> = Turn<A>> {
     entry: EntryHeader,
     mail: Mail<Header>,
-    /// Handles, and calls that are held back: when the last goes, so does the actor.
-    handles: AtomicUsize,
     local: Arc<Local>,
     /// The actor's number in the stream of events.
     number: Number,
@@ -145,15 +143,17 @@ pub(crate) struct Strand<A: Life, T: Kind<A> = Turn<A>> {
     asked: Option<Box<Asked>>,
     /// What few actors have.
     rare: OnceLock<Box<Rare>>,
+    /// Handles, and calls that are held back: when the last goes, so does the actor.
+    handles: AtomicUsize,
     /// How the actor is to end, once that is clear.
     end: OnceLock<Box<ActorEnd>>,
+    call: Call,
+    /// Whether it has ended.
+    over: AtomicBool,
     batch: Batch,
     turn: UnsafeCell<T>,
     /// What the turn shares with calls that go on without it.
     aside: T::Aside,
-    call: Call,
-    /// Whether it has ended.
-    over: AtomicBool,
 }
 
 /// What an actor has that was asked for something at its start.
