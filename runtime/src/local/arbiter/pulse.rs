@@ -99,7 +99,7 @@ pub(crate) struct Blockings(Mutex<Vec<Blocking>>);
 
 /// A method of an async actor in this process that kept its thread from all other actors there. Shown with the place that it
 /// was called from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Blocking(Call);
 
 impl Blocking {
@@ -117,6 +117,12 @@ impl Blocking {
 impl std::fmt::Display for Blocking {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         Hop::from(self.0).fmt(f)
+    }
+}
+
+impl std::fmt::Debug for Blocking {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
     }
 }
 
