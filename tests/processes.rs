@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mobula::prelude::*;
-use mobula_tests::processes::kill;
+use mobula_tests::processes::{Sign, kill};
 use serde::{Deserialize, Serialize, Serializer};
 
 fn runtime(cpus: usize) -> Runtime {
@@ -428,31 +428,6 @@ fn waits_below(depth: u32, path: String) -> mobula::Result<u64> {
     mobula::get(waits_below::remote(depth - 1, path))
 }
 
-/// A path at which tasks leave a file.
-struct Sign(String);
-
-impl Sign {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("mobula-{name}-{}", std::process::id()));
-        Self(path.to_str().unwrap().to_owned())
-    }
-
-    fn wait(&self) {
-        self.comes();
-        self.remove();
-    }
-
-    fn comes(&self) {
-        while !std::fs::exists(&self.0).unwrap() {
-            std::thread::yield_now();
-        }
-    }
-
-    fn remove(&self) {
-        std::fs::remove_file(&self.0).unwrap();
-    }
-}
-
 /// Gives how many processes its own and its child's are.
 #[remote]
 fn with_a_child() -> mobula::Result<[u32; 2]> {
@@ -466,32 +441,6 @@ fn waits_for_the_first(path: String) -> mobula::Result<u64> {
     let first = mobula::get(&children[0])?;
     Sign(path).wait();
     Ok(first + mobula::get(&children[1])?)
-}
-
-#[remote]
-fn takes_away(path: String) -> u64 {
-    Sign(path).wait();
-    1
-}
-
-/// Waits for children of which one goes on until the other has run.
-#[remote]
-fn waits_for_both(path: String, mut squares: u64) -> mobula::Result<u64> {
-    let both = [takes_away::remote(path.clone()), runs_while_there_is::remote(path)];
-    squares = mobula::get((0..squares).map(square::remote).collect::<Vec<_>>())?.iter().sum();
-    Ok(squares + mobula::get(both)?.iter().sum::<u64>())
-}
-
-/// They are sent together, and what is behind the long one comes back.
-#[test]
-fn children_that_are_waited_for_together_run_side_by_side() {
-    let sign = Sign::new("both");
-    let runtime = runtime(2);
-    let _entered = runtime.enter();
-    for squares in [0, 1, 200] {
-        let sum: u64 = (0..squares).map(|x| x * x).sum();
-        assert_eq!(mobula::get(waits_for_both::remote(sign.0.clone(), squares)).unwrap(), sum + 2);
-    }
 }
 
 #[test]

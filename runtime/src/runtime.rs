@@ -126,7 +126,7 @@ impl Runtime {
 
     /// Ends the runtime: no new work is taken, work that has not begun fails with
     /// [`ShutDown`](crate::ErrorKind::ShutDown), running work is waited for. On a cluster
-    /// it is not: all that is not done fails.
+    /// it is not: all that is not done fails, and only the `Drop` of actors that have nothing to do is waited for.
     pub fn shutdown(self) -> ShutdownReport {
         let never_begun = self.end();
         let (named, unheeded_count) = self.local.unheeded().get();

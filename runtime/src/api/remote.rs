@@ -250,7 +250,12 @@ fn submit_later(task: &AnyRef, entry: Entry, awaiting: Awaiting, claim: Option<A
         note::submitted(local, task, Number::NONE);
         local.pool().is_closed()
     });
-    let failure = failure.or_else(|| closed.then(|| pool::shut_down_before("the call")));
+    if closed && failure.is_none() {
+        drop(refs);
+        // Refused, as it would be if it were ready.
+        let _ = entry.abandon(pool::shut_down_before("the call"));
+        return;
+    }
     if let Some(error) = failure {
         drop(refs);
         return arguments::fail(entry, error);

@@ -21,6 +21,10 @@ impl Counter {
     pub fn into(&self) -> u64 {
         self.value
     }
+
+    pub fn try_into(&self) -> u64 {
+        self.value
+    }
 }
 
 fn main() {

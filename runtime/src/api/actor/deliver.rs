@@ -87,7 +87,8 @@ where
     C: FnMut(&ActorHandle<A>, S::Item) -> ObjectRef<T>,
 {
     let mut stream = pin!(stream);
-    let mut end = pin!(actor.watch_from(at).into_future());
+    // Watched only where nobody else would tell.
+    let mut end = None;
     // Boxed, because they do not move while they wait.
     let mut under_way: VecDeque<Pin<Box<Completion>>> = VecDeque::new();
     let mut delivered = 0;
@@ -117,6 +118,8 @@ where
                 }
                 // Where calls are under way, they tell of the actor's end, too.
                 Poll::Pending if under_way.is_empty() => {
+                    let end =
+                        end.get_or_insert_with(|| Box::pin(actor.watch_from(at).into_future()));
                     let end = ready!(end.as_mut().poll(context));
                     let error = |end: ActorEnd| end.to_error(A::function().name());
                     return Poll::Ready(Err(end.map_or_else(|error| error, error)));

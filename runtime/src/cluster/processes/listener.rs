@@ -4,8 +4,9 @@
 //! What a call that waits waits for over there it subscribes to, so nobody here waits for it, nor holds a CPU. One that
 //! computes was made by a thread, which sees to that (`beside.rs`).
 
-use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
@@ -23,17 +24,43 @@ use crate::cluster::turn::{self, Ticket};
 use crate::cluster::{Reply, engine_error};
 use crate::error::Result;
 use crate::local::actors::Living;
+use crate::local::cell::AnyRef;
 use crate::local::counted::{self, Counted};
 use crate::local::current::{self, Own, Task};
 use crate::local::life::ActorEnd;
 use crate::local::runtimes::{self, Owner};
-use crate::local::{Local, cancelling, ids};
+use crate::local::{Local, cancelling, default, ids, waiting};
 
 /// The thread that listens to an actor's process.
 pub(super) struct Listener {
     thread: JoinHandle<()>,
     /// Whether the calls compute, each made by a thread that waits for it (`beside.rs`).
     compute: bool,
+    end: Arc<Finish>,
+}
+
+/// That nothing comes any more, and who waits for that.
+#[derive(Default)]
+struct Finish {
+    has_come: AtomicBool,
+    waits: Mutex<Option<Thread>>,
+}
+
+impl Finish {
+    fn has_come(&self) -> bool {
+        // Acquire: pairs with `Comes`.
+        self.has_come.load(Ordering::Acquire)
+    }
+}
+
+/// Tells of it when this drops.
+struct Comes(Arc<Finish>);
+
+impl Drop for Comes {
+    fn drop(&mut self) {
+        self.0.has_come.store(true, Ordering::Release);
+        lock(&self.0.waits).take().into_iter().for_each(|waits| waits.unpark());
+    }
 }
 
 impl Listener {
@@ -57,7 +84,10 @@ impl Listener {
             None => return Err(engine_error("the actor's process is gone")),
         };
         let shared = Arc::clone(shared);
+        let end = Arc::new(Finish::default());
+        let comes = Comes(Arc::clone(&end));
         let listen = move || {
+            let _comes = comes;
             let _entered = current::enter(local);
             let mut by = None;
             loop {
@@ -70,22 +100,25 @@ impl Listener {
             }
         };
         let thread = std::thread::Builder::new().name("mobula-listener".to_owned()).spawn(listen);
-        thread.map(|thread| Self { thread, compute }).map_err(failed)
+        thread.map(|thread| Self { thread, compute, end }).map_err(failed)
     }
 
     pub(super) fn compute(&self) -> bool {
         self.compute
     }
 
-    /// Waits until the actor has ended over there, or its process has.
+    /// Waits until the actor has ended over there, or its process has; without a CPU, for what it waits for may need one.
     pub(super) fn join(self) {
+        let Self { thread, end, .. } = self;
+        *lock(&end.waits) = Some(std::thread::current());
+        waiting::wait_for(|| end.has_come().then_some(()), || end.has_come());
         // What panicked there was told.
-        let _ = self.thread.join();
+        let _ = thread.join();
     }
 }
 
 /// Hears what there is to hear; `by`: whose question comes next, where that is known. False: nothing comes any more.
-fn hear(shared: &Shared, actor: &counted::Weak<dyn Living>, by: &mut Option<Ticket>) -> bool {
+fn hear(shared: &Arc<Shared>, actor: &counted::Weak<dyn Living>, by: &mut Option<Ticket>) -> bool {
     let mut place = lock(&shared.process);
     let Some(process) = place.as_mut() else { return false };
     let why = loop {
@@ -138,6 +171,9 @@ fn hear(shared: &Shared, actor: &counted::Weak<dyn Living>, by: &mut Option<Tick
                 }
                 Ok(())
             }
+            ToDriver::Await { ids, any, timeout } if asker.is_none() => {
+                wait_for_drop(shared, process, ids, any, timeout)
+            }
             request => match asker.and_then(|asker| Some((asker, shared.callers.task(asker)?))) {
                 Some((asker, task)) => serve(shared, process, request, &frame, asker, &task),
                 None => serving::serve(process, request, &frame, None),
@@ -161,6 +197,27 @@ fn hear(shared: &Shared, actor: &counted::Weak<dyn Living>, by: &mut Option<Tick
         actor.look();
     }
     false
+}
+
+/// Waits for what the state waits for that is being dropped over there, which is no call.
+fn wait_for_drop(
+    shared: &Arc<Shared>,
+    process: &Process,
+    ids: Vec<Uuid>,
+    any: bool,
+    timeout: Option<Duration>,
+) -> Result<()> {
+    let find = |id: &Uuid| serving::find(process, *id).ok_or_else(|| serving::no_such(*id));
+    let refs: Vec<AnyRef> = ids.iter().map(find).collect::<Result<_>>()?;
+    let shared = Arc::clone(shared);
+    default::current().spawn_blocking(move || {
+        let ended = serving::wait_for(&refs, any, timeout);
+        if let Some(process) = &mut *lock(&shared.process) {
+            // What cannot be sent shows in what cannot be received.
+            let _ = serving::tell_arrived(process, &ids, &refs, ended);
+        }
+    });
+    Ok(())
 }
 
 /// Does what a call asks for that a thread has made, which waits for that, or for the call.

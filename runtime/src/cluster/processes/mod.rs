@@ -390,8 +390,8 @@ impl<'a> Feed<'a> {
     ) -> std::result::Result<(), Option<Box<dyn Parcel>>> {
         let Flight { parcel, ticket } = head;
         let task = parcel.task();
-        let (flights, local) = (&mut self.flights, &self.local);
-        let patience = (!flights.is_empty()).then_some(PATIENCE);
+        let (flights, next, local) = (&mut self.flights, &mut self.next, &self.local);
+        let patience = (!flights.is_empty() || !next.is_empty()).then_some(PATIENCE);
         let mut own = Own::default();
         let mut seen = Seen::NotBegun(String::new());
         parcel.begins();
@@ -403,6 +403,8 @@ impl<'a> Feed<'a> {
                 {
                     put_back(parcel, local);
                 }
+                // What was too much to be sent ahead is behind it, too.
+                next.drain(..).rev().for_each(|parcel| put_back(parcel, local));
                 true
             };
             seen = serving::see_through(process, &task, ticket, patience, &mut take_back);
@@ -442,6 +444,6 @@ impl<'a> Feed<'a> {
 
 /// Puts a task back that was collected, by its entry.
 fn put_back(parcel: Box<dyn Parcel>, local: &Arc<Local>) {
-    // SAFETY: only what was collected is behind another, and that came of its entry.
+    // SAFETY: only what was collected is behind another, sent or not, and that came of its entry.
     unsafe { parcel.put_back(local) }
 }

@@ -323,9 +323,19 @@ pub(super) fn bring(
         .map(|id| find(process, *id).ok_or_else(|| no_such(*id)))
         .collect::<Result<_>>()?;
     let ended = wait_for(&refs, any, timeout);
+    tell_arrived(process, ids, &refs, ended)
+}
+
+/// Sends what is there of objects that were waited for, and what ended the wait.
+pub(super) fn tell_arrived(
+    process: &mut Process,
+    ids: &[Uuid],
+    refs: &[AnyRef],
+    ended: Option<EndedWait>,
+) -> Result<()> {
     let sent = process.answer(|process, body| {
         let mut values = Vec::with_capacity(refs.len());
-        for (id, any) in ids.iter().zip(&refs).filter(|(_, any)| any.is_complete()) {
+        for (id, any) in ids.iter().zip(refs).filter(|(_, any)| any.is_complete()) {
             let (outcome, held) = outcome(any, body);
             process.lend(held);
             values.push((*id, outcome));

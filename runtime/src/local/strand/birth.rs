@@ -5,6 +5,10 @@ use crate::function::Call;
 use crate::local::caller::Origin;
 use crate::local::cell::{AnyRef, Promise, Ref};
 use crate::local::place::Place;
+use crate::random::Pool;
+
+/// Behind all that a constructor calls.
+const ENDING: u64 = u64::MAX;
 
 pub(crate) struct Birth {
     /// A restart draws the same random numbers.
@@ -31,9 +35,10 @@ impl Birth {
         self.promise.take().unwrap_or_else(|| self.task(call, 0).1)
     }
 
-    /// The call as which the state is dropped.
-    pub(super) fn ending(&self, call: Call) -> Promise<()> {
-        self.task(call, 0).1
+    /// The call as which the state is dropped. It draws other random numbers than the constructor.
+    pub(super) fn ending(&self, call: Call, root: &Pool) -> Promise<()> {
+        let place = self.place.child(ENDING, root);
+        Self { place, promise: None }.task(call, 0).1
     }
 
     /// The actor has ended: nobody need wait for it to begin.

@@ -2,7 +2,7 @@
 
 use std::ptr;
 use std::sync::atomic::{Ordering, fence};
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::birth::Birth;
 use super::{Kind, Strand};
@@ -139,7 +139,9 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         if !std::mem::needs_drop::<S>() {
             return;
         }
-        let promise = birth.ending(self.call);
+        // At the end of the runtime the thread may have left it.
+        let _entered = current::enter(Arc::clone(&self.local));
+        let promise = birth.ending(self.call, self.local.tree().root());
         let task = Task::new(promise.task(), self.call, cpus, self.address());
         // The hook has told what it panicked with, and there is nobody to tell it to.
         let _ = current::in_task(task, || {

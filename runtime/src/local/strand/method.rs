@@ -88,7 +88,7 @@ where
                 match strand.readers().filter(|_| SHARED) {
                     None => {
                         // SAFETY: the turn is ours, there are no readers, and the try has done with the state.
-                        let _ = unsafe { strand.crash(why.clone()) };
+                        let _ = unsafe { strand.crash_in(&promise, why.clone()) };
                         promise.complete(Err(why));
                     }
                     Some(readers) => {
@@ -123,7 +123,7 @@ where
             }
             (Tried::Crashed { why, begun }, None) => {
                 // SAFETY: the turn is ours, there are no readers, and the try has done with the state.
-                let (lives, ended) = unsafe { strand.crash(why.clone()) };
+                let (lives, ended) = unsafe { strand.crash_in(&promise, why.clone()) };
                 let (why, last) = if begun {
                     (why, last || !lives)
                 } else if ended {
@@ -157,6 +157,26 @@ where
 }
 
 impl<A: Life> Strand<A> {
+    /// As `crash`, still within the call that has crashed it: the state's drop may wait for who waits for that.
+    ///
+    /// # Safety
+    /// As for `crash`.
+    #[cold]
+    unsafe fn crash_in<T: Send + Sync + 'static>(
+        &self,
+        promise: &Promise<T>,
+        why: Error,
+    ) -> (bool, bool) {
+        let task = Task::new(promise.task(), promise.call(), self.cpus(), promise.home());
+        let mut crashed = (false, true);
+        let _ = current::in_task(task, || {
+            // SAFETY: by the caller's promise.
+            crashed = unsafe { self.crash(why) };
+            Ok(())
+        });
+        crashed
+    }
+
     /// Runs a method, as try number `attempt` of a call.
     #[inline]
     fn try_call<T: Send + Sync + 'static, const SHARED: bool>(

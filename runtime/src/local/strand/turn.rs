@@ -301,7 +301,8 @@ impl<A: Life> Hold<A> {
             actor.ends(how);
         }
         let state = std::mem::replace(state, State::Ended);
-        strand.drop_as_task(&self.birth, strand.cpus(), state);
+        // A turn that ends the actor is granted no more.
+        strand.drop_as_task(&self.birth, Millis::ONE, state);
         panics::drop_quietly(self.supervised.take());
         self.birth.give_up();
         strand.has_ended();
