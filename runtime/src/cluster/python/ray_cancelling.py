@@ -76,7 +76,9 @@ class Cancelling:
                 return
             try:
                 self._note(_key(task), spared)
-                ray.cancel(task, recursive=not spared)
+                # Its host tells what it has submitted. To be told by Ray, too, is once too often: a worker of Ray's dies
+                # that cancels a task just when that one's end has come.
+                ray.cancel(task, recursive=False)
             except Exception as error:
                 print(f"mobula: a task is not cancelled yet: {error}", file=sys.stderr)
 

@@ -14,7 +14,7 @@ SECONDS = 30.0
 class Task:
     def __init__(self, id=b"task"):
         self.id = id
-        # For each time that it was asked to stop, whether its children were, too, and what was noted of it then.
+        # For each time that it was asked to stop, what was noted of it then.
         self.asked = queue.Queue()
 
     def task_id(self):
@@ -53,7 +53,9 @@ class Cancelling(unittest.TestCase):
         self.addCleanup(self.cancelling.close)
 
     def cancel(self, task, recursive):
-        task.asked.put((recursive, ray_cancelling.spared()))
+        # Its host tells its children.
+        assert not recursive
+        task.asked.put(ray_cancelling.spared())
         if self.fails:
             raise ConnectionError("played")
 
@@ -62,22 +64,22 @@ class Cancelling(unittest.TestCase):
             task = Task()
             self.cancelling.add(task, [])
             for _ in range(4):
-                self.assertEqual(task.asked.get(timeout=SECONDS), (True, []))
+                self.assertEqual(task.asked.get(timeout=SECONDS), [])
             task.ends(None)
             self.assertEqual(self.cancelling.tasks, {})
 
     def test_whose_children_are_spared_is_noted_while_the_task_is_there(self):
         task = Task()
         self.cancelling.add(task, [b"a", b"b"])
-        self.assertEqual(task.asked.get(timeout=SECONDS), (False, [b"a", b"b"]))
+        self.assertEqual(task.asked.get(timeout=SECONDS), [b"a", b"b"])
         self.cancelling.add(task, [b"b"])
-        while (asked := task.asked.get(timeout=SECONDS)) == (False, [b"a", b"b"]):
+        while (asked := task.asked.get(timeout=SECONDS)) == [b"a", b"b"]:
             pass
-        self.assertEqual(asked, (False, [b"b"]))
+        self.assertEqual(asked, [b"b"])
         self.cancelling.add(task, [])
-        while (asked := task.asked.get(timeout=SECONDS)) == (False, [b"b"]):
+        while (asked := task.asked.get(timeout=SECONDS)) == [b"b"]:
             pass
-        self.assertEqual(asked, (True, []))
+        self.assertEqual(asked, [])
         task.ends(None)
         self.assertEqual(self.noted.forgotten.get(timeout=SECONDS), b"task")
         self.assertEqual(self.noted, {})
