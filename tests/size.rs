@@ -6,7 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use mobula::__private::estimated_size;
-use mobula::Size;
+use mobula::prelude::*;
+use mobula::{ActorEnd, Size};
 use mobula_tests::allocations::{self, Counting};
 use ndarray::{ArcArray1, Array1, Array2, ArrayD, IxDyn};
 use serde::Serialize;
@@ -147,4 +148,34 @@ fn an_estimate_of_what_cannot_be_serialized_is_its_own_size_at_least() {
         }
     }
     assert_eq!(estimated_size(&Refuses([0; 100])), 100);
+}
+
+struct Watched;
+
+#[remote]
+impl Watched {
+    pub fn new() -> Self {
+        Self
+    }
+
+    pub fn lives(&self) -> bool {
+        true
+    }
+}
+
+/// Who still has a ref is told of the end.
+#[test]
+fn an_actor_forgets_those_who_do_not_watch_it_any_more() {
+    let runtime = Runtime::new(Config::new().num_cpus(1)).unwrap();
+    let _entered = runtime.enter();
+    let watched = Watched::remote();
+    let mut ends = vec![watched.watch()];
+    assert!(get(watched.lives()).unwrap());
+    let ((), kept) = allocations::kept(|| (0..10_000).for_each(|_| drop(watched.watch())));
+    assert!(kept < 4096, "{kept} bytes");
+    ends.push(watched.watch());
+    mobula::kill(&watched);
+    for end in get(ends).unwrap() {
+        assert!(matches!(end, ActorEnd::Killed), "{end}");
+    }
 }

@@ -51,6 +51,7 @@ mod readers;
 mod turn;
 
 use self::birth::Birth;
+use self::ending::Watchers;
 pub use self::hosted::{Body, Borrowing};
 pub(crate) use self::hosted::{Call as HostedCall, HostedHandle, Waits};
 use self::lease::Lease;
@@ -178,7 +179,7 @@ struct Rare {
     /// Whether it takes no more calls, and ends when those made so far are done.
     stopping: AtomicBool,
     /// Who is to be told how the actor ended.
-    watchers: Mutex<Vec<Watcher>>,
+    watchers: Mutex<Watchers>,
     /// Lets go of what the constructor waits for that is under way.
     constructor_waits: Mutex<Option<Watcher>>,
 }

@@ -24,6 +24,13 @@ pub(crate) struct Unstarted<T: Send + Sync + 'static, J: Job<T>> {
 unsafe impl<T: Send + Sync + 'static, J: Job<T>> Send for Unstarted<T, J> {}
 
 impl<T: Send + Sync + 'static, J: Job<T>> Unstarted<T, J> {
+    /// Whether somebody has a ref to it, or may find it by its id.
+    pub(crate) fn is_wanted(&self) -> bool {
+        // SAFETY: our entry keeps the cell alive.
+        let now = unsafe { self.cell.as_ref() }.state.load();
+        !now.is_unheld() || now.is_findable()
+    }
+
     /// The job, and the promise to complete the task; None: it was cancelled.
     pub(crate) fn begin(self) -> Option<(J, Promise<T>)> {
         let cell = ManuallyDrop::new(self).cell;

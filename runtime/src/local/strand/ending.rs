@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::function::Call;
 use crate::local::actors::Watcher;
 use crate::local::caller::Origin;
-use crate::local::cell::{Job, Promise, Ref};
+use crate::local::cell::{Job, Promise, Ref, Unstarted};
 use crate::local::current::{self, Task};
 use crate::local::life::{ActorEnd, Life};
 use crate::local::note;
@@ -75,12 +75,8 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
     ) -> Ref<V> {
         // It is no call in the mailbox, but waits for what such a call waits for.
         let (told, untold) = Ref::unstarted(Told, self.address(), Origin::NONE, call);
-        let watcher = Box::new(move |end: &ActorEnd| {
-            if let Some((Told, promise)) = untold.begin() {
-                promise.complete(Ok(tell(end)));
-            }
-        });
-        self.watchers().push(watcher);
+        let unwanted = self.watchers().add(Box::new(Watch { untold, tell }));
+        drop(unwanted);
         // Pairs with the fence in `tell_watchers`: it sees the watcher, or we that it was too late.
         fence(Ordering::SeqCst);
         if self.over.load(Ordering::Relaxed) {
@@ -89,7 +85,7 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         told
     }
 
-    fn watchers(&self) -> MutexGuard<'_, Vec<Watcher>> {
+    fn watchers(&self) -> MutexGuard<'_, Watchers> {
         self.rare().watchers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -98,7 +94,7 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
         fence(Ordering::SeqCst);
         if self.rare.get().is_some() {
             let watchers = std::mem::take(&mut *self.watchers());
-            watchers.into_iter().for_each(|tell| tell(self.how_ended()));
+            watchers.list.into_iter().for_each(|watch| watch.tell(self.how_ended()));
         }
     }
 
@@ -173,6 +169,54 @@ impl<A: Life, T: Kind<A>> Strand<A, T> {
             || self.rare.get().is_some_and(|rare| {
                 rare.stopping.load(Ordering::SeqCst) && rare.held_back.is_empty()
             })
+    }
+}
+
+/// Those who are told how an actor ended.
+#[derive(Default)]
+pub(super) struct Watchers {
+    list: Vec<Box<dyn Watching>>,
+    /// With so many, those are looked for whose refs are gone: an actor may be watched again and again.
+    look_at: usize,
+}
+
+impl Watchers {
+    /// Gives those that nobody has a ref to any more, to be dropped without the lock.
+    fn add(&mut self, watch: Box<dyn Watching>) -> Vec<Box<dyn Watching>> {
+        self.list.push(watch);
+        if self.list.len() < self.look_at.max(LOOK_MIN) {
+            return Vec::new();
+        }
+        let (kept, unwanted) =
+            std::mem::take(&mut self.list).into_iter().partition(|watch| watch.is_wanted());
+        self.list = kept;
+        self.look_at = 2 * self.list.len();
+        unwanted
+    }
+}
+
+const LOOK_MIN: usize = 16;
+
+trait Watching: Send {
+    fn is_wanted(&self) -> bool;
+    fn tell(self: Box<Self>, end: &ActorEnd);
+}
+
+struct Watch<V: Send + Sync + 'static> {
+    untold: Unstarted<V, Told>,
+    tell: fn(&ActorEnd) -> V,
+}
+
+impl<V: Send + Sync + 'static> Watching for Watch<V> {
+    fn is_wanted(&self) -> bool {
+        self.untold.is_wanted()
+    }
+
+    fn tell(self: Box<Self>, end: &ActorEnd) {
+        let Self { untold, tell } = *self;
+        if let Some((Told, promise)) = untold.begin() {
+            promise.complete(Ok(tell(end)));
+        }
     }
 }
 
