@@ -1,20 +1,11 @@
 //! Children of tasks in worker processes: who waits for several of them sends them together.
 
 use mobula::prelude::*;
-use mobula_tests::processes::Sign;
+use mobula_tests::processes::{Sign, runs_while_there_is};
 
 #[remote]
 fn square(x: u64) -> u64 {
     x * x
-}
-
-#[remote]
-fn runs_while_there_is(path: String) -> u64 {
-    std::fs::write(&path, "here").unwrap();
-    while std::fs::exists(&path).unwrap() {
-        std::thread::yield_now();
-    }
-    1
 }
 
 #[remote]

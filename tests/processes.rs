@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mobula::prelude::*;
-use mobula_tests::processes::{Sign, kill};
+use mobula_tests::processes::{Sign, kill, runs_while_there_is};
 use serde::{Deserialize, Serialize, Serializer};
 
 fn runtime(cpus: usize) -> Runtime {
@@ -381,15 +381,6 @@ fn a_task_in_a_process_is_told_why_its_calls_are_refused() {
     });
     assert_eq!(here, there);
     assert!(here.iter().all(|(kind, _)| kind == "Infeasible" || kind == "Config"));
-}
-
-#[remote]
-fn runs_while_there_is(path: String) -> u64 {
-    std::fs::write(&path, "here").unwrap();
-    while std::fs::exists(&path).unwrap() {
-        std::thread::yield_now();
-    }
-    1
 }
 
 #[remote]

@@ -2,6 +2,8 @@
 
 use std::process::{Command, Stdio};
 
+use mobula::remote;
+
 /// Kills a process. False: there is none.
 pub fn kill(pid: u32) -> bool {
     let status = Command::new("kill").args(["-9", &pid.to_string()]).stderr(Stdio::null()).status();
@@ -35,4 +37,14 @@ impl Sign {
     pub fn remove(&self) {
         std::fs::remove_file(&self.0).unwrap();
     }
+}
+
+/// Leaves a file there, and goes on until somebody takes it away.
+#[remote]
+pub fn runs_while_there_is(path: String) -> u64 {
+    std::fs::write(&path, "here").unwrap();
+    while std::fs::exists(&path).unwrap() {
+        std::thread::yield_now();
+    }
+    1
 }

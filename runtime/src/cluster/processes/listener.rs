@@ -24,7 +24,6 @@ use crate::cluster::turn::{self, Ticket};
 use crate::cluster::{Reply, engine_error};
 use crate::error::Result;
 use crate::local::actors::Living;
-use crate::local::cell::AnyRef;
 use crate::local::counted::{self, Counted};
 use crate::local::current::{self, Own, Task};
 use crate::local::life::ActorEnd;
@@ -207,8 +206,7 @@ fn wait_for_drop(
     any: bool,
     timeout: Option<Duration>,
 ) -> Result<()> {
-    let find = |id: &Uuid| serving::find(process, *id).ok_or_else(|| serving::no_such(*id));
-    let refs: Vec<AnyRef> = ids.iter().map(find).collect::<Result<_>>()?;
+    let refs = serving::find_all(process, &ids)?;
     let shared = Arc::clone(shared);
     default::current().spawn_blocking(move || {
         let ended = serving::wait_for(&refs, any, timeout);
@@ -231,8 +229,7 @@ fn serve(
 ) -> Result<()> {
     match request {
         ToDriver::Await { ids, any, timeout } => {
-            let find = |id: &Uuid| serving::find(process, *id).ok_or_else(|| serving::no_such(*id));
-            let refs = ids.iter().map(find).collect::<Result<_>>()?;
+            let refs = serving::find_all(process, &ids)?;
             shared.callers.wait(asker, Wait { ids, refs, any, timeout }, &shared.calls);
             Ok(())
         }

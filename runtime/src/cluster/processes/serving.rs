@@ -236,14 +236,19 @@ pub(super) fn what(process: &Process, id: Uuid) -> Result<What> {
     lent.or_else(|| ids::find(id).map(What::Object)).ok_or_else(|| no_such(id))
 }
 
-pub(super) fn find(process: &Process, id: Uuid) -> Option<AnyRef> {
+fn find(process: &Process, id: Uuid) -> Option<AnyRef> {
     match what(process, id) {
         Ok(What::Object(any)) => Some(any),
         _ => None,
     }
 }
 
-pub(super) fn no_such(id: Uuid) -> Error {
+/// What a worker waits for.
+pub(super) fn find_all(process: &Process, ids: &[Uuid]) -> Result<Vec<AnyRef>> {
+    ids.iter().map(|id| find(process, *id).ok_or_else(|| no_such(*id))).collect()
+}
+
+fn no_such(id: Uuid) -> Error {
     frame::garbled(format_args!("object {id} is none that it was given"))
 }
 
@@ -318,10 +323,7 @@ pub(super) fn bring(
     any: bool,
     timeout: Option<Duration>,
 ) -> Result<()> {
-    let refs: Vec<AnyRef> = ids
-        .iter()
-        .map(|id| find(process, *id).ok_or_else(|| no_such(*id)))
-        .collect::<Result<_>>()?;
+    let refs = find_all(process, ids)?;
     let ended = wait_for(&refs, any, timeout);
     tell_arrived(process, ids, &refs, ended)
 }
