@@ -112,6 +112,18 @@ fn an_actor_has_a_process_of_its_own_and_no_cpu_while_it_is_idle() {
 }
 
 #[test]
+fn a_call_from_outside_of_all_runtimes_starts_none() {
+    let runtime = runtime(1);
+    let entered = runtime.enter();
+    let actor = Fragile::remote(1);
+    drop(entered);
+    let sum = actor.add(1);
+    assert_eq!(mobula::get(actor.large(vec![1.0])).unwrap(), [2.0]);
+    assert_eq!(mobula::get(sum).unwrap(), 2);
+    drop(mobula::init(Config::new().num_cpus(1)).expect("there is no other process-wide one"));
+}
+
+#[test]
 fn a_crash_ends_the_actor_and_tells_how_it_came() {
     let runtime = runtime(2);
     let _entered = runtime.enter();

@@ -399,10 +399,10 @@ impl<A: Actor> ActorCell<A> {
         call: Call,
     ) -> Result<Ref<M::Output>> {
         let note = M::crossing().ok_or_else(far::stays::<A>)?.way.note;
-        let awaiting = awaited_by_call(&arguments);
         let strand = match &self.0 {
             Kind::Away(handle) => handle.strand(),
             Kind::AwayWaits(handle) => {
+                let awaiting = awaited_by_call(&arguments, handle.strand().local());
                 let arguments = Arc::new(Mutex::new(arguments));
                 let resolve = move |_| Ok(Arc::clone(&arguments));
                 let body = away::body::<M>(handle.strand().is_concurrent());
@@ -414,6 +414,7 @@ impl<A: Actor> ActorCell<A> {
             Kind::Refused(error) => return Err(error.clone()),
             _ => return Err(unfit("a handle of an actor that lives in this process")),
         };
+        let awaiting = awaited_by_call(&arguments, strand.local());
         // The arguments stay until the last try is over: packing only reads them.
         let called = if matches!(M::body(), Body::Shared(_)) {
             let body = move |actor: Access<'_, Away<A>>, _: bool| match actor {
@@ -473,11 +474,11 @@ fn awaited_here<P: Params>(arguments: &Arguments<P>) -> Refs {
     if cluster::is_over_bridge() { Refs::default() } else { arguments.awaited().refs }
 }
 
-/// The same, of a call to an actor. One that a cluster waited with would keep all others waiting, also those of which
-/// its arguments are made; so it waits here, for what is not known to be there.
-fn awaited_by_call<P: Params>(arguments: &Arguments<P>) -> Refs {
+/// The same, of a call to an actor of this runtime. One that a cluster waited with would keep all others waiting, also
+/// those of which its arguments are made; so it waits here, for what is not known to be there.
+fn awaited_by_call<P: Params>(arguments: &Arguments<P>, local: &Local) -> Refs {
     let refs = arguments.awaited().refs;
-    if !cluster::is_over_bridge() {
+    if !cluster::is_bridged(local) {
         return refs;
     }
     let mut missing = Refs::default();

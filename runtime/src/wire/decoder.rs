@@ -141,11 +141,17 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
         let mut ahead = self.rest;
-        let Head::Bytes(bytes) = ahead.head()? else {
-            return self.deserialize_any(visitor);
-        };
-        self.rest = ahead;
-        Numbers::whole(Kind::U8, bytes).show(visitor)
+        match ahead.head()? {
+            Head::Bytes(bytes) => {
+                self.rest = ahead;
+                Numbers::whole(Kind::U8, bytes).show(visitor)
+            }
+            Head::Map(3) if matches!(ahead.head(), Ok(Head::Text("v"))) => Err(Failure::new(
+                "it is an array with a shape, as NumPy's of more than one dimension are, and a list was expected: \
+                 let the type be an array of ndarray, such as `Array2<f64>`",
+            )),
+            _ => self.deserialize_any(visitor),
+        }
     }
 
     fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {

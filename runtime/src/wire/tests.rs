@@ -241,6 +241,19 @@ fn only_arrays_are_taken_for_arrays() {
 }
 
 #[test]
+fn an_array_with_a_shape_is_no_list_and_says_what_it_is() {
+    let bytes = bytes_of(&Array2::<f64>::zeros((2, 3)));
+    let error = decode::<Vec<Vec<f64>>>(&bytes).unwrap_err();
+    assert!(error.to_string().contains("`Array2<f64>`"), "{error}");
+    // A map is another matter.
+    let map = std::collections::BTreeMap::from([("v", 1), ("w", 2), ("x", 3)]);
+    assert!(decode::<Vec<u8>>(&bytes_of(&map)).is_err());
+    comes_back(std::collections::BTreeMap::from(
+        [("v", 1), ("w", 2), ("x", 3)].map(|(key, value)| (key.to_owned(), value)),
+    ));
+}
+
+#[test]
 fn numbers_are_read_as_what_is_asked_for() {
     let bytes = bytes_of(&vec![1u32, 2, 3]);
     assert_eq!(decode::<Vec<u64>>(&bytes).unwrap(), [1, 2, 3]);

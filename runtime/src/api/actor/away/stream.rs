@@ -99,10 +99,10 @@ pub(in crate::api::actor) fn begin<M: ActorStream>(
     }
     let hop = Hop::from(call).at(stands_at.as_ref());
     let elsewhere = stands_at.map(|at| Elsewhere { id: None, at });
-    let awaiting = awaited_by_call(&arguments);
     match &cell.0 {
         Kind::Away(handle) => {
             let strand = handle.strand();
+            let awaiting = awaited_by_call(&arguments, strand.local());
             let (shared, outlet) = ends::<M, _, _>(strand, hop, call)?;
             let of_producer = Arc::clone(&shared);
             // Both stay until the call has begun over there: before, it may come once more.
@@ -124,6 +124,7 @@ pub(in crate::api::actor) fn begin<M: ActorStream>(
         }
         Kind::AwayWaits(handle) => {
             let strand = handle.strand();
+            let awaiting = awaited_by_call(&arguments, strand.local());
             let (shared, outlet) = ends::<M, _, _>(strand, hop, call)?;
             let ends = (Arc::new(Mutex::new(arguments)), Arc::new(outlet));
             let resolve = move |_| Ok(Ends::<M>::clone(&ends));
