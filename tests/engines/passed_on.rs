@@ -118,6 +118,12 @@ pub(crate) fn to_actors(_: Engine) -> mobula::Result<()> {
     let fourth = adder.add(vec![4, 5]);
     let sum = (0..100_000).sum();
     assert_eq!(mobula::get((second, third, fourth))?, ((sum, 3), (3, 3), 9));
+    // Both calls may go at once, and bring the ref with them.
+    for number in 0..100 {
+        let first = adder.add(vec![number]);
+        let both = (other.after(first.clone()), adder.after(first));
+        assert_eq!(mobula::get(both).map(|((_, one), (_, two))| (one, two))?, (number, number));
+    }
     Ok(())
 }
 

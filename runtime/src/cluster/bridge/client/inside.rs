@@ -145,9 +145,11 @@ impl Client {
             Err(why) => return Err(why),
         };
         let inside = self.export_held(&mut held)?;
-        self.lock().imports.entry(id).or_default().count += 1;
         sender.send_with(5, &("put", message::id(id), status, &inside.ids), value);
         drop(inside);
+        // Only now: who finds it known sends what needs it at once. Another thread that has not found it may have put it,
+        // too, and is counted as well.
+        self.lock().imports.entry(id).or_default().count += 1;
         Ok(())
     }
 
