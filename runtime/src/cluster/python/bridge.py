@@ -20,6 +20,8 @@ from .task import Task
 BATCH_MAX = 256
 # How often it is looked whether calls wait for long that are to go with others.
 LOOK_SECONDS = 0.1
+# How long the engine may take for a call on another thread that this one has something to do with.
+LEAVE_SECONDS = 10.0
 
 
 class Held:
@@ -54,6 +56,9 @@ class Bridge:
         # Whether somebody looks at the lines when time has passed.
         self.is_watched = False
         self.lock = threading.Lock()
+        # Calls that were taken out of the lines, by any thread, and are not the engine's yet: their ids.
+        self.leaving = set()
+        self.left = threading.Condition(self.lock)
         self.news = queue.SimpleQueue()
         # Whether this process's first thread is at a message of the program's.
         self.is_busy = False
@@ -103,6 +108,7 @@ class Bridge:
                 groups += actor_line.take()
                 self._note(actor_line)
             self._watch()
+            self._leave_lines(groups)
         self._send(groups)
 
     def _are_stored(self, ids):
@@ -118,7 +124,9 @@ class Bridge:
         """Something is asked of these objects, so their calls do not wait any more."""
         with self.lock:
             groups = [] if self.line.ids.isdisjoint(ids) else self.line.flush()
+            self._leave_lines(groups)
         self._send(groups)
+        self._wait_until_left(ids)
 
     def went_on(self, line):
         """A task of the cluster has ended, which this line has counted, if any. Any thread."""
@@ -131,6 +139,7 @@ class Bridge:
                 groups += self.line.take()
                 if line is not None:
                     self._note(line)
+            self._leave_lines(groups)
         self._send(groups)
 
     def _note(self, actor_line):
@@ -156,11 +165,32 @@ class Bridge:
                 groups += actor_line.overdue()
                 self._note(actor_line)
             self._watch()
+            self._leave_lines(groups)
         self._send(groups)
+
+    def _leave_lines(self, groups):
+        """These groups are about to be sent. The lock is held, without a break since they were taken: so each call that the
+        program has made is waiting, leaving, or an object."""
+        self.leaving.update(task.id for group, _ in groups for task in group)
+
+    def _wait_until_left(self, ids):
+        """Waits for other threads that are about to send calls of these ids."""
+        if self.leaving.isdisjoint(ids):
+            return
+        with self.lock:
+            self.left.wait_for(lambda: self.leaving.isdisjoint(ids), LEAVE_SECONDS)
 
     def _send(self, groups):
         for group, line in groups:
-            self._send_group(group, line)
+            for task in group:
+                self._wait_until_left(task.needs)
+                self._wait_until_left(task.carries)
+            try:
+                self._send_group(group, line)
+            finally:
+                with self.lock:
+                    self.leaving.difference_update(task.id for task in group)
+                    self.left.notify_all()
             for task in group:
                 if task.held:
                     self.on_free(task.held)
@@ -285,6 +315,7 @@ class Bridge:
             print(f"mobula: a task was not cancelled: {error}", file=sys.stderr)
 
     def on_free(self, counted):
+        self._wait_until_left([id for id, _ in counted])
         for id, count in counted:
             with self.lock:
                 held = self.objects.get(id)
